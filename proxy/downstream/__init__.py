@@ -1,0 +1,1 @@
+"""The client's side: accepting connections and carrying exchanges. Knows nothing of `upstream`."""

@@ -1,0 +1,89 @@
+"""Who serves which version: a worker's status, and when the fleet has converged.
+
+Rules: a worker takes a lease before it loads the table, so no change can be called served
+without it. It says a version only once requests are decided by it. *Converged* at a version
+means that every worker whose lease runs has said that version or a later one.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from proxy.routing.change import ContractError
+
+_ID = re.compile(r"[!-~]{1,200}")
+MAX_ERROR = 500
+"""Characters of a refusal's reason that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """What a worker says of itself.
+
+    worker: unique for each start. node, pid: where it runs. version: of the table it decides
+    by, 0 while it has none. state: starting, serving or draining. in_flight: requests under
+    way. error: why it refused a later version (a nack), empty if it did not.
+    """
+
+    worker: str
+    node: str
+    pid: int
+    version: int
+    state: str
+    in_flight: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """Who serves a version. refused: worker → reason, for those that reported one."""
+
+    version: int
+    acked: tuple[str, ...]
+    pending: tuple[str, ...]
+    refused: dict[str, str]
+
+    @property
+    def converged(self) -> bool:
+        """Whether no live worker is waited for."""
+        return not self.pending
+
+
+def converge(version: int, live: Iterable[WorkerStatus]) -> Convergence:
+    """Who of the live workers serves this version or a later one. Sorted by name."""
+    statuses = sorted(live, key=lambda status: status.worker)
+    pending = [status for status in statuses if status.version < version]
+    return Convergence(
+        version,
+        tuple(status.worker for status in statuses if status.version >= version),
+        tuple(status.worker for status in pending),
+        {status.worker: status.error for status in pending if status.error},
+    )
+
+
+def encode_status(status: WorkerStatus) -> bytes:
+    """The status's written form."""
+    return json.dumps(asdict(status), separators=(",", ":")).encode()
+
+
+def decode_status(body: bytes) -> WorkerStatus:
+    """The status from its written form; unknown fields of newer workers are passed over."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ContractError("a worker's status is not JSON") from None
+    if not isinstance(document, dict):
+        raise ContractError("a worker's status is an object")
+    values: dict[str, Any] = {}
+    for field in fields(WorkerStatus):
+        value = document.get(field.name, field.default)
+        wanted = int if field.type is int else str
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            raise ContractError(f"a worker's status has a bad {field.name}")
+        values[field.name] = value
+    status = WorkerStatus(**values)
+    if _ID.fullmatch(status.worker) is None or len(status.error) > MAX_ERROR:
+        raise ContractError("a worker's status has a bad name or too long an error")
+    return status

@@ -1,0 +1,44 @@
+"""The names under which the contract lies in Redis.
+
+All keys carry one hash tag, so that scripts that touch several of them work in Redis Cluster.
+
+    {prefix}:table     hash: version, body, mac   the table at its version
+    {prefix}:log       stream, ids `<version>-0`  one entry a change: body, mac
+    {prefix}:leases    sorted set                 worker → end of its lease, ms by Redis' clock
+    {prefix}:workers   hash                       worker → its status (`ack.WorkerStatus`)
+    {prefix}:news      channel                    a worker's status whenever it changes
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The key names of one installation. prefix: its name, so that several share a server."""
+
+    prefix: str = "turnout"
+
+    @property
+    def table(self) -> str:
+        """The table: a hash of version, body and mac."""
+        return f"{{{self.prefix}}}:table"
+
+    @property
+    def log(self) -> str:
+        """The log: a stream whose ids are the versions."""
+        return f"{{{self.prefix}}}:log"
+
+    @property
+    def leases(self) -> str:
+        """Live workers: a sorted set scored by the end of their lease."""
+        return f"{{{self.prefix}}}:leases"
+
+    @property
+    def workers(self) -> str:
+        """What each worker last said of itself."""
+        return f"{{{self.prefix}}}:workers"
+
+    @property
+    def news(self) -> str:
+        """Where a worker says at once that its status changed."""
+        return f"{{{self.prefix}}}:news"
