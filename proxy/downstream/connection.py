@@ -1,0 +1,349 @@
+"""A client's connection: bytes in, one exchange at a time, answers out in order.
+
+Rules: requests that arrive while one is under way (pipelining, RFC 9112 §9.3.2) wait their
+turn; no more than one read of them is taken. A connection is closed by sending what is owed,
+then an end of file, then reading on for a while: closing at once would reset the connection
+under an answer that the client has not read yet (RFC 9112 §9.6).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from proxy import telemetry
+from proxy.downstream.flow import Gate
+from proxy.http1 import reply as replies
+from proxy.http1.head import RequestHead
+from proxy.http1.parser import ParseError, RequestParser, TooManyFieldsError
+from proxy.http1.reply import LocalReply, render
+from proxy.services import Services
+from proxy.tunnel import Tunnel
+
+_HEAD_SLICE = 16 * 1024
+_BODY_SLICE = 64 * 1024
+_PIPELINED = 1
+_BACKPRESSURE = 2
+
+
+class Exchange(Protocol):
+    """What carries a request out; see `proxy.forward`."""
+
+    @property
+    def wants_switch(self) -> bool: ...
+    def begin(self, head: RequestHead) -> None: ...
+    def request_body(self, data: bytes) -> None: ...
+    def request_end(self) -> None: ...
+    def request_broken(self, refusal: LocalReply) -> None: ...
+    def expire(self) -> None: ...
+    def client_lost(self) -> None: ...
+    def client_writable(self, *, writable: bool) -> None: ...
+    def tunnel_closed(self) -> None: ...
+
+
+class Waiting:
+    """A pipelined request, as far as it has been read."""
+
+    __slots__ = ("body", "complete", "head")
+
+    def __init__(self, head: RequestHead) -> None:
+        self.head = head
+        self.body: list[bytes] = []
+        self.complete = False
+
+
+class ClientConnection(asyncio.Protocol):
+    """See the module.
+
+    deadline: monotonic seconds by which something must have happened; idle_since: when the last
+    exchange ended. peer: the client's
+    address. peer_lines: the X-Forwarded fields that tell it. trusted: it lies in a trusted
+    network.
+    """
+
+    __slots__ = (
+        "_busy",
+        "_closing",
+        "_ended",
+        "_exchange",
+        "_gate",
+        "_head_bytes",
+        "_in_body",
+        "_on_lost",
+        "_parser",
+        "_services",
+        "_stash",
+        "_tunnel",
+        "_waiting",
+        "deadline",
+        "idle_since",
+        "peer",
+        "peer_lines",
+        "transport",
+        "trusted",
+    )
+
+    def __init__(
+        self,
+        services: Services,
+        exchange: "Callable[[Services, ClientConnection], Exchange]",
+        peer: "Peer",
+        on_lost: "Callable[[ClientConnection], None]",
+    ) -> None:
+        self._services = services
+        self.peer, self.peer_lines, self.trusted = peer.address, peer.lines, peer.trusted
+        self._exchange = exchange(services, self)
+        self._on_lost = on_lost
+        self._parser = RequestParser(services.kinds, self)
+        self._busy = False
+        self._in_body = False
+        self._closing = False
+        self._ended = False
+        self._head_bytes = 0
+        self._stash = b""
+        self._waiting: deque[Waiting] = deque()
+        self._tunnel: Tunnel | None = None
+        self._gate: Gate = cast("Gate", None)
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self.idle_since = services.now
+        self.deadline = services.now + services.settings.timeouts.head_s
+
+    # ── asyncio ───────────────────────────────────────────────────────────────────────────────
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self._gate = Gate(self.transport)
+        self.transport.set_write_buffer_limits(self._services.settings.limits.write_buffer_bytes)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if self._stash:
+            self._stash += data
+            return
+        self._feed(data)
+
+    def eof_received(self) -> bool:
+        """A client may end its side after its last request and still wait for the answer."""
+        if self._closing or not self._busy or self._in_body:
+            return False
+        self._ended = True
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        self._closing = True
+        self._waiting.clear()
+        self._exchange.client_lost()
+        self._on_lost(self)
+
+    def pause_writing(self) -> None:
+        self._exchange.client_writable(writable=False)
+
+    def resume_writing(self) -> None:
+        self._exchange.client_writable(writable=True)
+
+    # ── reading ───────────────────────────────────────────────────────────────────────────────
+
+    def _feed(self, data: bytes) -> None:
+        """Parse; what is pipelined behind a whole request waits unparsed."""
+        while data and not self._closing:
+            if self._busy and not self._in_body:
+                self._stash = data
+                self._gate.close(_PIPELINED)
+                return
+            part = data[: _BODY_SLICE if self._in_body else _HEAD_SLICE]
+            try:
+                taken = self._parser.feed(part)
+            except ParseError as error:
+                self._unreadable(error)
+                return
+            if self._parser.within_head and not self._closing:
+                self._count_head(len(part))
+            if taken >= 0:
+                part = part[:taken]
+                if self._exchange.wants_switch:
+                    self._stash = data[taken:]
+                    self._gate.close(_PIPELINED)
+                    return
+            data = data[len(part) :]
+
+    def _count_head(self, size: int) -> None:
+        if not self._head_bytes and not self._busy:
+            self.deadline = self._services.now + self._services.settings.timeouts.head_s
+        self._head_bytes += size
+        if self._head_bytes > self._services.settings.limits.head_bytes:
+            self._refuse(replies.HEAD_TOO_LARGE)
+
+    def _unreadable(self, error: ParseError) -> None:
+        too_many = isinstance(error, TooManyFieldsError)
+        self._refuse(replies.HEAD_TOO_LARGE if too_many else replies.BAD_REQUEST)
+
+    def _refuse(self, refusal: LocalReply) -> None:
+        """Answer what can't be read, if no other answer is owed before it; read no more."""
+        if self._waiting or (self._busy and not self._in_body):
+            self._waiting.clear()
+            self._closing = True
+        elif self._busy:
+            self._closing = True
+            self._exchange.request_broken(refusal)
+        else:
+            self.write(render(refusal, self._services.next_request_id(), keep_alive=False))
+            self._services.block.finished(telemetry.LOCAL, refusal.status, 0)
+            self._linger()
+
+    # ── the parser ────────────────────────────────────────────────────────────────────────────
+
+    def request_head(self, head: RequestHead) -> None:
+        self._head_bytes = 0
+        if self._closing:
+            return
+        self._in_body = True
+        if self._busy:
+            self._waiting.append(Waiting(head))
+        else:
+            self._busy = True
+            self._exchange.begin(head)
+
+    def request_body(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if self._waiting:
+            self._waiting[-1].body.append(data)
+        else:
+            self._exchange.request_body(data)
+
+    def request_end(self) -> None:
+        self._in_body = False
+        if self._closing:
+            return
+        if self._waiting:
+            self._waiting[-1].complete = True
+        else:
+            self._exchange.request_end()
+
+    # ── the exchange ──────────────────────────────────────────────────────────────────────────
+
+    def write(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def pause(self) -> None:
+        self._gate.close(_BACKPRESSURE)
+
+    def resume(self) -> None:
+        self._gate.open(_BACKPRESSURE)
+
+    def exchange_done(self, *, keep_alive: bool) -> None:
+        services = self._services
+        self._busy = False
+        self._gate.open(_BACKPRESSURE)
+        if not keep_alive or self._closing:
+            self._linger()
+            return
+        self.idle_since = services.now
+        self.deadline = services.now + services.settings.timeouts.keep_alive_s
+        if self._waiting or self._stash:
+            # Not from here: an exchange that ends at once would call this again, and again.
+            asyncio.get_running_loop().call_soon(self._next)
+        elif self._ended:
+            self._linger()
+        else:
+            self._gate.open(_PIPELINED)
+
+    def _next(self) -> None:
+        """Begin the request that waited longest; without one, parse what was left unparsed."""
+        if self._busy or self._closing:
+            return
+        if self._waiting:
+            waiting = self._waiting.popleft()
+            self._busy = True
+            self._exchange.begin(waiting.head)
+            for data in waiting.body:
+                self._exchange.request_body(data)
+            if waiting.complete:
+                self._exchange.request_end()
+        elif self._stash:
+            data, self._stash = self._stash, b""
+            self._gate.open(_PIPELINED)
+            self._feed(data)
+
+    def abort(self) -> None:
+        self._closing = True
+        self.transport.abort()
+
+    def open_tunnel(self, endpoint: asyncio.Transport, group: int, rest: bytes) -> None:
+        early, self._stash = self._stash, b""
+        self._tunnel = Tunnel(self._services, self.transport, endpoint, group, self._tunnel_closed)
+        if rest:
+            self.write(rest)
+        if early:
+            endpoint.write(early)
+        self._gate.open(_PIPELINED)
+
+    def _tunnel_closed(self) -> None:
+        self._closing = True
+        self._exchange.tunnel_closed()
+        self._on_lost(self)
+
+    # ── the worker ────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def in_tunnel(self) -> bool:
+        """Whether the connection was upgraded."""
+        return self._tunnel is not None
+
+    def sweep(self, now: float) -> None:
+        """Act on a deadline that has passed. now: monotonic seconds."""
+        tunnel = self._tunnel
+        if tunnel is not None:
+            if now >= tunnel.deadline:
+                tunnel.close()
+        elif now < self.deadline:
+            return
+        elif self._busy:
+            self._exchange.expire()
+        elif self._closing:
+            self.transport.abort()
+        elif self._head_bytes:
+            self._refuse(replies.HEAD_TIMEOUT)
+        else:
+            self.close()
+
+    def drain(self, idle_since: float) -> None:
+        """Close the connection if it has been idle since before this time; monotonic seconds.
+
+        One that is busy, or was just used, may have its next request on the way already: that
+        is answered with `Connection: close`.
+        """
+        idle = not self._busy and not self._head_bytes and self._tunnel is None
+        if idle and not self._closing and self.idle_since <= idle_since:
+            self.close()
+
+    def close(self) -> None:
+        """Close after the last byte is sent; a tunnel at both ends."""
+        self._closing = True
+        if self._tunnel is not None:
+            self._tunnel.close()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        self._closing = True
+        self._waiting.clear()
+        self._stash = b""
+        self.deadline = self._services.now + self._services.settings.timeouts.linger_s
+        self._gate.open(_PIPELINED | _BACKPRESSURE)
+        if self._ended:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.transport.write_eof()
+
+
+class Peer:
+    """Who connected. address: as text. lines: the X-Forwarded fields that tell it."""
+
+    __slots__ = ("address", "lines", "trusted")
+
+    def __init__(self, address: str, *, trusted: bool) -> None:
+        self.address = address.encode()
+        self.trusted = trusted
+        self.lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n" % self.address

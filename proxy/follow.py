@@ -1,0 +1,263 @@
+"""Following the routing log in Redis: register, load, follow, acknowledge.
+
+Rules:
+1. The lease is taken before the table is loaded, so no change is called served without us.
+2. A version is said only after `swap`: a request parsed after that is decided by it.
+3. The version never goes down. A table below ours (a server that lost writes) is not taken.
+4. A gap (trimmed log, emptied server, an entry that says "load again") loads the table anew.
+5. What doesn't decode, isn't signed or doesn't fit is not applied; the reason is reported.
+6. Without Redis, traffic goes on by the table that we have; we try again for as long as it takes.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.resources import files
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from proxy import telemetry
+from proxy.config import Follow
+from proxy.routing.ack import MAX_ERROR, WorkerStatus, encode_status
+from proxy.routing.change import ContractError, apply
+from proxy.routing.codec import decode_change, decode_table
+from proxy.routing.envelope import verify
+from proxy.routing.keys import Keys
+from proxy.routing.model import RoutingTable
+from proxy.telemetry import Block
+
+log = logging.getLogger("turnout.follow")
+
+_BLOCK_MS = 1000
+_BATCH = 100
+_UNREACHABLE = (RedisError, OSError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where the routing lies. key: proves who wrote it; empty where nothing is signed."""
+
+    url: str
+    keys: Keys
+    key: bytes
+
+
+class Follower:
+    """One worker's view of the routing. on_table: called with each new table, in order."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Follow,
+        status: WorkerStatus,
+        block: Block,
+        on_table: Callable[[RoutingTable], None],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._status = status
+        self._block = block
+        self._on_table = on_table
+        self._table: RoutingTable | None = None
+        self._registered = asyncio.Event()
+        self._news = asyncio.Event()
+        self.loaded = asyncio.Event()
+
+    @property
+    def version(self) -> int:
+        """The version that requests are decided by; 0 without a table."""
+        return 0 if self._table is None else self._table.version
+
+    def say(self, state: str) -> None:
+        """Report another state (serving, draining) at once."""
+        self._status = replace(self._status, state=state)
+        self._news.set()
+
+    async def follow(self) -> None:
+        """Load and follow, for ever."""
+        while True:
+            client = self._connect(_BLOCK_MS / 1000 + self._settings.store_timeout_s)
+            try:
+                await self._registered.wait()
+                await self._follow(client)
+            except _UNREACHABLE as error:
+                self._lost(error)
+            finally:
+                await client.aclose()
+            await asyncio.sleep(self._settings.reconnect_s)
+
+    async def renew(self) -> None:
+        """Keep the lease and report each new status at once, for ever."""
+        while True:
+            client = self._connect(self._settings.store_timeout_s)
+            try:
+                await self._renew(client)
+            except _UNREACHABLE as error:
+                self._lost(error)
+            finally:
+                await client.aclose()
+            await asyncio.sleep(self._settings.reconnect_s)
+
+    async def leave(self) -> None:
+        """Give the lease back; if the store can't be reached, it ends by itself."""
+        client = self._connect(self._settings.store_timeout_s)
+        keys = self._store.keys
+        gone = encode_status(replace(self._current_status(), state="gone"))
+        try:
+            await client.eval(
+                _script("leave"), 2, keys.leases, keys.workers, self._status.worker, gone, keys.news
+            )
+        except _UNREACHABLE as error:
+            log.warning("could not give the lease back: %s", type(error).__name__)
+        finally:
+            await client.aclose()
+
+    def _connect(self, timeout_s: float) -> Redis:
+        return Redis.from_url(
+            self._store.url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=self._settings.store_timeout_s,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    # ── the lease ─────────────────────────────────────────────────────────────────────────────
+
+    async def _renew(self, client: Redis) -> None:
+        script = client.register_script(_script("renew"))
+        keys = self._store.keys
+        lease_ms = int(self._settings.lease_s * 1000)
+        while True:
+            self._news.clear()
+            status = encode_status(self._current_status())
+            await script(
+                keys=[keys.leases, keys.workers],
+                args=[self._status.worker, status, lease_ms, keys.news],
+            )
+            if not self._block.cells[telemetry.STORE_REACHABLE]:
+                log.info("the routing store is reachable")
+            self._block.cells[telemetry.STORE_REACHABLE] = 1
+            self._registered.set()
+            try:
+                async with asyncio.timeout(self._settings.renew_s):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+
+    def _current_status(self) -> WorkerStatus:
+        cells = self._block.cells
+        in_flight = sum(
+            cells[telemetry.group_base(group) + telemetry.IN_FLIGHT]
+            for group in range(len(telemetry.GROUPS))
+        )
+        return replace(self._status, version=self.version, in_flight=max(in_flight, 0))
+
+    def _lost(self, error: Exception) -> None:
+        if self._block.cells[telemetry.STORE_REACHABLE] or not self._registered.is_set():
+            log.warning(
+                "the routing store can't be reached (%s); going on with version %d",
+                type(error).__name__,
+                self.version,
+            )
+        self._block.cells[telemetry.STORE_REACHABLE] = 0
+
+    # ── the log ───────────────────────────────────────────────────────────────────────────────
+
+    async def _follow(self, client: Redis) -> None:
+        await self._load(client)
+        log_key = self._store.keys.log
+        while True:
+            position = f"{self.version}-0"
+            streams = await client.xread({log_key: position}, count=_BATCH, block=_BLOCK_MS)
+            for entry_id, entry in _entries(streams):
+                if not self._take(entry_id, entry):
+                    await self._load_after(client)
+                    break
+
+    def _take(self, entry_id: bytes, entry: dict[bytes, bytes]) -> bool:
+        """Apply one entry. False where only the whole table helps."""
+        version = int(entry_id.partition(b"-")[0])
+        if version <= self.version:
+            return True
+        if self._table is None or version != self.version + 1:
+            return False
+        body = entry.get(b"body", b"")
+        try:
+            verify("change", version, body, entry.get(b"mac", b""), self._store.key)
+            change = decode_change(body)
+            if not change.operations:
+                return False
+            self._swap(apply(self._table, change))
+        except ContractError as error:
+            self._refuse(version, error)
+            return False
+        return True
+
+    async def _load(self, client: Redis) -> None:
+        stored = await client.hmget(self._store.keys.table, ["version", "body", "mac"])
+        version, body, mac = (value if isinstance(value, bytes) else b"" for value in stored)
+        if not version.isdigit() or int(version) <= self.version:
+            if self._table is not None:
+                self._check_ahead(version)
+            return
+        try:
+            verify("table", int(version), body, mac, self._store.key)
+            table = _table_at(int(version), body)
+        except ContractError as error:
+            self._refuse(int(version), error)
+            return
+        self._block.cells[telemetry.RELOADS] += 1
+        self._swap(table)
+
+    async def _load_after(self, client: Redis) -> None:
+        """Load because an entry could not be applied; if that doesn't help, take a breath."""
+        before = self.version
+        await self._load(client)
+        if self.version == before:
+            await asyncio.sleep(self._settings.reconnect_s)
+
+    def _check_ahead(self, stored: bytes) -> None:
+        if not stored or int(stored) < self.version:
+            log.warning(
+                "the store is at version %s, behind ours (%d): waiting for it to be published anew",
+                stored.decode() or "none",
+                self.version,
+            )
+
+    def _swap(self, table: RoutingTable) -> None:
+        self._on_table(table)
+        self._table = table
+        self._status = replace(self._status, error="")
+        self._block.cells[telemetry.VERSION] = table.version
+        self.loaded.set()
+        self._news.set()
+
+    def _refuse(self, version: int, error: ContractError) -> None:
+        log.error("version %d is not applied: %s", version, error)
+        self._block.cells[telemetry.REJECTED_ENTRIES] += 1
+        self._status = replace(self._status, error=f"version {version}: {error}"[:MAX_ERROR])
+        self._news.set()
+
+
+def _entries(streams: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """XREAD's answer, which RESP2 gives as a list and RESP3 as a mapping of lists."""
+    if isinstance(streams, dict):
+        found = [entries for groups in streams.values() for entries in groups]
+        return [entry for entries in found for entry in entries]
+    if isinstance(streams, list):
+        return [entry for _, entries in streams for entry in entries]
+    return []
+
+
+def _table_at(version: int, body: bytes) -> RoutingTable:
+    table = decode_table(body)
+    if table.version != version:
+        raise ContractError("the table is of another version than it says")
+    return table
+
+
+def _script(name: str) -> str:
+    return (files("proxy") / f"{name}.lua").read_text(encoding="utf-8")

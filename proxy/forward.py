@@ -1,0 +1,548 @@
+"""One exchange: identify → decide → claim → send → relay → release.
+
+Rules:
+1. `TRANSITIONS` is the whole life of an exchange; nothing else changes `state`.
+2. A request is sent at most once, but for a repeatable one (GET, HEAD, OPTIONS without a body)
+   whose reused connection ended before a byte of answer, and but for any whose connection
+   could not be made, for then nothing was sent. Even those are tried at most twice.
+3. What was claimed is released in one place, `_finish`.
+4. An answer that breaks off is never made to look whole: the client's connection is cut.
+One object serves all exchanges of a client's connection, one after the other.
+"""
+
+import asyncio
+import time
+from enum import IntEnum
+from typing import Protocol, cast
+
+from proxy import telemetry
+from proxy.http1 import reply as replies
+from proxy.http1.framing import check_request, is_request_id, response_has_body
+from proxy.http1.head import RequestHead, ResponseHead
+from proxy.http1.reply import LocalReply, render, render_options
+from proxy.router import Route
+from proxy.services import Services
+from proxy.telemetry import LOCAL
+from proxy.upstream.connection import EndpointConnection
+from proxy.upstream.pool import Claim, Pool
+
+
+class State(IntEnum):
+    """Where an exchange stands."""
+
+    IDLE = 0  # no request
+    CLAIMING = 1  # a request; no connection to an endpoint yet
+    AWAITING = 2  # its head was sent; no final answer yet
+    RELAYING = 3  # the answer's head was sent to the client
+    TUNNEL = 4  # the protocol was switched; the tunnel has both sides
+    ENDED = 5  # the client's connection is closing
+
+
+class Event(IntEnum):
+    """What happens to an exchange."""
+
+    REQUEST = 0
+    SENT = 1
+    RETRY = 2
+    ANSWER = 3
+    SWITCH = 4
+    NEXT = 5
+    CLOSE = 6
+
+
+TRANSITIONS = {
+    (State.IDLE, Event.REQUEST): State.CLAIMING,
+    (State.IDLE, Event.CLOSE): State.ENDED,
+    (State.CLAIMING, Event.SENT): State.AWAITING,
+    (State.CLAIMING, Event.RETRY): State.CLAIMING,
+    (State.CLAIMING, Event.ANSWER): State.RELAYING,
+    (State.CLAIMING, Event.CLOSE): State.ENDED,
+    (State.AWAITING, Event.RETRY): State.CLAIMING,
+    (State.AWAITING, Event.ANSWER): State.RELAYING,
+    (State.AWAITING, Event.SWITCH): State.TUNNEL,
+    (State.AWAITING, Event.CLOSE): State.ENDED,
+    (State.RELAYING, Event.NEXT): State.IDLE,
+    (State.RELAYING, Event.CLOSE): State.ENDED,
+    (State.TUNNEL, Event.CLOSE): State.ENDED,
+}
+# The same as rows, for the hot path: a pair that is not in the table is -1.
+_NEXT = tuple(tuple(TRANSITIONS.get((state, event), -1) for event in Event) for state in State)
+_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+_REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
+_NO_HEAD = RequestHead(b"/")
+_NO_ROUTE = cast("Route", None)
+_CHUNKED = b"Transfer-Encoding: chunked\r\n"
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Client(Protocol):
+    """The client's connection, as the exchange sees it."""
+
+    peer_lines: bytes
+    peer: bytes
+    trusted: bool
+    deadline: float
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of the answer."""
+
+    def pause(self) -> None:
+        """Take no more of the request for now."""
+
+    def resume(self) -> None:
+        """Go on taking the request."""
+
+    def exchange_done(self, *, keep_alive: bool) -> None:
+        """The answer is complete: next request, or close once it is sent."""
+
+    def abort(self) -> None:
+        """Cut the connection, so that the client sees that the answer broke off."""
+
+    def open_tunnel(self, endpoint: asyncio.Transport, group: int, rest: bytes) -> None:
+        """Join both connections: bytes, not messages, from here on."""
+
+
+class Exchange:
+    """See the module. All arguments and times are of one worker."""
+
+    __slots__ = (
+        "_attempts",
+        "_chunked_answer",
+        "_claim",
+        "_client",
+        "_connection",
+        "_group",
+        "_head",
+        "_held",
+        "_keep_alive",
+        "_pool",
+        "_received",
+        "_request_bytes",
+        "_request_done",
+        "_request_id",
+        "_route",
+        "_services",
+        "_started",
+        "_status",
+        "state",
+    )
+
+    def __init__(self, services: Services, client: Client) -> None:
+        self._services = services
+        self._client = client
+        self.state: State = State.IDLE
+        self._connection: EndpointConnection | None = None
+        self._claim: Claim | None = None
+        self._pool: Pool | None = None
+        self._head = _NO_HEAD
+        self._route = _NO_ROUTE
+        self._request_bytes = b""
+        self._request_id = b""
+        self._held: list[bytes] = []
+        self._request_done = False
+        self._chunked_answer = False
+        self._keep_alive = True
+        self._group = LOCAL
+        self._received = 0
+        self._attempts = 0
+        self._status = 0
+        self._started = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Exchange {State(self.state).name} {self._head.method!r} {self._pool}>"
+
+    def _advance(self, event: Event) -> None:
+        following = _NEXT[self.state][event]
+        if following < 0:
+            raise RuntimeError(f"an exchange in {State(self.state).name} can't take {event.name}")
+        self.state = following  # type: ignore[assignment] # rows hold plain members of State
+
+    # ── the client's side ─────────────────────────────────────────────────────────────────────
+
+    @property
+    def wants_switch(self) -> bool:
+        """Whether the request offers an Upgrade whose answer is not here yet."""
+        return self._head.upgrade is not None and self.state in (State.CLAIMING, State.AWAITING)
+
+    def begin(self, head: RequestHead) -> None:
+        """A request's head is here."""
+        services = self._services
+        self._advance(Event.REQUEST)
+        self._started = time.monotonic()
+        self._head = head
+        self._request_done = False
+        self._received = 0
+        self._attempts = 0
+        self._group = LOCAL
+        services.block.cells[_IN_FLIGHT_LOCAL] += 1
+        refusal = check_request(head)
+        given = head.request_id
+        if given is not None and self._client.trusted and is_request_id(given):
+            self._request_id = given
+        else:
+            self._request_id = services.next_request_id()
+        self._keep_alive = head.keep_alive and not services.draining
+        if refusal is None:
+            refusal = self._refuse(head)
+        if refusal is not None:
+            self._reply(refusal)
+            return
+        if head.target == b"*":
+            self._answer_options()
+            return
+        if not self._client.trusted:
+            head.tenant = None
+        route = services.router.route(head, self._request_id)
+        if isinstance(route, LocalReply):
+            self._reply(route)
+            return
+        self._route = route
+        self._group = route.group
+        cells = services.block.cells
+        cells[_IN_FLIGHT_LOCAL] -= 1
+        cells[_IN_FLIGHT[route.group]] += 1
+        self._request_bytes = self._compose_request(head, route)
+        self._send(None)
+
+    def request_body(self, data: bytes) -> None:
+        """A piece of the request's body."""
+        if self.state == State.RELAYING or self.state == State.ENDED:
+            return  # answered already: the rest is not passed on
+        self._received += len(data)
+        if self._received > self._services.settings.limits.body_bytes:
+            self._reply(replies.BODY_TOO_LARGE)
+            return
+        if self._head.chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._client.deadline = self._services.now + self._services.settings.timeouts.body_idle_s
+        if self._connection is not None:
+            self._connection.transport.write(data)
+        else:
+            self._held.append(data)
+            self._client.pause()
+
+    def request_end(self) -> None:
+        """The request has been read to its end."""
+        self._request_done = True
+        if self.state == State.IDLE or self.state == State.ENDED:
+            return
+        if self._head.chunked and self.state != State.RELAYING:
+            if self._connection is not None:
+                self._connection.transport.write(_LAST_CHUNK)
+            else:
+                self._held.append(_LAST_CHUNK)
+        self._client.deadline = self._services.now + self._services.settings.timeouts.first_byte_s
+
+    def request_broken(self, refusal: LocalReply) -> None:
+        """The rest of the request can't be read: refuse it if that can still be said."""
+        if self.state == State.CLAIMING or self.state == State.AWAITING:
+            self._keep_alive = False
+            self._reply(refusal)
+        elif self.state == State.RELAYING:
+            self._keep_alive = False
+
+    def expire(self) -> None:
+        """Nothing came in time."""
+        if self.state == State.RELAYING:
+            self._client.abort()
+        elif not self._request_done:
+            self.request_broken(replies.BODY_TIMEOUT)
+        elif self.state == State.AWAITING:
+            self._keep_alive = False
+            self._reply(replies.ANSWER_TIMEOUT)
+
+    def client_lost(self) -> None:
+        """The client is gone: nothing more is sent on its behalf."""
+        if self.state == State.IDLE:
+            self._advance(Event.CLOSE)
+        elif self.state in (State.CLAIMING, State.AWAITING, State.RELAYING):
+            self._services.block.cells[_ABORTED[self._group]] += 1
+            self._release(reusable=False)
+            self._advance(Event.CLOSE)
+
+    def client_writable(self, *, writable: bool) -> None:
+        """The client takes more of the answer, or no more for now."""
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            if writable:
+                connection.transport.resume_reading()
+            else:
+                connection.transport.pause_reading()
+
+    # ── claiming and sending ──────────────────────────────────────────────────────────────────
+
+    def _refuse(self, head: RequestHead) -> LocalReply | None:
+        limits = self._services.settings.limits
+        if head.method in _REFUSED_METHODS:
+            self._keep_alive = False
+            return LocalReply(405, "method-refused", "CONNECT and TRACE are not served here")
+        if len(head.target) > limits.request_line_bytes:
+            return replies.LINE_TOO_LONG
+        if head.content_length > limits.body_bytes:
+            return replies.BODY_TOO_LARGE
+        if self._services.router.table is None:
+            return replies.NO_TABLE
+        return None
+
+    def _compose_request(self, head: RequestHead, route: Route) -> bytes:
+        client = self._client
+        peer_lines = client.peer_lines
+        if client.trusted and (head.forwarded_for is not None or head.forwarded):
+            peer_lines = _believed(head, client)
+        parts = [head.method, b" ", head.target, b" HTTP/1.1\r\nHost: ", head.host, b"\r\n"]
+        parts += head.lines
+        parts += (route.tenant_line, peer_lines, b"X-Forwarded-Host: ", head.host)
+        parts += (b"\r\nX-Request-ID: ", self._request_id, b"\r\nVia: 1.1 turnout\r\n")
+        if head.chunked:
+            parts.append(_CHUNKED)
+        elif head.content_length >= 0:
+            parts.append(b"Content-Length: %d\r\n" % head.content_length)
+        if head.upgrade is not None:
+            parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
+        if head.expect is not None:
+            parts.append(b"Expect: 100-continue\r\n")
+        parts.append(b"\r\n")
+        return b"".join(parts)
+
+    def _send(self, avoid: Pool | None, *, fresh: bool = False) -> None:
+        """Claim an endpoint and a connection. fresh: not one that was used before."""
+        pool = self._services.slots.groups[self._group].claim(avoid)
+        if pool is None:
+            self._reply(replies.NO_ENDPOINT if avoid is None else replies.CONNECT_FAILED)
+            return
+        self._pool = pool
+        self._attempts += 1
+        connection = None
+        if not fresh:
+            connection = pool.take(repeatable=self._repeatable)
+        if connection is not None:
+            self._send_on(connection)
+        elif pool.full:
+            self._reply(replies.ALL_BUSY)
+        else:
+            self._claim = pool.connect(self)
+
+    @property
+    def _repeatable(self) -> bool:
+        return self._head.method in _REPEATABLE and not self._head.has_body
+
+    def _send_on(self, connection: EndpointConnection) -> None:
+        self._advance(Event.SENT)
+        self._connection = connection
+        connection.begin(self, self._head.method, self._request_bytes)
+        client = self._client
+        client.deadline = self._services.now + self._services.settings.timeouts.first_byte_s
+        if self._held:
+            for data in self._held:
+                connection.transport.write(data)
+            self._held.clear()
+            client.resume()
+
+    def connected(self, connection: EndpointConnection) -> None:
+        """A new connection is made."""
+        self._claim = None
+        self._send_on(connection)
+
+    def connect_failed(self) -> None:
+        """The endpoint can't be reached: nothing was sent, so another may take it."""
+        self._claim = None
+        failed = self._pool
+        self._unclaim()
+        if self._attempts < 2:
+            self._advance(Event.RETRY)
+            self._services.block.cells[_RETRIES[self._group]] += 1
+            self._send(failed)
+        else:
+            self._reply(replies.CONNECT_FAILED)
+
+    # ── the endpoint's side ───────────────────────────────────────────────────────────────────
+
+    def interim(self, head: ResponseHead) -> None:
+        """100 Continue, 103 Early Hints: passed on to clients that know them."""
+        if self._head.minor == 1 and self.state == State.AWAITING:
+            lines = b"".join(head.lines)
+            self._client.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, lines))
+
+    def response_head(self, head: ResponseHead) -> None:
+        """The final answer begins."""
+        self._advance(Event.ANSWER)
+        self._status = head.status
+        request = self._head
+        parts = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason)]
+        parts += head.lines
+        parts += (self._route.slot_line, b"X-Request-ID: ", self._request_id, b"\r\n")
+        self._chunked_answer = False
+        if head.content_length >= 0:
+            parts.append(b"Content-Length: %d\r\n" % head.content_length)
+        elif response_has_body(request.method, head):
+            # Without a length the end is told by chunks, or to HTTP/1.0 by the close.
+            if request.minor == 1:
+                self._chunked_answer = True
+                parts.append(_CHUNKED)
+            else:
+                self._keep_alive = False
+        elif head.chunked:
+            parts.append(_CHUNKED)
+        if not self._request_done or self._services.draining:
+            self._keep_alive = False
+        if not self._keep_alive:
+            parts.append(b"Connection: close\r\n")
+        elif request.minor == 0:
+            parts.append(b"Connection: keep-alive\r\n")
+        parts.append(b"\r\n")
+        self._client.write(b"".join(parts))
+        self._client.deadline = self._services.now + self._services.settings.timeouts.answer_idle_s
+
+    def response_body(self, data: bytes) -> None:
+        """A piece of the answer's body."""
+        if self._chunked_answer:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._client.write(data)
+        self._client.deadline = self._services.now + self._services.settings.timeouts.answer_idle_s
+
+    def response_end(self) -> None:
+        """The answer is complete."""
+        if self._chunked_answer:
+            self._client.write(_LAST_CHUNK)
+        self._finish(reusable=self._request_done)
+
+    def switched(self, head: ResponseHead, rest: bytes) -> None:
+        """101 came: to a request that asked for it, a tunnel begins; else it is a fault."""
+        connection, asked = self._connection, self._head.upgrade
+        offered = b"" if head.upgrade is None else head.upgrade.lower()
+        if connection is None or asked is None or offered != asked.lower():
+            self.upstream_fault("a switch of protocols that was not asked for")
+            return
+        self._advance(Event.SWITCH)
+        lines = b"".join(head.lines)
+        self._client.write(
+            b"HTTP/1.1 101 Switching Protocols\r\n%b%bX-Request-ID: %b\r\n"
+            b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n"
+            % (lines, self._route.slot_line, self._request_id, asked)
+        )
+        self._status = 101
+        self._count()
+        self._services.block.cells[_IN_FLIGHT[self._group]] -= 1
+        self._connection = None
+        connection.holder = None
+        self._client.open_tunnel(connection.transport, self._group, rest)
+
+    def tunnel_closed(self) -> None:
+        """Both sides of the tunnel are gone."""
+        self._unclaim()
+        self._advance(Event.CLOSE)
+
+    def upstream_lost(self) -> None:
+        """The endpoint's connection ended before the answer did."""
+        connection, self._connection = self._connection, None
+        if self.state == State.RELAYING:
+            self._broken_off()
+        elif connection is not None and connection.reused and self._repeatable:
+            # RFC 9110 §9.2.2: the endpoint may have closed it before it saw the request.
+            self._unclaim()
+            self._advance(Event.RETRY)
+            if self._attempts < 2:
+                self._services.block.cells[_RETRIES[self._group]] += 1
+                self._send(None, fresh=True)
+            else:
+                self._reply(replies.NO_ANSWER)
+        else:
+            self._keep_alive = self._keep_alive and self._request_done
+            self._reply(replies.NO_ANSWER)
+
+    def upstream_fault(self, reason: str) -> None:  # noqa: ARG002 - the log of the next issue
+        """The endpoint's bytes can't be passed on."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self.state == State.RELAYING:
+            self._broken_off()
+        else:
+            self._keep_alive = self._keep_alive and self._request_done
+            self._reply(replies.BAD_ANSWER)
+
+    def upstream_writable(self, *, writable: bool) -> None:
+        """The endpoint takes more of the request, or no more for now."""
+        if writable:
+            self._client.resume()
+        else:
+            self._client.pause()
+
+    # ── ending ────────────────────────────────────────────────────────────────────────────────
+
+    def _reply(self, refusal: LocalReply) -> None:
+        """Answer here instead of an endpoint."""
+        if not self._request_done and self._head.has_body:
+            self._keep_alive = False
+        if refusal.status in {400, 431, 501}:
+            self._keep_alive = False
+        self._advance(Event.ANSWER)
+        self._status = refusal.status
+        keep_alive = self._keep_alive
+        with_body = self._head.method != b"HEAD"
+        self._client.write(render(refusal, self._request_id, keep_alive=keep_alive, body=with_body))
+        self._finish(reusable=False)
+
+    def _answer_options(self) -> None:
+        self._advance(Event.ANSWER)
+        self._status = 204
+        self._client.write(render_options())
+        self._finish(reusable=False)
+
+    def _broken_off(self) -> None:
+        self._services.block.cells[_ABORTED[self._group]] += 1
+        self._release(reusable=False)
+        self._advance(Event.CLOSE)
+        self._client.abort()
+
+    def _finish(self, *, reusable: bool) -> None:
+        self._count()
+        self._release(reusable=reusable)
+        self._advance(Event.NEXT)
+        self._client.exchange_done(keep_alive=self._keep_alive)
+
+    def _count(self) -> None:
+        micros = int((time.monotonic() - self._started) * 1_000_000)
+        self._services.block.finished(self._group, self._status, micros)
+
+    def _release(self, *, reusable: bool) -> None:
+        """Give back what was claimed. reusable: the connection's request was sent whole."""
+        if self._claim is not None:
+            self._claim.cancel()
+            self._claim = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if reusable and self._pool is not None:
+                self._pool.give_back(connection)
+            else:
+                connection.close()
+        self._held.clear()
+        self._unclaim()
+        self._services.block.cells[_IN_FLIGHT[self._group]] -= 1
+
+    def _unclaim(self) -> None:
+        if self._pool is not None:
+            self._pool.in_flight -= 1
+            self._pool = None
+
+
+_IN_FLIGHT = tuple(
+    telemetry.group_base(group) + telemetry.IN_FLIGHT for group in range(len(telemetry.GROUPS))
+)
+_IN_FLIGHT_LOCAL = _IN_FLIGHT[LOCAL]
+_ABORTED = tuple(
+    telemetry.group_base(group) + telemetry.ABORTED for group in range(len(telemetry.GROUPS))
+)
+_RETRIES = tuple(
+    telemetry.group_base(group) + telemetry.RETRIES for group in range(len(telemetry.GROUPS))
+)
+
+
+def _believed(head: RequestHead, client: Client) -> bytes:
+    """A trusted peer's account of the client, with the peer itself added (RFC 7239 §5.2)."""
+    before = head.forwarded_for
+    chain = client.peer if before is None else before + b", " + client.peer
+    own = b"X-Forwarded-For: %b\r\n" % chain
+    if not any(line[:18].lower() == b"x-forwarded-proto:" for line in head.forwarded):
+        own += b"X-Forwarded-Proto: http\r\n"
+    return own + b"".join(head.forwarded)

@@ -1,0 +1,66 @@
+"""The proxy's own answers: problem documents (RFC 9457), with the connection's fate in them."""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalReply:
+    """An answer that no endpoint gave. code: a stable word for machines. retry_after_s: 0 = none."""
+
+    status: int
+    code: str
+    detail: str
+    retry_after_s: int = 0
+
+
+NO_TABLE = LocalReply(503, "no-routing-table", "no routing table has been loaded yet", 1)
+NO_ENDPOINT = LocalReply(503, "no-endpoint", "the slot has no endpoint", 1)
+ALL_BUSY = LocalReply(503, "all-busy", "every connection to the slot is in use", 1)
+CONNECT_FAILED = LocalReply(502, "connect-failed", "the endpoint can't be reached")
+BAD_ANSWER = LocalReply(502, "bad-answer", "the endpoint's answer can't be passed on")
+NO_ANSWER = LocalReply(502, "no-answer", "the endpoint closed the connection without an answer")
+ANSWER_TIMEOUT = LocalReply(504, "answer-timeout", "the endpoint did not answer in time")
+BAD_REQUEST = LocalReply(400, "bad-request", "the request can't be read as HTTP/1.1")
+HEAD_TOO_LARGE = LocalReply(431, "head-too-large", "the request head is over the limit")
+LINE_TOO_LONG = LocalReply(414, "target-too-long", "the request line is over the limit")
+BODY_TOO_LARGE = LocalReply(413, "body-too-large", "the request body is over the limit")
+HEAD_TIMEOUT = LocalReply(408, "head-timeout", "the request head did not arrive in time")
+BODY_TIMEOUT = LocalReply(408, "body-timeout", "the request body stopped arriving")
+
+
+def render(reply: LocalReply, request_id: bytes, *, keep_alive: bool, body: bool = True) -> bytes:
+    """The whole answer. body=False for HEAD: the fields as for GET, and nothing after them."""
+    head, document = _parts(reply)
+    fate = b"" if keep_alive else b"Connection: close\r\n"
+    return b"%bX-Request-ID: %b\r\n%b\r\n%b" % (head, request_id, fate, document if body else b"")
+
+
+def render_options() -> bytes:
+    """The answer to `OPTIONS *`: about the proxy itself, no endpoint is asked."""
+    return b"HTTP/1.1 204 No Content\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n\r\n"
+
+
+@lru_cache(maxsize=256)
+def _parts(reply: LocalReply) -> tuple[bytes, bytes]:
+    title = _REASONS.get(reply.status, "Error")
+    problem = {
+        "type": "about:blank",
+        "title": title,
+        "status": reply.status,
+        "code": reply.code,
+        "detail": reply.detail,
+    }
+    document = json.dumps(problem).encode() + b"\n"
+    retry = f"Retry-After: {reply.retry_after_s}\r\n" if reply.retry_after_s else ""
+    head = (
+        f"HTTP/1.1 {reply.status} {title}\r\n"
+        "Content-Type: application/problem+json\r\n"
+        f"Content-Length: {len(document)}\r\n"
+        f"{retry}"
+    )
+    return head.encode(), document

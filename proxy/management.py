@@ -1,0 +1,195 @@
+"""The management port: health, readiness, metrics, whole for all workers.
+
+A process of its own, forked beside the workers: it only reads their shared cells, so asking it
+never slows a request, and it answers when workers don't.
+"""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvloop
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from proxy import telemetry
+from proxy.telemetry import GROUPS, Telemetry, group_base
+
+_LABEL = ["slot"]
+# name, help, cell: one sample a group.
+_GROUP_GAUGES = (
+    ("turnout_in_flight", "Requests under way.", telemetry.IN_FLIGHT),
+    (
+        "turnout_endpoint_connections",
+        "Connections to the slot's endpoints.",
+        telemetry.ENDPOINT_CONNECTIONS,
+    ),
+    ("turnout_tunnels", "Upgraded connections (WebSocket).", telemetry.TUNNELS),
+)
+_GROUP_COUNTERS = (
+    ("turnout_tunnels_opened", "Connections that were upgraded.", telemetry.TUNNELS_OPENED),
+    (
+        "turnout_connect_failures",
+        "Connections that could not be made.",
+        telemetry.CONNECT_FAILURES,
+    ),
+    ("turnout_retries", "Requests sent a second time.", telemetry.RETRIES),
+    ("turnout_aborted", "Exchanges that broke off.", telemetry.ABORTED),
+)
+_WORKER_GAUGES = (
+    ("turnout_connections", "Client connections that are open.", telemetry.CONNECTIONS),
+)
+_WORKER_COUNTERS = (
+    ("turnout_accepted", "Client connections that were accepted.", telemetry.ACCEPTED),
+    (
+        "turnout_rejected_entries",
+        "Routing entries that were not applied.",
+        telemetry.REJECTED_ENTRIES,
+    ),
+    ("turnout_table_loads", "Times that the whole table was loaded.", telemetry.RELOADS),
+)
+
+
+def run(telemetry_of_all: Telemetry, listening: socket.socket, lifeline: int) -> None:
+    """Serve until told to end, or until the supervisor is gone."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(telemetry_of_all, listening, lifeline))
+
+
+async def _serve(telemetry_of_all: Telemetry, listening: socket.socket, lifeline: int) -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(signum, lambda: None)
+    loop.add_reader(lifeline, ended.set)
+    runner = web.AppRunner(app(telemetry_of_all), access_log=None)
+    await runner.setup()
+    await web.SockSite(runner, listening).start()
+    await ended.wait()
+    loop.remove_reader(lifeline)
+    await runner.cleanup()
+
+
+def app(telemetry_of_all: Telemetry) -> web.Application:
+    """GET /healthz, /readyz, /metrics."""
+    registry = CollectorRegistry()
+    registry.register(Cells(telemetry_of_all))
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"status": "healthy"})
+
+    async def readyz(_: web.Request) -> web.Response:
+        report = readiness(telemetry_of_all)
+        return web.json_response(report, status=200 if report["ready"] else 503)
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(registry),
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )
+
+    application = web.Application()
+    application.router.add_get("/healthz", healthz)
+    application.router.add_get("/readyz", readyz)
+    application.router.add_get("/metrics", metrics)
+    return application
+
+
+def readiness(telemetry_of_all: Telemetry) -> dict[str, Any]:
+    """Ready when a worker serves and has a table; why not, worker by worker."""
+    workers = [
+        {
+            "pid": block.cells[telemetry.PID],
+            "state": block.state,
+            "version": block.cells[telemetry.VERSION],
+            "store_reachable": bool(block.cells[telemetry.STORE_REACHABLE]),
+        }
+        for block in telemetry_of_all.blocks
+        if block.cells[telemetry.STATE]
+    ]
+    ready = any(worker["state"] == "serving" and worker["version"] for worker in workers)
+    return {"ready": ready, "workers": workers}
+
+
+class Cells(Collector):
+    """The shared cells as Prometheus metrics, by slot (`local`: answered by the proxy itself)."""
+
+    def __init__(self, telemetry_of_all: Telemetry) -> None:
+        self._all = telemetry_of_all
+
+    def describe(self) -> list[Metric]:
+        """Nothing ahead of time; asking the cells is cheap."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics, summed over the workers."""
+        yield self._requests()
+        yield self._latency()
+        for name, text, cell in _GROUP_GAUGES:
+            yield self._by_group(GaugeMetricFamily(name, text, labels=_LABEL), cell)
+        for name, text, cell in _GROUP_COUNTERS:
+            yield self._by_group(CounterMetricFamily(name, text, labels=_LABEL), cell)
+        for name, text, cell in _WORKER_GAUGES:
+            yield GaugeMetricFamily(name, text, self._all.total(cell))
+        for name, text, cell in _WORKER_COUNTERS:
+            yield CounterMetricFamily(name, text, self._all.total(cell))
+        yield from self._workers()
+
+    def _by_group(
+        self, family: GaugeMetricFamily | CounterMetricFamily, cell: int
+    ) -> GaugeMetricFamily | CounterMetricFamily:
+        for group, name in enumerate(GROUPS):
+            family.add_metric([name], self._all.total(group_base(group) + cell))
+        return family
+
+    def _requests(self) -> Metric:
+        family = CounterMetricFamily(
+            "turnout_requests", "Answers, by slot and status class.", labels=[*_LABEL, "class"]
+        )
+        for group, name in enumerate(GROUPS):
+            for status_class in range(1, 6):
+                cell = group_base(group) + telemetry.STATUS_CLASS + status_class
+                family.add_metric([name, f"{status_class}xx"], self._all.total(cell))
+        return family
+
+    def _latency(self) -> Metric:
+        family = HistogramMetricFamily(
+            "turnout_request_seconds", "From a request's head to its answer's end.", labels=_LABEL
+        )
+        bounds = [str(bound / 1_000_000) for bound in telemetry.BOUNDS_US] + ["+Inf"]
+        for group, name in enumerate(GROUPS):
+            base = group_base(group)
+            buckets, below = [], 0
+            for index, bound in enumerate(bounds):
+                below += self._all.total(base + telemetry.BUCKETS + index)
+                buckets.append((bound, below))
+            seconds = self._all.total(base + telemetry.LATENCY_US) / 1_000_000
+            family.add_metric([name], buckets, seconds)
+        return family
+
+    def _workers(self) -> Iterator[Metric]:
+        states = GaugeMetricFamily("turnout_workers", "Workers by state.", labels=["state"])
+        versions = GaugeMetricFamily(
+            "turnout_table_version", "Version that a worker decides by.", labels=["pid"]
+        )
+        reachable = GaugeMetricFamily(
+            "turnout_store_reachable", "Whether a worker reaches Redis.", labels=["pid"]
+        )
+        live = [block for block in self._all.blocks if block.cells[telemetry.STATE]]
+        for state in ("starting", "serving", "draining"):
+            states.add_metric([state], sum(block.state == state for block in live))
+        for block in live:
+            pid = str(block.cells[telemetry.PID])
+            versions.add_metric([pid], block.cells[telemetry.VERSION])
+            reachable.add_metric([pid], block.cells[telemetry.STORE_REACHABLE])
+        yield from (states, versions, reachable)

@@ -1,0 +1,126 @@
+"""From a request's head to its route, by the current table.
+
+Rules: the table is swapped in one assignment, so no request sees half a change; everything
+remembered was decided by the current table and is forgotten with it. What is remembered is
+bounded.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from proxy.bearer import BearerError, BearerVerifier
+from proxy.http1.head import RequestHead
+from proxy.http1.reply import LocalReply
+from proxy.routing.decision import Forward, Policy, decide
+from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, identify
+from proxy.routing.model import RoutingTable, Slot, Unit
+
+_MAX_REMEMBERED = 100_000
+_SLOT_INDEX: Mapping[Slot, int] = {slot: index for index, slot in enumerate(Slot)}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a request goes, with the field lines that say so.
+
+    group: 0 blue, 1 green. tenant_line: sent to the endpoint. slot_line: sent to the client.
+    """
+
+    slot: Slot
+    group: int
+    reason: str
+    tenant_line: bytes
+    slot_line: bytes
+
+
+class Router:
+    """Identify and decide. tenant_header: the name of the header, as sent on."""
+
+    def __init__(
+        self,
+        rules: IdentityRules,
+        policy: Policy,
+        tenant_header: str,
+        bearer: BearerVerifier | None = None,
+    ) -> None:
+        self.table: RoutingTable | None = None
+        self._rules = rules
+        self._policy = policy
+        self._tenant_header = tenant_header
+        self._bearer = bearer if Source.CLAIM in rules.order else None
+        sources = {Source.HEADER} if self._bearer is None else {Source.HEADER, Source.CLAIM}
+        # With neither subdomain nor path to read, the header value alone names the route.
+        self._by_header_only = not (
+            (rules.domains and Source.SUBDOMAIN in rules.order)
+            or (rules.path_prefix and Source.PATH in rules.order)
+            or Source.CLAIM in sources
+        )
+        self._by_header: dict[bytes | None, Route | LocalReply] = {}
+        self._by_tenant: dict[str | None, Route | LocalReply] = {}
+        self._remember = True
+
+    def swap(self, table: RoutingTable) -> None:
+        """Decide by this table from now on."""
+        self.table = table
+        self._by_header = {}
+        self._by_tenant = {}
+        self._remember = table.canary.unit is Unit.TENANT or table.canary.basis_points == 0
+
+    def route(self, head: RequestHead, request_id: bytes) -> Route | LocalReply:
+        """The route, or the answer that refuses the request. A table must have been swapped in."""
+        if not self._by_header_only:
+            return self._identify_and_decide(head, request_id)
+        found = self._by_header.get(head.tenant)
+        if found is None:
+            found = self._identify_and_decide(head, request_id)
+            if self._remember:
+                if len(self._by_header) >= _MAX_REMEMBERED:
+                    self._by_header.clear()
+                self._by_header[head.tenant] = found
+        return found
+
+    def _identify_and_decide(self, head: RequestHead, request_id: bytes) -> Route | LocalReply:
+        claim = None
+        if self._bearer is not None and head.authorization is not None:
+            try:
+                claim = self._bearer.tenant(head.authorization)
+            except BearerError as error:
+                return LocalReply(401, "bad-token", str(error))
+        identity = identify(
+            self._rules,
+            claim=claim,
+            header=None if head.tenant is None else head.tenant.decode("latin-1"),
+            host=head.host.decode("latin-1"),
+            path=head.target.decode("latin-1"),
+        )
+        if isinstance(identity, Rejected):
+            return LocalReply(identity.status, identity.code, identity.detail)
+        return self._decide(identity, request_id)
+
+    def _decide(self, identity: Identity | None, request_id: bytes) -> Route | LocalReply:
+        tenant = None if identity is None else identity.tenant
+        found = self._by_tenant.get(tenant)
+        if found is None:
+            found = self._ask_table(tenant, request_id)
+            if self._remember:
+                if len(self._by_tenant) >= _MAX_REMEMBERED:
+                    self._by_tenant.clear()
+                self._by_tenant[tenant] = found
+        return found
+
+    def _ask_table(self, tenant: str | None, request_id: bytes) -> Route | LocalReply:
+        if self.table is None:
+            raise RuntimeError("no table has been swapped in")
+        decision = decide(
+            self.table, self._policy, tenant, request_key=request_id.decode("latin-1")
+        )
+        if not isinstance(decision, Forward):
+            return LocalReply(decision.status, decision.code, decision.detail)
+        tenant_line = f"{self._tenant_header}: {tenant}\r\n" if tenant is not None else ""
+        return Route(
+            decision.slot,
+            _SLOT_INDEX[decision.slot],
+            str(decision.reason),
+            tenant_line.encode(),
+            f"X-Turnout-Slot: {decision.slot}\r\n".encode(),
+        )

@@ -1,0 +1,112 @@
+"""Counters in memory that all processes of one proxy share.
+
+Rules: one block of 64-bit cells a worker, written by that worker alone, so counting needs no
+lock; the management process only reads and adds up. Counters of a block outlive its worker, so
+that sums never go down when a worker is replaced; gauges are zeroed when it ends. What a cell
+means is said once, in the tables below, which the exposition reads too.
+"""
+
+import mmap
+from bisect import bisect_left
+from typing import Final
+
+from proxy.routing.model import Slot
+
+STARTING: Final = 1
+SERVING: Final = 2
+DRAINING: Final = 3
+STATES: Final = {0: "free", STARTING: "starting", SERVING: "serving", DRAINING: "draining"}
+
+# Cells of the worker as a whole.
+STATE: Final = 0
+PID: Final = 1
+VERSION: Final = 2
+CONNECTIONS: Final = 3
+STORE_REACHABLE: Final = 4
+ACCEPTED: Final = 5
+REJECTED_ENTRIES: Final = 6
+RELOADS: Final = 7
+_WORKER_CELLS: Final = 8
+_WORKER_GAUGES: Final = (STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE)
+
+# Cells of each group: blue, green, and what the proxy answers itself.
+GROUPS: Final = (*(str(slot) for slot in Slot), "local")
+LOCAL: Final = 2
+IN_FLIGHT: Final = 0
+ENDPOINT_CONNECTIONS: Final = 1
+TUNNELS: Final = 2
+TUNNELS_OPENED: Final = 3
+CONNECT_FAILURES: Final = 4
+RETRIES: Final = 5
+ABORTED: Final = 6
+LATENCY_US: Final = 7
+STATUS_CLASS: Final = 8  # + status // 100: 9 to 13
+BUCKETS: Final = 14
+BOUNDS_US: Final = (
+    *(500, 1_000, 2_000, 3_000, 5_000, 7_500, 10_000, 15_000, 25_000, 50_000),
+    *(100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000),
+)
+"""Upper bounds of the latency histogram, in microseconds; one more bucket is open above."""
+_GROUP_CELLS: Final = BUCKETS + len(BOUNDS_US) + 1
+_GROUP_GAUGES: Final = (IN_FLIGHT, ENDPOINT_CONNECTIONS, TUNNELS)
+
+_BLOCK_CELLS: Final = _WORKER_CELLS + len(GROUPS) * _GROUP_CELLS
+_CELL_BYTES: Final = 8
+
+
+def group_base(group: int) -> int:
+    """The first cell of a group (0 blue, 1 green, LOCAL) within a block."""
+    return _WORKER_CELLS + group * _GROUP_CELLS
+
+
+class Block:
+    """One worker's cells. `cells` is indexed by the constants above."""
+
+    __slots__ = ("cells",)
+
+    def __init__(self, cells: "memoryview[int]") -> None:
+        self.cells = cells
+
+    @property
+    def state(self) -> str:
+        """free, starting, serving or draining."""
+        return STATES.get(self.cells[STATE], "free")
+
+    def finished(self, group: int, status: int, micros: int) -> None:
+        """Count one answer: its status class, its latency."""
+        cells = self.cells
+        base = _WORKER_CELLS + group * _GROUP_CELLS
+        cells[base + STATUS_CLASS + status // 100] += 1
+        cells[base + BUCKETS + bisect_left(BOUNDS_US, micros)] += 1
+        cells[base + LATENCY_US] += micros
+
+    def release(self) -> None:
+        """Zero the gauges: the worker is gone; its counters stay."""
+        for cell in _WORKER_GAUGES:
+            self.cells[cell] = 0
+        for group in range(len(GROUPS)):
+            for gauge in _GROUP_GAUGES:
+                self.cells[group_base(group) + gauge] = 0
+
+
+class Telemetry:
+    """The blocks of all workers, in anonymous shared memory. Made before workers are forked."""
+
+    def __init__(self, workers: int) -> None:
+        self._memory = mmap.mmap(-1, workers * _BLOCK_CELLS * _CELL_BYTES)
+        cells = memoryview(self._memory).cast("q")
+        self.blocks = tuple(
+            Block(cells[index * _BLOCK_CELLS : (index + 1) * _BLOCK_CELLS])
+            for index in range(workers)
+        )
+
+    def free_block(self) -> int | None:
+        """The number of a block that no worker holds."""
+        for index, block in enumerate(self.blocks):
+            if block.cells[STATE] == 0:
+                return index
+        return None
+
+    def total(self, cell: int) -> int:
+        """One cell summed over all workers, past and present."""
+        return sum(block.cells[cell] for block in self.blocks)

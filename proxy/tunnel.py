@@ -1,0 +1,89 @@
+"""Upgraded connections: bytes relayed both ways, whatever they mean.
+
+Rules: each side reads only as fast as the other writes; the end of one direction is passed on
+and leaves the other open; when one connection is gone the other is closed after its last byte.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from proxy import telemetry
+from proxy.services import Services
+
+
+class Side(asyncio.Protocol):
+    """One end of a tunnel; what arrives here is written to the other."""
+
+    __slots__ = ("_tunnel", "other", "transport")
+
+    def __init__(self, tunnel: "Tunnel", transport: asyncio.Transport) -> None:
+        self._tunnel = tunnel
+        self.transport = transport
+        self.other: Side = self
+
+    def data_received(self, data: bytes) -> None:
+        self.other.transport.write(data)
+        self._tunnel.touch()
+
+    def eof_received(self) -> bool:
+        """Half-closed: the other direction goes on."""
+        if not self.other.transport.is_closing():
+            self.other.transport.write_eof()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's
+        self._tunnel.side_lost(self)
+
+    def pause_writing(self) -> None:
+        if not self.other.transport.is_closing():
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if not self.other.transport.is_closing():
+            self.other.transport.resume_reading()
+
+
+class Tunnel:
+    """Two joined connections. deadline: monotonic seconds; past it both are closed.
+
+    on_close: called once when both sides are gone.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        client: asyncio.Transport,
+        endpoint: asyncio.Transport,
+        group: int,
+        on_close: Callable[[], None],
+    ) -> None:
+        self._services = services
+        self._on_close = on_close
+        self._open = 2
+        self._base = telemetry.group_base(group)
+        self.client, self.endpoint = Side(self, client), Side(self, endpoint)
+        self.client.other, self.endpoint.other = self.endpoint, self.client
+        client.set_protocol(self.client)
+        endpoint.set_protocol(self.endpoint)
+        cells = services.block.cells
+        cells[self._base + telemetry.TUNNELS] += 1
+        cells[self._base + telemetry.TUNNELS_OPENED] += 1
+        self.touch()
+
+    def touch(self) -> None:
+        """Something was relayed: not idle."""
+        self.deadline = self._services.now + self._services.settings.timeouts.tunnel_idle_s
+
+    def side_lost(self, side: Side) -> None:
+        """One connection is gone: flush and close the other."""
+        self._open -= 1
+        if self._open:
+            side.other.transport.close()
+        else:
+            self._services.block.cells[self._base + telemetry.TUNNELS] -= 1
+            self._on_close()
+
+    def close(self) -> None:
+        """Close both sides after their last bytes."""
+        self.client.transport.close()
+        self.endpoint.transport.close()

@@ -1,0 +1,181 @@
+"""The connections to one endpoint: claimed, counted, kept for the next exchange.
+
+Rules: claiming counts in the same step, so that in flight is never too low. A connection that
+idled is given to a request that must not be sent twice only if it was used just now and has
+nothing to read (an end of file, most likely): RFC 9110 §9.2.2 lets nobody repeat such a request
+when the connection turns out to be dead.
+"""
+
+import asyncio
+import select
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy import telemetry
+from proxy.http1.fields import FieldKinds
+from proxy.routing.model import Endpoint
+from proxy.tasks import Tasks
+from proxy.telemetry import Block
+from proxy.upstream.connection import EndpointConnection
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """connect_timeout_s, idle_timeout_s: seconds. fresh_s: how long after its last use a
+    connection is given to non-idempotent requests. max_connections: to one endpoint.
+    """  # noqa: D205 - one sentence a field
+
+    connect_timeout_s: float
+    idle_timeout_s: float
+    fresh_s: float
+    max_connections: int
+
+
+class Claimant(Protocol):
+    """Who waits for a new connection."""
+
+    def connected(self, connection: EndpointConnection) -> None:
+        """Here it is."""
+
+    def connect_failed(self) -> None:
+        """The endpoint can't be reached."""
+
+
+class Claim:
+    """One wait for a connection. `cancel` when the claimant no longer wants it."""
+
+    __slots__ = ("claimant",)
+
+    def __init__(self, claimant: Claimant) -> None:
+        self.claimant: Claimant | None = claimant
+
+    def cancel(self) -> None:
+        """The connection, once made, goes to the pool."""
+        self.claimant = None
+
+
+class Pool:
+    """One endpoint's connections in one worker. group: the telemetry group of its slot."""
+
+    def __init__(
+        self, endpoint: Endpoint, limits: PoolLimits, kinds: FieldKinds, block: Block, group: int
+    ) -> None:
+        self.endpoint = endpoint
+        self.in_flight = 0
+        self.retired = False
+        self._limits = limits
+        self._kinds = kinds
+        self._cells = block.cells
+        self._base = telemetry.group_base(group)
+        self._idle: list[EndpointConnection] = []
+        self._open = 0
+        self._tasks = Tasks(f"pool {endpoint}")
+
+    def __repr__(self) -> str:
+        return (
+            f"<Pool {self.endpoint} open={self._open} idle={len(self._idle)} "
+            f"in_flight={self.in_flight}{' retired' if self.retired else ''}>"
+        )
+
+    def take(self, *, repeatable: bool) -> EndpointConnection | None:
+        """An idle connection that this request may use, or None: then `connect`."""
+        idle = self._idle
+        while idle:
+            connection = idle.pop()
+            if connection.closed:
+                continue
+            if repeatable or self._is_safe(connection):
+                connection.reused = True
+                return connection
+            connection.close()
+        return None
+
+    def _is_safe(self, connection: EndpointConnection) -> bool:
+        if time.monotonic() - connection.idle_since > self._limits.fresh_s:
+            return False
+        poll = select.poll()
+        poll.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further connection may be opened."""
+        return self._open >= self._limits.max_connections
+
+    def connect(self, claimant: Claimant) -> Claim:
+        """Open a connection for the claimant, who hears of it later."""
+        claim = Claim(claimant)
+        self._open += 1
+        self._tasks.start(self._connect(claim), "connect")
+        return claim
+
+    async def _connect(self, claim: Claim) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._limits.connect_timeout_s):
+                _, connection = await loop.create_connection(
+                    lambda: EndpointConnection(self._kinds, self, self._limits.idle_timeout_s),
+                    self.endpoint.host,
+                    self.endpoint.port,
+                )
+        except OSError:  # TimeoutError is one
+            self._open -= 1
+            self._cells[self._base + telemetry.CONNECT_FAILURES] += 1
+            if claim.claimant is not None:
+                claim.claimant.connect_failed()
+            return
+        if claim.claimant is None:
+            self._keep(connection)
+        elif connection.closed:
+            claim.claimant.connect_failed()
+        else:
+            claim.claimant.connected(connection)
+
+    def give_back(self, connection: EndpointConnection) -> None:
+        """The exchange is over: keep the connection if it can serve another."""
+        connection.holder = None
+        if connection.keep_alive and not connection.owes_answer:
+            self._keep(connection)
+        else:
+            connection.close()
+
+    def _keep(self, connection: EndpointConnection) -> None:
+        if self.retired or connection.closed:
+            connection.close()
+            return
+        connection.idle_since = time.monotonic()
+        self._idle.append(connection)
+
+    def retire(self) -> None:
+        """The endpoint left the slot: exchanges under way finish, nothing is kept."""
+        self.retired = True
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+    def sweep(self, now: float) -> None:
+        """Close what has idled too long. now: monotonic seconds."""
+        kept = []
+        for connection in self._idle:
+            if now - connection.idle_since >= connection.idle_limit_s:
+                connection.close()
+            elif not connection.closed:
+                kept.append(connection)
+        self._idle = kept
+
+    async def close(self) -> None:
+        """Retire, and give up connecting."""
+        self.retire()
+        await self._tasks.cancel()
+
+    def opened(self) -> None:
+        """A connection was made (it has counted as open since `connect`)."""
+        self._cells[self._base + telemetry.ENDPOINT_CONNECTIONS] += 1
+
+    def lost(self, connection: EndpointConnection) -> None:
+        """A connection is gone."""
+        self._open -= 1
+        self._cells[self._base + telemetry.ENDPOINT_CONNECTIONS] -= 1
+        if connection.holder is None and connection in self._idle:
+            self._idle.remove(connection)

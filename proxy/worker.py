@@ -1,0 +1,214 @@
+"""One worker: the composition root of the data plane, the only file that knows all parts.
+
+Life: starting → (table loaded) serving → (told to end) draining → gone. A worker ends when it is
+told to, and when its supervisor is gone, which it sees on a pipe.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from config import Shared
+from proxy import telemetry
+from proxy.bearer import BearerVerifier
+from proxy.config import Jwt, Settings
+from proxy.downstream.listener import Listener
+from proxy.follow import Follower, Store
+from proxy.forward import Exchange
+from proxy.http1.fields import request_kinds
+from proxy.router import Router
+from proxy.routing.ack import WorkerStatus
+from proxy.routing.decision import Policy
+from proxy.routing.identity import IdentityRules
+from proxy.routing.keys import Keys
+from proxy.routing.model import RoutingTable
+from proxy.services import Services
+from proxy.tasks import Tasks
+from proxy.telemetry import Block
+from proxy.upstream.pool import PoolLimits
+from proxy.upstream.slots import Slots
+
+log = logging.getLogger("turnout.worker")
+
+_SWEEP_S = 0.25
+_DRAIN_STEP_S = 0.05
+RETIRE = signal.SIGQUIT
+"""Drain after a reload: as SIGTERM, but with the longer limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a worker has from its supervisor. lifeline: a pipe that ends with the supervisor."""
+
+    shared: Shared
+    settings: Settings
+    listening: socket.socket
+    block: Block
+    lifeline: int
+
+
+def run(inherited: Inherited) -> None:
+    """Serve until told to end."""
+    gc.collect()
+    gc.freeze()  # what was loaded before the fork is never garbage
+    gc.set_threshold(50_000, 20, 20)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(Worker(inherited).serve())
+
+
+class Worker:
+    """The parts of one worker, put together."""
+
+    def __init__(self, inherited: Inherited) -> None:
+        settings, block = inherited.settings, inherited.block
+        self._inherited = inherited
+        self._settings = settings
+        self._block = block
+        self._drain_limit_s = 0.0
+        self._told_to_end = asyncio.Event()
+        self._tasks = Tasks(f"worker {os.getpid()}")
+        self._services = _services(settings, block)
+        self._listener = Listener(inherited.listening, self._services, Exchange)
+        self._follower = _follower(inherited, self._take_table)
+
+    async def serve(self) -> None:
+        """The whole life; see the module."""
+        cells = self._block.cells
+        cells[telemetry.PID] = os.getpid()
+        cells[telemetry.STATE] = telemetry.STARTING
+        self._handle_signals()
+        follow = self._tasks.start(self._follower.follow(), "follow")
+        renew = self._tasks.start(self._follower.renew(), "renew")
+        self._tasks.start(self._sweep(), "sweep")
+        await self._wait_for_table()
+        if not self._told_to_end.is_set():
+            self._listener.start()
+            cells[telemetry.STATE] = telemetry.SERVING
+            self._follower.say("serving")
+            await self._told_to_end.wait()
+        await self._drain()
+        follow.cancel()
+        renew.cancel()
+        await self._follower.leave()
+        await self._services.slots.close()
+        await self._tasks.cancel()
+
+    def _take_table(self, table: RoutingTable) -> None:
+        """Use a table: from the return of this call on every request is decided by it."""
+        self._services.slots.update(table.endpoints)
+        self._services.router.swap(table)
+
+    async def _wait_for_table(self) -> None:
+        """Without a store a worker still serves, if only 503: it says so instead of hanging."""
+        waits = (self._follower.loaded.wait(), self._told_to_end.wait())
+        tasks = [self._tasks.start(wait, "wait for the first table") for wait in waits]
+        limit = self._settings.follow.start_without_table_s
+        await asyncio.wait(tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        if not self._follower.loaded.is_set():
+            log.warning("no routing table after %g s: answering 503 until there is one", limit)
+
+    async def _sweep(self) -> None:
+        """Renew the coarse clock and act on deadlines that have passed."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            now = self._services.now = time.monotonic()
+            self._listener.sweep(now)
+            self._services.slots.sweep(now)
+
+    # ── ending ────────────────────────────────────────────────────────────────────────────────
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        timeouts = self._settings.timeouts
+        loop.add_signal_handler(signal.SIGTERM, self._end, timeouts.drain_s)
+        loop.add_signal_handler(RETIRE, self._end, timeouts.drain_reload_s)
+        # A terminal sends these to the whole group; the supervisor decides what they mean.
+        for signum in (signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(signum, lambda: None)
+        loop.add_reader(self._inherited.lifeline, self._supervisor_gone)
+
+    def _supervisor_gone(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._inherited.lifeline)
+        log.warning("the supervisor is gone: draining")
+        self._end(self._settings.timeouts.drain_s)
+
+    def _end(self, limit_s: float) -> None:
+        """Drain within this time from now; a shorter limit that came before stays."""
+        deadline = time.monotonic() + limit_s
+        self._drain_limit_s = min(self._drain_limit_s or deadline, deadline)
+        self._told_to_end.set()
+
+    async def _drain(self) -> None:
+        """Take nothing new, finish what is in flight, end what is left at the limit."""
+        self._block.cells[telemetry.STATE] = telemetry.DRAINING
+        self._services.draining = True
+        self._listener.stop()
+        self._follower.say("draining")
+        connections = self._listener.connections
+        while connections and time.monotonic() < self._drain_limit_s:
+            idle_since = time.monotonic() - self._settings.timeouts.drain_idle_s
+            for connection in list(connections):
+                connection.drain(idle_since)
+            await asyncio.sleep(_DRAIN_STEP_S)
+        if connections:
+            log.warning("the drain limit is reached: closing %d connections", len(connections))
+        for connection in list(connections):
+            connection.close()
+        await asyncio.sleep(0)
+
+
+def _services(settings: Settings, block: Block) -> Services:
+    identity = settings.identity
+    rules = IdentityRules(identity.order, identity.domains, identity.path_prefix)
+    policy = Policy(
+        route_unidentified=identity.unidentified == "active",
+        route_unknown=identity.unknown_tenants == "route",
+    )
+    timeouts = settings.timeouts
+    limits = PoolLimits(
+        timeouts.connect_s,
+        timeouts.endpoint_keep_alive_s,
+        timeouts.endpoint_fresh_s,
+        settings.limits.endpoint_connections,
+    )
+    return Services(
+        settings=settings,
+        router=Router(rules, policy, identity.header, _verifier(identity.jwt)),
+        slots=Slots(limits, block),
+        block=block,
+        kinds=request_kinds(identity.header),
+        request_id_prefix=secrets.token_hex(8).encode(),
+        now=time.monotonic(),
+    )
+
+
+def _verifier(jwt: Jwt) -> BearerVerifier | None:
+    if not jwt.algorithm:
+        return None
+    key = jwt.key or Path(jwt.key_file).read_text(encoding="utf-8")
+    return BearerVerifier(key, jwt.algorithm, jwt.issuer, jwt.audience, jwt.claim, jwt.leeway_s)
+
+
+def _follower(inherited: Inherited, on_table: Callable[[RoutingTable], None]) -> Follower:
+    shared, settings = inherited.shared, inherited.settings
+    node, pid = settings.node_name(), os.getpid()
+    worker = f"{node}/{pid}.{secrets.token_hex(2)}"
+    return Follower(
+        Store(shared.redis_url, Keys(shared.redis_prefix), shared.routing_key.encode()),
+        settings.follow,
+        WorkerStatus(worker, node, pid, 0, "starting"),
+        inherited.block,
+        on_table,
+    )
