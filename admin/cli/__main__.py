@@ -1,0 +1,5 @@
+"""`python -m admin.cli`: the command line without the installed script."""
+
+from admin.cli.main import main
+
+main()

@@ -1,0 +1,155 @@
+"""`turnout workers`, `audit`, `events`: what the fleet does, and who did what."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from admin.cli.client import Event, Unreachable
+from admin.cli.options import TENANT, Session, connected
+from admin.cli.output import (
+    counted,
+    milliseconds,
+    say,
+    show_json,
+    show_json_line,
+    show_table,
+    warn,
+)
+
+PATIENCE_S = 30.0
+"""How long `events` waits for an admin that went away."""
+PAUSE_S = 0.5
+
+
+@click.command()
+@connected
+def workers(session: Session) -> None:
+    """Which worker serves which version."""
+    document = session.client.read("/v1/workers")
+    if session.as_json:
+        show_json(document)
+        return
+    fleet = document.get("workers", [])
+    if not fleet:
+        say("No worker has reported: is a proxy running (`turnout proxy`), with the same Redis?")
+        return
+    show_table(
+        ("worker", "node", "pid", "state", "version", "in flight", "lease", "error"),
+        (worker_row(worker) for worker in fleet),
+    )
+    current = sum(bool(worker.get("current")) for worker in fleet)
+    say(f"{current} of {counted(len(fleet), 'worker')} serve version {document.get('version')}.")
+
+
+def worker_row(worker: dict[str, Any]) -> tuple[object, ...]:
+    """One worker as the table shows it."""
+    lease = worker.get("lease_ms") or 0
+    return (
+        worker.get("worker"),
+        worker.get("node"),
+        worker.get("pid"),
+        worker.get("state"),
+        worker.get("version"),
+        worker.get("in_flight"),
+        milliseconds(lease) if lease > 0 else "lost",
+        worker.get("error") or None,
+    )
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option("--cursor", help="Go on where an earlier list ended (its `next`).")
+@click.option("--actor", help="Only what this subject did.")
+@click.option("--action", help="Only this action.")
+@click.option("--tenant", type=TENANT, help="Only what concerned this tenant.")
+@connected
+def audit(session: Session, **filters: object) -> None:
+    """Who changed what, newest first."""
+    page = session.client.read("/v1/audit", filters)
+    if session.as_json:
+        show_json(page)
+        return
+    items = page.get("items", [])
+    if not items:
+        say("Nothing has been recorded that fits.")
+        return
+    show_table(
+        ("at", "actor", "action", "from", "to", "version", "outcome"),
+        (audit_row(item) for item in items),
+    )
+    if page.get("next"):
+        say(f"There are more: --cursor {page['next']}")
+
+
+def audit_row(item: dict[str, Any]) -> tuple[object, ...]:
+    """One record as the table shows it."""
+    outcome = item.get("outcome")
+    if outcome != "committed" and item.get("code"):
+        outcome = f"{outcome} ({item['code']})"
+    return (
+        str(item.get("at", ""))[:19].replace("T", " "),
+        item.get("actor"),
+        item.get("action"),
+        short(item.get("from")),
+        short(item.get("to")),
+        item.get("version"),
+        outcome,
+    )
+
+
+def short(value: object) -> str | None:
+    """A recorded value on one line of at most 60 characters."""
+    if value is None or value in ({}, []):
+        return None
+    text = value if isinstance(value, str) else _flat(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def _flat(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_flat(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_flat(inner) for inner in value)
+    return str(value)
+
+
+@click.command()
+@click.option("--types", help="Only these, with commas between: change,converged,worker…")
+@click.option("--count", type=click.IntRange(min=1), help="End after so many events.")
+@connected
+def events(session: Session, types: str | None, count: int | None) -> None:
+    """Follow changes and workers live, until Ctrl-C."""
+    for number, event in enumerate(_follow(session, types), 1):
+        if session.as_json:
+            show_json_line({"event": event.kind, "data": event.data})
+        else:
+            say(event_line(event))
+        if number == count:
+            return
+
+
+def event_line(event: Event) -> str:
+    """One event in words."""
+    if not isinstance(event.data, dict):
+        return f"{event.kind:12} {event.data}"
+    return f"{event.kind:12} " + "  ".join(
+        f"{name}={_flat(value)}" for name, value in event.data.items() if value not in ("", None)
+    )
+
+
+def _follow(session: Session, types: str | None) -> Iterator[Event]:
+    """The feed, taken up again when it breaks off; given up when the admin stays away."""
+    yield from session.client.follow("/v1/events", {"types": types})
+    deadline = time.monotonic() + PATIENCE_S
+    warn("turnout: the feed broke off; waiting for the admin to return.")
+    while True:
+        time.sleep(PAUSE_S)
+        try:
+            for event in session.client.follow("/v1/events", {"types": types}):
+                deadline = time.monotonic() + PATIENCE_S
+                yield event
+        except Unreachable:
+            if time.monotonic() > deadline:
+                raise

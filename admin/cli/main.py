@@ -1,0 +1,72 @@
+"""`turnout`: the list of commands. Each is imported when it is called, so `--help` is quick."""
+
+import importlib
+
+import click
+
+COMMANDS = {
+    "demo": ("admin.cli.launch", "Run everything on this machine, with two versions of an ERP."),
+    "proxy": ("admin.cli.launch", "Run the proxy."),
+    "admin": ("admin.cli.launch", "Run the admin."),
+    "routing": ("admin.cli.routing", "The routing table."),
+    "tenants": ("admin.cli.tenants", "Pin, unpin, list and explain tenants."),
+    "canary": ("admin.cli.canary", "The share of the unpinned that goes to standby."),
+    "cutover": ("admin.cli.switch", "Move all tenants, or some, to a slot."),
+    "rollback": ("admin.cli.switch", "Move all tenants, or some, back."),
+    "endpoints": ("admin.cli.endpoints", "The instances of a slot."),
+    "workers": ("admin.cli.fleet", "Which worker serves which version."),
+    "audit": ("admin.cli.fleet", "Who changed what, newest first."),
+    "events": ("admin.cli.fleet", "Follow changes and workers live."),
+    "token": ("admin.cli.token", "Make tokens."),
+}
+"""Command → the file it lies in, and its line in `turnout --help`."""
+
+EPILOG = """\b
+Exit codes
+  0  done; a change is served by every live worker
+  1  refused by the admin (HTTP 4xx), or can't be done on this machine
+  2  wrong usage
+  3  the admin can't be reached or can't answer (HTTP 5xx)
+  4  changed, but not served by every worker within --timeout-ms
+
+\b
+Environment
+  TURNOUT_ADMIN_URL           where the admin listens (http://127.0.0.1:8081)
+  TURNOUT_TOKEN               the token to show it
+  TURNOUT_ADMIN_TOKEN_SECRET  what `turnout token create` signs with
+  NO_COLOR                    no colours
+"""
+
+
+class Commands(click.Group):
+    """The commands of `COMMANDS`, imported on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The commands' names, in the order of a release manager's day."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """The command, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - the table is this file's own
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """The list in `--help`, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.command(
+    cls=Commands,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(
+    None, "-V", "--version", package_name="turnout", message="turnout %(version)s"
+)
+def main() -> None:
+    """Turnout: a tenant-aware blue/green switch in front of your system."""
