@@ -1,0 +1,101 @@
+"""Fixtures for all tests: the event loop, the seed, real servers, child processes.
+
+Servers start when a test first asks for one, so unit tests start none. A run prints its seed;
+TURNOUT_TEST_SEED=… repeats it.
+"""
+
+import asyncio
+import os
+import random
+import secrets
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from admin.embedded import EmbeddedPostgres, EmbeddedRedis
+from tests.support.processes import Children
+from tests.support.servers import emptied_redis, empty_database, session_postgres
+
+_CHILDREN = pytest.StashKey[Children]()
+_SEED = int(os.environ.get("TURNOUT_TEST_SEED") or secrets.randbits(32))
+
+
+def pytest_report_header() -> str:
+    return f"seed: {_SEED} (TURNOUT_TEST_SEED={_SEED} repeats it)"
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Every async test runs on the loop that production uses."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture
+def seeded_random(request: pytest.FixtureRequest) -> random.Random:
+    """A source of the run's seed and the test's name: the order of tests changes nothing."""
+    return random.Random(f"{_SEED}:{request.node.nodeid}")
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    """The session's Valkey. Not to be stopped or killed: see `fresh_redis`."""
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: EmbeddedRedis) -> str:
+    """An empty logical database of the session's Valkey."""
+    return emptied_redis(redis_server)
+
+
+@pytest.fixture
+def fresh_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    """A Valkey for this test alone; `stop()` and `start()` keep its port, URL and data."""
+    with EmbeddedRedis(tmp_path / "fresh-redis") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """The session's PostgreSQL. Not to be stopped or killed: see `fresh_postgres`."""
+    with session_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+    """A new, empty database of the session's PostgreSQL, dropped after the test."""
+    with empty_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def fresh_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL for this test alone; `stop()` and `start()` keep its port, URL and data."""
+    with EmbeddedPostgres(tmp_path / "fresh-postgres") as server:
+        yield server
+
+
+@pytest.fixture
+def spawn(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Children]:
+    """Starts processes: `spawn(command, argument, …, env=, cwd=, name=)` gives a Child.
+
+    They are ended after the test; if it fails, the ends of their logs are in its report.
+    """
+    children = Children(tmp_path)
+    request.node.stash[_CHILDREN] = children
+    yield children
+    children.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        for child in item.stash.get(_CHILDREN, ()):
+            report.sections.append((child.name, child.report()))
+    return report

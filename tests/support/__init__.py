@@ -1,0 +1,1 @@
+"""What tests share: real servers, child processes, strategies. No test lives here."""
