@@ -1,0 +1,1 @@
+"""The proxies measured: one file a peer, listed in `bench.catalogue`."""

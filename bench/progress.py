@@ -1,0 +1,39 @@
+"""What is seen while a run goes on: a bar on a terminal, a line a round elsewhere. On stderr."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class Watch:
+    """Told what happens. turns: how many turns there are, warm-ups included."""
+
+    def __init__(self, console: Console, turns: int) -> None:
+        self._console = console
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task("starting", total=turns)
+        self._begun = 0
+
+    def turn(self, proxy: str, number: int) -> None:
+        """A turn begins. number: of the round, 0 for the warm-up."""
+        what = f"round {number}: {proxy}" if number else f"warm-up: {proxy}"
+        self._bar.update(self._task, description=what, completed=self._begun)
+        self._begun += 1
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def shown(self) -> Iterator["Watch"]:
+        """The bar, until the block ends."""
+        with self._bar:
+            yield self

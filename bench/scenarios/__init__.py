@@ -1,0 +1,1 @@
+"""What is asked of a proxy: one file a scenario, listed in `bench.catalogue`."""
