@@ -1,7 +1,7 @@
 """One exchange: identify → decide → claim → send → relay → release.
 
 Rules:
-1. `TRANSITIONS` is the whole life of an exchange; nothing else changes `state`.
+1. `exchange_states.TRANSITIONS` is its whole life; nothing but `_advance` changes `state`.
 2. A request is sent at most once, but for a repeatable one (GET, HEAD, OPTIONS without a body)
    whose reused connection ended before a byte of answer, and but for any whose connection
    could not be made, for then nothing was sent. Even those are tried at most twice.
@@ -12,63 +12,39 @@ One object serves all exchanges of a client's connection, one after the other.
 
 import asyncio
 import time
-from enum import IntEnum
 from typing import Protocol, cast
 
 from proxy import telemetry
+from proxy.exchange_states import (
+    ANSWER,
+    ANSWERED,
+    AWAITING,
+    CLOSE,
+    IDLE,
+    NEXT,
+    NEXT_REQUEST,
+    OVER,
+    RELAYING,
+    REQUEST,
+    RETRY,
+    SENT,
+    SWITCH,
+    UNANSWERED,
+    UNDER_WAY,
+    Event,
+    State,
+)
 from proxy.http1 import reply as replies
 from proxy.http1.framing import check_request, is_request_id, response_has_body
 from proxy.http1.head import RequestHead, ResponseHead
-from proxy.http1.reply import LocalReply, render, render_options
+from proxy.http1.reply import LocalReply, render
 from proxy.router import Route
 from proxy.services import Services
 from proxy.telemetry import LOCAL
 from proxy.upstream.connection import EndpointConnection
 from proxy.upstream.pool import Claim, Pool
 
-
-class State(IntEnum):
-    """Where an exchange stands."""
-
-    IDLE = 0  # no request
-    CLAIMING = 1  # a request; no connection to an endpoint yet
-    AWAITING = 2  # its head was sent; no final answer yet
-    RELAYING = 3  # the answer's head was sent to the client
-    TUNNEL = 4  # the protocol was switched; the tunnel has both sides
-    ENDED = 5  # the client's connection is closing
-
-
-class Event(IntEnum):
-    """What happens to an exchange."""
-
-    REQUEST = 0
-    SENT = 1
-    RETRY = 2
-    ANSWER = 3
-    SWITCH = 4
-    NEXT = 5
-    CLOSE = 6
-
-
-TRANSITIONS = {
-    (State.IDLE, Event.REQUEST): State.CLAIMING,
-    (State.IDLE, Event.CLOSE): State.ENDED,
-    (State.CLAIMING, Event.SENT): State.AWAITING,
-    (State.CLAIMING, Event.RETRY): State.CLAIMING,
-    (State.CLAIMING, Event.ANSWER): State.RELAYING,
-    (State.CLAIMING, Event.CLOSE): State.ENDED,
-    (State.AWAITING, Event.RETRY): State.CLAIMING,
-    (State.AWAITING, Event.ANSWER): State.RELAYING,
-    (State.AWAITING, Event.SWITCH): State.TUNNEL,
-    (State.AWAITING, Event.CLOSE): State.ENDED,
-    (State.RELAYING, Event.NEXT): State.IDLE,
-    (State.RELAYING, Event.CLOSE): State.ENDED,
-    (State.TUNNEL, Event.CLOSE): State.ENDED,
-}
-# The same as rows, for the hot path: a pair that is not in the table is -1.
-_NEXT = tuple(tuple(TRANSITIONS.get((state, event), -1) for event in Event) for state in State)
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-_REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
 _NO_HEAD = RequestHead(b"/")
 _NO_ROUTE = cast("Route", None)
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
@@ -82,6 +58,7 @@ class Client(Protocol):
     peer: bytes
     trusted: bool
     deadline: float
+    transport: asyncio.Transport
 
     def write(self, data: bytes) -> None:
         """Send bytes of the answer."""
@@ -111,10 +88,12 @@ class Exchange:
         "_claim",
         "_client",
         "_connection",
+        "_ended",
         "_group",
         "_head",
         "_held",
         "_keep_alive",
+        "_out",
         "_pool",
         "_received",
         "_request_bytes",
@@ -124,13 +103,15 @@ class Exchange:
         "_services",
         "_started",
         "_status",
+        "_timeouts",
         "state",
     )
 
     def __init__(self, services: Services, client: Client) -> None:
         self._services = services
         self._client = client
-        self.state: State = State.IDLE
+        self._timeouts = services.settings.timeouts
+        self.state = IDLE
         self._connection: EndpointConnection | None = None
         self._claim: Claim | None = None
         self._pool: Pool | None = None
@@ -139,6 +120,7 @@ class Exchange:
         self._request_bytes = b""
         self._request_id = b""
         self._held: list[bytes] = []
+        self._out: list[bytes] = []
         self._request_done = False
         self._chunked_answer = False
         self._keep_alive = True
@@ -147,66 +129,51 @@ class Exchange:
         self._attempts = 0
         self._status = 0
         self._started = 0.0
+        self._ended = 0.0
 
     def __repr__(self) -> str:
         return f"<Exchange {State(self.state).name} {self._head.method!r} {self._pool}>"
 
-    def _advance(self, event: Event) -> None:
-        following = _NEXT[self.state][event]
+    def _advance(self, event: int) -> None:
+        following = NEXT[self.state][event]
         if following < 0:
-            raise RuntimeError(f"an exchange in {State(self.state).name} can't take {event.name}")
-        self.state = following  # type: ignore[assignment] # rows hold plain members of State
+            state, taken = State(self.state).name, Event(event).name
+            raise RuntimeError(f"an exchange in {state} can't take {taken}")
+        self.state = following
 
     # ── the client's side ─────────────────────────────────────────────────────────────────────
 
     @property
     def wants_switch(self) -> bool:
         """Whether the request offers an Upgrade whose answer is not here yet."""
-        return self._head.upgrade is not None and self.state in (State.CLAIMING, State.AWAITING)
+        return self._head.upgrade is not None and self.state in UNANSWERED
 
     def begin(self, head: RequestHead) -> None:
         """A request's head is here."""
         services = self._services
-        self._advance(Event.REQUEST)
+        self._advance(REQUEST)
         self._started = time.monotonic()
         self._head = head
         self._request_done = False
         self._received = 0
         self._attempts = 0
         self._group = LOCAL
-        services.block.cells[_IN_FLIGHT_LOCAL] += 1
-        refusal = check_request(head)
-        given = head.request_id
-        if given is not None and self._client.trusted and is_request_id(given):
-            self._request_id = given
-        else:
-            self._request_id = services.next_request_id()
+        self._request_id = self._identify(head)
+        found = self._route_or_refuse(head)
         self._keep_alive = head.keep_alive and not services.draining
-        if refusal is None:
-            refusal = self._refuse(head)
-        if refusal is not None:
-            self._reply(refusal)
+        if isinstance(found, LocalReply):
+            services.block.cells[_IN_FLIGHT[LOCAL]] += 1
+            self._reply(found)
             return
-        if head.target == b"*":
-            self._answer_options()
-            return
-        if not self._client.trusted:
-            head.tenant = None
-        route = services.router.route(head, self._request_id)
-        if isinstance(route, LocalReply):
-            self._reply(route)
-            return
-        self._route = route
-        self._group = route.group
-        cells = services.block.cells
-        cells[_IN_FLIGHT_LOCAL] -= 1
-        cells[_IN_FLIGHT[route.group]] += 1
-        self._request_bytes = self._compose_request(head, route)
+        self._route = found
+        self._group = found.group
+        services.block.cells[_IN_FLIGHT[found.group]] += 1
+        self._request_bytes = self._compose_request(head, found)
         self._send(None)
 
     def request_body(self, data: bytes) -> None:
         """A piece of the request's body."""
-        if self.state == State.RELAYING or self.state == State.ENDED:
+        if self.state in ANSWERED:
             return  # answered already: the rest is not passed on
         self._received += len(data)
         if self._received > self._services.settings.limits.body_bytes:
@@ -214,7 +181,7 @@ class Exchange:
             return
         if self._head.chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._client.deadline = self._services.now + self._services.settings.timeouts.body_idle_s
+        self._client.deadline = self._services.now + self._timeouts.body_idle_s
         if self._connection is not None:
             self._connection.transport.write(data)
         else:
@@ -224,41 +191,41 @@ class Exchange:
     def request_end(self) -> None:
         """The request has been read to its end."""
         self._request_done = True
-        if self.state == State.IDLE or self.state == State.ENDED:
+        if self.state in OVER:
             return
-        if self._head.chunked and self.state != State.RELAYING:
+        if self._head.chunked and self.state != RELAYING:
             if self._connection is not None:
                 self._connection.transport.write(_LAST_CHUNK)
             else:
                 self._held.append(_LAST_CHUNK)
-        self._client.deadline = self._services.now + self._services.settings.timeouts.first_byte_s
+        self._client.deadline = self._services.now + self._timeouts.first_byte_s
 
     def request_broken(self, refusal: LocalReply) -> None:
         """The rest of the request can't be read: refuse it if that can still be said."""
-        if self.state == State.CLAIMING or self.state == State.AWAITING:
+        if self.state in UNANSWERED:
             self._keep_alive = False
             self._reply(refusal)
-        elif self.state == State.RELAYING:
+        elif self.state == RELAYING:
             self._keep_alive = False
 
     def expire(self) -> None:
         """Nothing came in time."""
-        if self.state == State.RELAYING:
+        if self.state == RELAYING:
             self._client.abort()
         elif not self._request_done:
             self.request_broken(replies.BODY_TIMEOUT)
-        elif self.state == State.AWAITING:
+        elif self.state == AWAITING:
             self._keep_alive = False
             self._reply(replies.ANSWER_TIMEOUT)
 
     def client_lost(self) -> None:
         """The client is gone: nothing more is sent on its behalf."""
-        if self.state == State.IDLE:
-            self._advance(Event.CLOSE)
-        elif self.state in (State.CLAIMING, State.AWAITING, State.RELAYING):
+        if self.state == IDLE:
+            self._advance(CLOSE)
+        elif self.state in UNDER_WAY:
             self._services.block.cells[_ABORTED[self._group]] += 1
             self._release(reusable=False)
-            self._advance(Event.CLOSE)
+            self._advance(CLOSE)
 
     def client_writable(self, *, writable: bool) -> None:
         """The client takes more of the answer, or no more for now."""
@@ -271,17 +238,32 @@ class Exchange:
 
     # ── claiming and sending ──────────────────────────────────────────────────────────────────
 
-    def _refuse(self, head: RequestHead) -> LocalReply | None:
+    def _identify(self, head: RequestHead) -> bytes:
+        """The request's id: the one that a trusted peer gave it, or a new one."""
+        given = head.request_id
+        if given is not None and self._client.trusted and is_request_id(given):
+            return given
+        return self._services.next_request_id()
+
+    def _route_or_refuse(self, head: RequestHead) -> Route | LocalReply:
+        router = self._services.router
+        refusal = check_request(head) or self._over_limit(head)
+        if refusal is None and head.target == b"*":
+            refusal = replies.OPTIONS
+        if refusal is None and router.table is None:
+            refusal = replies.NO_TABLE
+        if refusal is not None:
+            return refusal
+        if not self._client.trusted:
+            head.tenant = None
+        return router.route(head, self._request_id)
+
+    def _over_limit(self, head: RequestHead) -> LocalReply | None:
         limits = self._services.settings.limits
-        if head.method in _REFUSED_METHODS:
-            self._keep_alive = False
-            return LocalReply(405, "method-refused", "CONNECT and TRACE are not served here")
         if len(head.target) > limits.request_line_bytes:
             return replies.LINE_TOO_LONG
         if head.content_length > limits.body_bytes:
             return replies.BODY_TOO_LARGE
-        if self._services.router.table is None:
-            return replies.NO_TABLE
         return None
 
     def _compose_request(self, head: RequestHead, route: Route) -> bytes:
@@ -327,11 +309,11 @@ class Exchange:
         return self._head.method in _REPEATABLE and not self._head.has_body
 
     def _send_on(self, connection: EndpointConnection) -> None:
-        self._advance(Event.SENT)
+        self._advance(SENT)
         self._connection = connection
         connection.begin(self, self._head.method, self._request_bytes)
         client = self._client
-        client.deadline = self._services.now + self._services.settings.timeouts.first_byte_s
+        client.deadline = self._services.now + self._timeouts.first_byte_s
         if self._held:
             for data in self._held:
                 connection.transport.write(data)
@@ -349,7 +331,7 @@ class Exchange:
         failed = self._pool
         self._unclaim()
         if self._attempts < 2:
-            self._advance(Event.RETRY)
+            self._advance(RETRY)
             self._services.block.cells[_RETRIES[self._group]] += 1
             self._send(failed)
         else:
@@ -359,51 +341,65 @@ class Exchange:
 
     def interim(self, head: ResponseHead) -> None:
         """100 Continue, 103 Early Hints: passed on to clients that know them."""
-        if self._head.minor == 1 and self.state == State.AWAITING:
+        if self._head.minor == 1 and self.state == AWAITING:
             lines = b"".join(head.lines)
             self._client.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, lines))
 
     def response_head(self, head: ResponseHead) -> None:
         """The final answer begins."""
-        self._advance(Event.ANSWER)
+        self._advance(ANSWER)
         self._status = head.status
         request = self._head
-        parts = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason)]
-        parts += head.lines
-        parts += (self._route.slot_line, b"X-Request-ID: ", self._request_id, b"\r\n")
-        self._chunked_answer = False
-        if head.content_length >= 0:
-            parts.append(b"Content-Length: %d\r\n" % head.content_length)
-        elif response_has_body(request.method, head):
-            # Without a length the end is told by chunks, or to HTTP/1.0 by the close.
-            if request.minor == 1:
-                self._chunked_answer = True
-                parts.append(_CHUNKED)
-            else:
-                self._keep_alive = False
-        elif head.chunked:
-            parts.append(_CHUNKED)
         if not self._request_done or self._services.draining:
             self._keep_alive = False
+        out = self._out
+        out.append(b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason))
+        out += head.lines
+        out += (self._route.slot_line, b"X-Request-ID: ", self._request_id)
+        self._chunked_answer = False
+        if head.content_length >= 0:
+            out.append(b"\r\nContent-Length: %d\r\n" % head.content_length)
+        else:
+            out.append(b"\r\n")
+            self._frame_without_length(head)
         if not self._keep_alive:
-            parts.append(b"Connection: close\r\n")
+            out.append(b"Connection: close\r\n\r\n")
         elif request.minor == 0:
-            parts.append(b"Connection: keep-alive\r\n")
-        parts.append(b"\r\n")
-        self._client.write(b"".join(parts))
-        self._client.deadline = self._services.now + self._services.settings.timeouts.answer_idle_s
+            out.append(b"Connection: keep-alive\r\n\r\n")
+        else:
+            out.append(b"\r\n")
+        self._client.deadline = self._services.now + self._timeouts.answer_idle_s
+
+    def _frame_without_length(self, head: ResponseHead) -> None:
+        """Without a length the end is told by chunks, or to HTTP/1.0 by the close."""
+        if not response_has_body(self._head.method, head):
+            if head.chunked:
+                self._out.append(_CHUNKED)
+        elif self._head.minor == 1:
+            self._chunked_answer = True
+            self._out.append(_CHUNKED)
+        else:
+            self._keep_alive = False
 
     def response_body(self, data: bytes) -> None:
         """A piece of the answer's body."""
         if self._chunked_answer:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._client.write(data)
-        self._client.deadline = self._services.now + self._services.settings.timeouts.answer_idle_s
+            self._out += (b"%x\r\n" % len(data), data, b"\r\n")
+        else:
+            self._out.append(data)
+
+    def flush(self) -> None:
+        """Write what a read from the endpoint has given, in one piece."""
+        out = self._out
+        if out:
+            self._client.transport.write(b"".join(out))
+            out.clear()
+            self._client.deadline = self._services.now + self._timeouts.answer_idle_s
 
     def response_end(self) -> None:
         """The answer is complete."""
         if self._chunked_answer:
-            self._client.write(_LAST_CHUNK)
+            self._out.append(_LAST_CHUNK)
         self._finish(reusable=self._request_done)
 
     def switched(self, head: ResponseHead, rest: bytes) -> None:
@@ -413,7 +409,7 @@ class Exchange:
         if connection is None or asked is None or offered != asked.lower():
             self.upstream_fault("a switch of protocols that was not asked for")
             return
-        self._advance(Event.SWITCH)
+        self._advance(SWITCH)
         lines = b"".join(head.lines)
         self._client.write(
             b"HTTP/1.1 101 Switching Protocols\r\n%b%bX-Request-ID: %b\r\n"
@@ -430,17 +426,17 @@ class Exchange:
     def tunnel_closed(self) -> None:
         """Both sides of the tunnel are gone."""
         self._unclaim()
-        self._advance(Event.CLOSE)
+        self._advance(CLOSE)
 
     def upstream_lost(self) -> None:
         """The endpoint's connection ended before the answer did."""
         connection, self._connection = self._connection, None
-        if self.state == State.RELAYING:
+        if self.state == RELAYING:
             self._broken_off()
         elif connection is not None and connection.reused and self._repeatable:
             # RFC 9110 §9.2.2: the endpoint may have closed it before it saw the request.
             self._unclaim()
-            self._advance(Event.RETRY)
+            self._advance(RETRY)
             if self._attempts < 2:
                 self._services.block.cells[_RETRIES[self._group]] += 1
                 self._send(None, fresh=True)
@@ -455,7 +451,7 @@ class Exchange:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self.state == State.RELAYING:
+        if self.state == RELAYING:
             self._broken_off()
         else:
             self._keep_alive = self._keep_alive and self._request_done
@@ -476,34 +472,33 @@ class Exchange:
             self._keep_alive = False
         if refusal.status in {400, 431, 501}:
             self._keep_alive = False
-        self._advance(Event.ANSWER)
+        self._advance(ANSWER)
         self._status = refusal.status
         keep_alive = self._keep_alive
         with_body = self._head.method != b"HEAD"
         self._client.write(render(refusal, self._request_id, keep_alive=keep_alive, body=with_body))
         self._finish(reusable=False)
 
-    def _answer_options(self) -> None:
-        self._advance(Event.ANSWER)
-        self._status = 204
-        self._client.write(render_options())
-        self._finish(reusable=False)
-
     def _broken_off(self) -> None:
         self._services.block.cells[_ABORTED[self._group]] += 1
+        self._out.clear()
         self._release(reusable=False)
-        self._advance(Event.CLOSE)
+        self._advance(CLOSE)
         self._client.abort()
 
     def _finish(self, *, reusable: bool) -> None:
+        self.flush()
         self._count()
         self._release(reusable=reusable)
-        self._advance(Event.NEXT)
+        self._advance(NEXT_REQUEST)
         self._client.exchange_done(keep_alive=self._keep_alive)
 
     def _count(self) -> None:
-        micros = int((time.monotonic() - self._started) * 1_000_000)
-        self._services.block.finished(self._group, self._status, micros)
+        now = time.monotonic()
+        self._ended = now
+        self._services.block.finished(
+            self._group, self._status, int((now - self._started) * 1_000_000)
+        )
 
     def _release(self, *, reusable: bool) -> None:
         """Give back what was claimed. reusable: the connection's request was sent whole."""
@@ -513,10 +508,11 @@ class Exchange:
         connection, self._connection = self._connection, None
         if connection is not None:
             if reusable and self._pool is not None:
-                self._pool.give_back(connection)
+                self._pool.give_back(connection, self._ended)
             else:
                 connection.close()
-        self._held.clear()
+        if self._held:
+            self._held.clear()
         self._unclaim()
         self._services.block.cells[_IN_FLIGHT[self._group]] -= 1
 
@@ -529,7 +525,6 @@ class Exchange:
 _IN_FLIGHT = tuple(
     telemetry.group_base(group) + telemetry.IN_FLIGHT for group in range(len(telemetry.GROUPS))
 )
-_IN_FLIGHT_LOCAL = _IN_FLIGHT[LOCAL]
 _ABORTED = tuple(
     telemetry.group_base(group) + telemetry.ABORTED for group in range(len(telemetry.GROUPS))
 )

@@ -5,7 +5,8 @@ are learned, up to a bound. Hop-by-hop fields (RFC 9110 §7.6.1) and the fields 
 itself never reach `lines`.
 """
 
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 PLAIN: Final = 0
 HOST: Final = 1
@@ -84,14 +85,25 @@ def response_kinds() -> FieldKinds:
     return FieldKinds({**_HOP_BY_HOP, b"x-request-id": DROP})
 
 
-def connection_tokens(value: bytes) -> list[bytes]:
-    """The tokens of a Connection field, lower case."""
-    return [token.strip(b" \t") for token in value.lower().split(b",")]
+class ConnectionOptions(NamedTuple):
+    """What a Connection field says. named: fields that end at this hop, lower case."""
+
+    close: bool
+    keep_alive: bool
+    upgrade: bool
+    named: frozenset[bytes]
 
 
-def without(lines: list[bytes], tokens: list[bytes]) -> list[bytes]:
-    """The lines but for those whose name Connection lists: they end at this hop."""
-    named = {token for token in tokens if token not in {b"close", b"keep-alive", b"upgrade"}}
-    if not named:
-        return lines
+@lru_cache(maxsize=1024)
+def connection_options(value: bytes) -> ConnectionOptions:
+    """The options of a Connection field (RFC 9110 §7.6.1)."""
+    tokens = {token.strip(b" \t") for token in value.lower().split(b",")}
+    named = frozenset(tokens - {b"close", b"keep-alive", b"upgrade", b""})
+    return ConnectionOptions(
+        b"close" in tokens, b"keep-alive" in tokens, b"upgrade" in tokens, named
+    )
+
+
+def without(lines: list[bytes], named: frozenset[bytes]) -> list[bytes]:
+    """The lines but for those with these names."""
     return [line for line in lines if line[: line.index(b":")].lower() not in named]

@@ -8,22 +8,24 @@ obs-fold and white space before the colon; the rules here are those that it leav
 import re
 from functools import lru_cache
 
-from proxy.http1.fields import connection_tokens, without
+from proxy.http1.fields import connection_options, without
 from proxy.http1.head import RequestHead, ResponseHead
-from proxy.http1.reply import LocalReply
+from proxy.http1.reply import METHOD_REFUSED, LocalReply
 
 _HOST = re.compile(
     rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?"
 )
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_MAX_LENGTH_DIGITS = 18
+_SLASH = 0x2F
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
+
+_REFUSED_METHODS = frozenset({b"CONNECT", b"TRACE"})
 
 BAD_HOST = LocalReply(400, "bad-host", "a request names one valid host")
 BAD_TARGET = LocalReply(400, "bad-target", "the request target can't be read")
 BAD_FRAMING = LocalReply(400, "bad-framing", "the length of the body is not clear")
 BAD_CODING = LocalReply(501, "bad-transfer-coding", "only the chunked transfer coding is known")
-BAD_METHOD = LocalReply(405, "method-refused", "CONNECT and TRACE are not served here")
 BAD_EXPECT = LocalReply(417, "bad-expectation", "only 100-continue can be expected")
 
 
@@ -31,31 +33,45 @@ def check_request(head: RequestHead) -> LocalReply | None:
     """Complete the head (framing, keep-alive, authority); the refusal if it can't be served."""
     if head.fault:
         return LocalReply(400, "bad-field", head.fault)
+    return _check_line(head) or _check_framing(head) or _check_connection(head)
+
+
+def _check_line(head: RequestHead) -> LocalReply | None:
+    """Method, target and authority."""
+    if head.method in _REFUSED_METHODS:
+        head.keep_alive = False
+        return METHOD_REFUSED
     target = head.target
-    if target[0] != 0x2F or b"#" in target or not target.isascii():
+    if target[0] != _SLASH or b"#" in target or not target.isascii():
         refusal = _check_target(head)
         if refusal is not None:
             return refusal
     # RFC 1945 knows no Host: only an HTTP/1.0 client may leave it out.
     if (head.hosts != 1 or not _is_host(head.host)) and (head.hosts or head.minor):
         return BAD_HOST
-    if head.transfer_encoding is not None:
-        if head.minor == 0 or head.content_length >= 0:
-            return BAD_FRAMING
-        if head.transfer_encoding.lower() != b"chunked":
-            return BAD_CODING
-        head.chunked = True
-    return _check_connection(head)
+    return None
+
+
+def _check_framing(head: RequestHead) -> LocalReply | None:
+    if head.transfer_encoding is None:
+        return None
+    if head.minor == 0 or head.content_length >= 0:
+        return BAD_FRAMING
+    if head.transfer_encoding.lower() != b"chunked":
+        return BAD_CODING
+    head.chunked = True
+    return None
 
 
 def _check_connection(head: RequestHead) -> LocalReply | None:
     if head.minor == 0:
         head.keep_alive = False
     if head.connection is not None:
-        tokens = connection_tokens(head.connection)
-        head.keep_alive = b"close" not in tokens and (head.minor == 1 or b"keep-alive" in tokens)
-        head.lines = without(head.lines, tokens)
-        if head.upgrade is not None and b"upgrade" not in tokens:
+        options = connection_options(head.connection)
+        head.keep_alive = not options.close and (head.minor == 1 or options.keep_alive)
+        if options.named:
+            head.lines = without(head.lines, options.named)
+        if not options.upgrade:
             head.upgrade = None
     else:
         head.upgrade = None
@@ -71,8 +87,6 @@ def _check_target(head: RequestHead) -> LocalReply | None:
     """The forms of RFC 9112 §3.2 other than origin-form."""
     if b"#" in head.target or not head.target.isascii():
         return BAD_TARGET
-    if head.method in {b"CONNECT", b"TRACE"}:
-        return BAD_METHOD
     if head.target == b"*":
         return None if head.method == b"OPTIONS" else BAD_TARGET
     absolute = _ABSOLUTE.fullmatch(head.target)
@@ -93,7 +107,7 @@ def _is_host(host: bytes) -> bool:
 
 def content_length(value: bytes) -> int:
     """A Content-Length's value, -2 if it is not 1 to 18 digits."""
-    return int(value) if _LENGTH.fullmatch(value) is not None else -2
+    return int(value) if value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS else -2
 
 
 def is_request_id(value: bytes) -> bool:
@@ -114,9 +128,10 @@ def check_response(head: ResponseHead) -> str:
     if head.minor == 0:
         head.keep_alive = False
     if head.connection is not None:
-        tokens = connection_tokens(head.connection)
-        head.keep_alive = b"close" not in tokens and (head.minor == 1 or b"keep-alive" in tokens)
-        head.lines = without(head.lines, tokens)
+        options = connection_options(head.connection)
+        head.keep_alive = not options.close and (head.minor == 1 or options.keep_alive)
+        if options.named:
+            head.lines = without(head.lines, options.named)
     return ""
 
 

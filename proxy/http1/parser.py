@@ -14,6 +14,7 @@ from proxy.http1.framing import content_length
 from proxy.http1.head import RequestHead, ResponseHead
 
 MAX_FIELDS = 100
+_PLAIN = fields.PLAIN
 
 
 class RequestSink(Protocol):
@@ -112,14 +113,12 @@ class RequestParser:
         head = self._head
         if head is None or head.method:
             return  # a trailer: dropped
-        if value[-1:] in b" \t":
-            value = value.rstrip(b" \t")
         kind = self._kinds[name]
-        if kind == fields.PLAIN:
+        if kind == _PLAIN:
             head.lines.append(name + b": " + value + b"\r\n")
-            if len(head.lines) > MAX_FIELDS:
-                raise TooManyFieldsError
-        elif kind == fields.HOST:
+            return
+        value = value.rstrip(b" \t")
+        if kind == fields.HOST:
             head.host = value
             head.hosts += 1
         else:
@@ -131,6 +130,8 @@ class RequestParser:
             raise ParseError("a head without a request line")
         llhttp = self._llhttp
         head.method = llhttp.get_method()
+        if len(head.lines) > MAX_FIELDS:
+            raise TooManyFieldsError
         version = llhttp.get_http_version()
         if version != "1.1":
             head.minor = 0
@@ -244,14 +245,12 @@ class ResponseParser:
             head = self._head = ResponseHead()
         elif head.status:
             return  # a trailer: dropped
-        if value[-1:] in b" \t":
-            value = value.rstrip(b" \t")
         kind = self._kinds[name]
-        if kind == fields.PLAIN:
+        if kind == _PLAIN:
             head.lines.append(name + b": " + value + b"\r\n")
-            if len(head.lines) > MAX_FIELDS:
-                raise TooManyFieldsError
-        elif kind == fields.CONTENT_LENGTH:
+            return
+        value = value.rstrip(b" \t")
+        if kind == fields.CONTENT_LENGTH:
             _take_length(head, value)
         elif kind in _JOINED:
             _join(head, _JOINED[kind], value)
@@ -264,6 +263,8 @@ class ResponseParser:
             head = self._head = ResponseHead()
         llhttp = self._llhttp
         head.status = llhttp.get_status_code()
+        if len(head.lines) > MAX_FIELDS:
+            raise TooManyFieldsError
         version = llhttp.get_http_version()
         if version != "1.1":
             head.minor = 0

@@ -10,14 +10,25 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 @dataclass(frozen=True, slots=True)
 class LocalReply:
-    """An answer that no endpoint gave. code: a stable word for machines. retry_after_s: 0 = none."""
+    """An answer that no endpoint gave.
+
+    code: a stable word for machines. retry_after_s: 0 = none. allow: the methods to name.
+    """
 
     status: int
-    code: str
-    detail: str
+    code: str = ""
+    detail: str = ""
     retry_after_s: int = 0
+    allow: str = ""
 
 
+_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+OPTIONS = LocalReply(
+    204, allow=_METHODS
+)  # RFC 9110 §9.3.7: `OPTIONS *` asks about the proxy itself
+METHOD_REFUSED = LocalReply(
+    405, "method-refused", "CONNECT and TRACE are not served here", allow=_METHODS
+)
 NO_TABLE = LocalReply(503, "no-routing-table", "no routing table has been loaded yet", 1)
 NO_ENDPOINT = LocalReply(503, "no-endpoint", "the slot has no endpoint", 1)
 ALL_BUSY = LocalReply(503, "all-busy", "every connection to the slot is in use", 1)
@@ -40,14 +51,16 @@ def render(reply: LocalReply, request_id: bytes, *, keep_alive: bool, body: bool
     return b"%bX-Request-ID: %b\r\n%b\r\n%b" % (head, request_id, fate, document if body else b"")
 
 
-def render_options() -> bytes:
-    """The answer to `OPTIONS *`: about the proxy itself, no endpoint is asked."""
-    return b"HTTP/1.1 204 No Content\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n\r\n"
-
-
 @lru_cache(maxsize=256)
 def _parts(reply: LocalReply) -> tuple[bytes, bytes]:
     title = _REASONS.get(reply.status, "Error")
+    head = f"HTTP/1.1 {reply.status} {title}\r\n"
+    if reply.retry_after_s:
+        head += f"Retry-After: {reply.retry_after_s}\r\n"
+    if reply.allow:
+        head += f"Allow: {reply.allow}\r\n"
+    if not reply.code:
+        return head.encode(), b""
     problem = {
         "type": "about:blank",
         "title": title,
@@ -56,11 +69,5 @@ def _parts(reply: LocalReply) -> tuple[bytes, bytes]:
         "detail": reply.detail,
     }
     document = json.dumps(problem).encode() + b"\n"
-    retry = f"Retry-After: {reply.retry_after_s}\r\n" if reply.retry_after_s else ""
-    head = (
-        f"HTTP/1.1 {reply.status} {title}\r\n"
-        "Content-Type: application/problem+json\r\n"
-        f"Content-Length: {len(document)}\r\n"
-        f"{retry}"
-    )
+    head += f"Content-Type: application/problem+json\r\nContent-Length: {len(document)}\r\n"
     return head.encode(), document

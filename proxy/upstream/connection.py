@@ -33,6 +33,9 @@ class Holder(Protocol):
     def response_end(self) -> None:
         """It is complete."""
 
+    def flush(self) -> None:
+        """All bytes of a read were parsed."""
+
     def switched(self, head: ResponseHead, rest: bytes) -> None:
         """101: from here on the bytes are not HTTP; `rest` is what came with it."""
 
@@ -143,6 +146,8 @@ class EndpointConnection(asyncio.Protocol):
             self._end()
         elif taken >= 0 and self._switching is not None and self.holder is not None:
             self.holder.switched(self._switching, data[taken:])
+        elif self.holder is not None:
+            self.holder.flush()
 
     def eof_received(self) -> None:
         """The endpoint ends: the transport closes, and `connection_lost` follows."""

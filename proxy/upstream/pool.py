@@ -126,25 +126,25 @@ class Pool:
                 claim.claimant.connect_failed()
             return
         if claim.claimant is None:
-            self._keep(connection)
+            self._keep(connection, time.monotonic())
         elif connection.closed:
             claim.claimant.connect_failed()
         else:
             claim.claimant.connected(connection)
 
-    def give_back(self, connection: EndpointConnection) -> None:
+    def give_back(self, connection: EndpointConnection, now: float) -> None:
         """The exchange is over: keep the connection if it can serve another."""
         connection.holder = None
         if connection.keep_alive and not connection.owes_answer:
-            self._keep(connection)
+            self._keep(connection, now)
         else:
             connection.close()
 
-    def _keep(self, connection: EndpointConnection) -> None:
+    def _keep(self, connection: EndpointConnection, now: float) -> None:
         if self.retired or connection.closed:
             connection.close()
             return
-        connection.idle_since = time.monotonic()
+        connection.idle_since = now
         self._idle.append(connection)
 
     def retire(self) -> None:

@@ -1,0 +1,74 @@
+"""The life of an exchange, as a table.
+
+`TRANSITIONS` is all of it. `Exchange` looks each step up in `NEXT`, the same table as rows of
+plain integers, for looking up a member of an enum costs more than the step itself.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+
+class State(IntEnum):
+    """Where an exchange stands."""
+
+    IDLE = 0  # no request
+    CLAIMING = 1  # a request; no connection to an endpoint yet
+    AWAITING = 2  # its head was sent; no final answer yet
+    RELAYING = 3  # an answer is being sent to the client
+    TUNNEL = 4  # the protocol was switched; the tunnel has both sides
+    ENDED = 5  # the client's connection is closing
+
+
+class Event(IntEnum):
+    """What happens to an exchange."""
+
+    REQUEST = 0  # a request's head was read
+    SENT = 1  # it was sent on a connection
+    RETRY = 2  # that came to nothing, and it may be sent again
+    ANSWER = 3  # an answer begins, the endpoint's or our own
+    SWITCH = 4  # the endpoint agreed to another protocol
+    NEXT = 5  # the answer is complete
+    CLOSE = 6  # a side is gone, or the answer broke off
+
+
+TRANSITIONS: Final = {
+    (State.IDLE, Event.REQUEST): State.CLAIMING,
+    (State.IDLE, Event.CLOSE): State.ENDED,
+    (State.CLAIMING, Event.SENT): State.AWAITING,
+    (State.CLAIMING, Event.RETRY): State.CLAIMING,
+    (State.CLAIMING, Event.ANSWER): State.RELAYING,
+    (State.CLAIMING, Event.CLOSE): State.ENDED,
+    (State.AWAITING, Event.RETRY): State.CLAIMING,
+    (State.AWAITING, Event.ANSWER): State.RELAYING,
+    (State.AWAITING, Event.SWITCH): State.TUNNEL,
+    (State.AWAITING, Event.CLOSE): State.ENDED,
+    (State.RELAYING, Event.NEXT): State.IDLE,
+    (State.RELAYING, Event.CLOSE): State.ENDED,
+    (State.TUNNEL, Event.CLOSE): State.ENDED,
+}
+
+NEXT: Final = tuple(
+    tuple(int(TRANSITIONS.get((state, event), -1)) for event in Event) for state in State
+)
+"""NEXT[state][event]: the state that follows; -1 where the table has none."""
+
+IDLE: Final = int(State.IDLE)
+CLAIMING: Final = int(State.CLAIMING)
+AWAITING: Final = int(State.AWAITING)
+RELAYING: Final = int(State.RELAYING)
+TUNNEL: Final = int(State.TUNNEL)
+ENDED: Final = int(State.ENDED)
+
+REQUEST: Final = int(Event.REQUEST)
+SENT: Final = int(Event.SENT)
+RETRY: Final = int(Event.RETRY)
+ANSWER: Final = int(Event.ANSWER)
+SWITCH: Final = int(Event.SWITCH)
+NEXT_REQUEST: Final = int(Event.NEXT)
+CLOSE: Final = int(Event.CLOSE)
+
+UNANSWERED: Final = frozenset({CLAIMING, AWAITING})
+"""A request is under way and nothing of its answer was sent."""
+ANSWERED: Final = frozenset({RELAYING, ENDED})
+OVER: Final = frozenset({IDLE, ENDED})
+UNDER_WAY: Final = frozenset({CLAIMING, AWAITING, RELAYING})
