@@ -12,6 +12,10 @@ ifneq ($(PIP_INDEX),)
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX)
 endif
 
+# A lock names versions and hashes, and no registry.
+LOCK := --quiet --generate-hashes --no-emit-index-url --python-version 3.11 --universal \
+  --custom-compile-command 'make lock' --upgrade
+
 .PHONY: help
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,9 +63,9 @@ bench: .venv/.ready ## CPU per request against nginx, in paired rounds
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: lock
-lock: | $(UV) ## renew requirements.lock
-	$(UV) pip compile --quiet --extra dev --generate-hashes --no-emit-index-url --python-version 3.11 --universal \
-	  --custom-compile-command 'make lock' --upgrade -o requirements.lock pyproject.toml
+lock: | $(UV) ## renew requirements.lock and deploy/image.lock
+	$(UV) pip compile $(LOCK) --extra dev -o requirements.lock pyproject.toml
+	$(UV) pip compile $(LOCK) --extra admin -o deploy/image.lock pyproject.toml
 
 .PHONY: clean
 clean: ## remove what the targets made

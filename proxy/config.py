@@ -42,6 +42,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     request_line_bytes: int = 8 * 1024
     head_bytes: int = 32 * 1024
+    answer_head_bytes: int = 64 * 1024
     body_bytes: int = 10 * 1024 * 1024
     connections: int = 10_000
     endpoint_connections: int = 1_024

@@ -231,9 +231,12 @@ class Exchange:
         """The client takes more of the answer, or no more for now."""
         connection = self._connection
         if connection is not None and not connection.closed:
+            now = self._services.now
             if writable:
+                self._client.deadline = now + self._timeouts.answer_idle_s
                 connection.transport.resume_reading()
             else:
+                self._client.deadline = now + self._timeouts.write_idle_s
                 connection.transport.pause_reading()
 
     # ── claiming and sending ──────────────────────────────────────────────────────────────────
@@ -419,12 +422,14 @@ class Exchange:
         self._status = 101
         self._count()
         self._services.block.cells[_IN_FLIGHT[self._group]] -= 1
-        self._connection = None
         connection.holder = None
         self._client.open_tunnel(connection.transport, self._group, rest)
 
     def tunnel_closed(self) -> None:
         """Both sides of the tunnel are gone."""
+        connection, self._connection = self._connection, None
+        if connection is not None and self._pool is not None:
+            connection.connection_lost(None)
         self._unclaim()
         self._advance(CLOSE)
 

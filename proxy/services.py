@@ -11,10 +11,12 @@ from proxy.upstream.slots import Slots
 
 @dataclass(slots=True)
 class Services:
-    """settings: as loaded. now: monotonic seconds, renewed by the worker's sweep, for deadlines
-    that need no better. draining: this worker takes no new connections and ends the kept ones.
-    request_ids: the prefix of this worker's request ids.
-    """  # noqa: D205 - one sentence a field
+    """The parts, the settings, and the little state that exchanges share.
+
+    now: monotonic seconds, renewed by the worker's sweep, for deadlines that need no better.
+    draining: this worker takes no new connections and ends the kept ones. request_id_prefix:
+    makes this worker's request ids unlike any other's. requests: how many ids it has given.
+    """
 
     settings: Settings
     router: Router

@@ -14,19 +14,24 @@ from proxy.services import Services
 class Side(asyncio.Protocol):
     """One end of a tunnel; what arrives here is written to the other."""
 
-    __slots__ = ("_tunnel", "other", "transport")
+    __slots__ = ("_tunnel", "ended", "other", "transport")
 
     def __init__(self, tunnel: "Tunnel", transport: asyncio.Transport) -> None:
         self._tunnel = tunnel
         self.transport = transport
         self.other: Side = self
+        self.ended = False
 
     def data_received(self, data: bytes) -> None:
         self.other.transport.write(data)
         self._tunnel.touch()
 
     def eof_received(self) -> bool:
-        """Half-closed: the other direction goes on."""
+        """Half-closed: the other direction goes on, if it has not ended before."""
+        self.ended = True
+        if self.other.ended:
+            self._tunnel.close()
+            return False
         if not self.other.transport.is_closing():
             self.other.transport.write_eof()
         return True

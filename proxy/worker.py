@@ -182,6 +182,7 @@ def _services(settings: Settings, block: Block) -> Services:
         timeouts.endpoint_keep_alive_s,
         timeouts.endpoint_fresh_s,
         settings.limits.endpoint_connections,
+        settings.limits.answer_head_bytes,
     )
     return Services(
         settings=settings,

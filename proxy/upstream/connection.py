@@ -64,12 +64,15 @@ class EndpointConnection(asyncio.Protocol):
 
     holder: the exchange that it serves. reused: whether it served another before. owes_answer:
     a request was sent and its answer is not complete. keep_alive: it may serve another after.
+    head_limit: bytes of an answer's head, interim ones included.
     """
 
     __slots__ = (
         "_bodiless",
         "_complete",
         "_final",
+        "_head_bytes",
+        "_head_limit",
         "_method",
         "_owner",
         "_parser",
@@ -85,7 +88,9 @@ class EndpointConnection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, kinds: FieldKinds, owner: Owner, idle_limit_s: float) -> None:
+    def __init__(
+        self, kinds: FieldKinds, owner: Owner, idle_limit_s: float, head_limit: int
+    ) -> None:
         self._owner = owner
         self._parser = ResponseParser(kinds, self)
         self._method = b""
@@ -93,6 +98,8 @@ class EndpointConnection(asyncio.Protocol):
         self._complete = False
         self._bodiless = False
         self._until_close = False
+        self._head_bytes = 0
+        self._head_limit = head_limit
         self._switching: ResponseHead | None = None
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.holder: Holder | None = None
@@ -115,6 +122,7 @@ class EndpointConnection(asyncio.Protocol):
         self._complete = False
         self._bodiless = False
         self._until_close = False
+        self._head_bytes = 0
         self.owes_answer = True
         self.transport.write(head)
 
@@ -148,6 +156,8 @@ class EndpointConnection(asyncio.Protocol):
             self.holder.switched(self._switching, data[taken:])
         elif self.holder is not None:
             self.holder.flush()
+            if not self._final:
+                self._count_head(len(data))
 
     def eof_received(self) -> None:
         """The endpoint ends: the transport closes, and `connection_lost` follows."""
@@ -213,6 +223,11 @@ class EndpointConnection(asyncio.Protocol):
         # llhttp knows no HEAD: it would wait for the body that the fields announce.
         self._bodiless = self._complete = self._method == b"HEAD"
         holder.response_head(head)
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self._head_limit:
+            self._fault("a head over the limit")
 
     def _learn_timeout(self, value: bytes) -> None:
         """`Keep-Alive: timeout=5`: ours ends a second sooner, so that the race is rarely run."""

@@ -22,14 +22,18 @@ from proxy.upstream.connection import EndpointConnection
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """connect_timeout_s, idle_timeout_s: seconds. fresh_s: how long after its last use a
+    """How a pool waits and how much it takes.
+
+    connect_timeout_s, idle_timeout_s: seconds. fresh_s: how long after its last use a
     connection is given to non-idempotent requests. max_connections: to one endpoint.
-    """  # noqa: D205 - one sentence a field
+    head_bytes: of an answer.
+    """
 
     connect_timeout_s: float
     idle_timeout_s: float
     fresh_s: float
     max_connections: int
+    head_bytes: int
 
 
 class Claimant(Protocol):
@@ -85,18 +89,16 @@ class Pool:
             connection = idle.pop()
             if connection.closed:
                 continue
-            if repeatable or self._is_safe(connection):
-                connection.reused = True
-                return connection
-            connection.close()
+            if not repeatable:
+                if time.monotonic() - connection.idle_since > self._limits.fresh_s:
+                    idle.append(connection)  # the others have idled longer still
+                    return None
+                if _has_something_to_read(connection):
+                    connection.close()
+                    continue
+            connection.reused = True
+            return connection
         return None
-
-    def _is_safe(self, connection: EndpointConnection) -> bool:
-        if time.monotonic() - connection.idle_since > self._limits.fresh_s:
-            return False
-        poll = select.poll()
-        poll.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not poll.poll(0)
 
     @property
     def full(self) -> bool:
@@ -115,7 +117,9 @@ class Pool:
         try:
             async with asyncio.timeout(self._limits.connect_timeout_s):
                 _, connection = await loop.create_connection(
-                    lambda: EndpointConnection(self._kinds, self, self._limits.idle_timeout_s),
+                    lambda: EndpointConnection(
+                        self._kinds, self, self._limits.idle_timeout_s, self._limits.head_bytes
+                    ),
                     self.endpoint.host,
                     self.endpoint.port,
                 )
@@ -179,3 +183,10 @@ class Pool:
         self._cells[self._base + telemetry.ENDPOINT_CONNECTIONS] -= 1
         if connection.holder is None and connection in self._idle:
             self._idle.remove(connection)
+
+
+def _has_something_to_read(connection: EndpointConnection) -> bool:
+    """An end of file that the loop has not told yet, or bytes that nobody asked for."""
+    poll = select.poll()
+    poll.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))
