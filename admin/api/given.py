@@ -1,0 +1,88 @@
+"""What a request brings: its body or its query, bounded, checked, and turned into its type.
+
+Rule: this runs after token and role were checked; nothing of the body is read before.
+"""
+
+import asyncio
+import json
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from admin.api.messages import Given
+from admin.api.problems import Problem
+from admin.config import Settings
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+async def keep_waiting(request: web.Request) -> web.StreamResponse | None:
+    """In place of aiohttp's answer to Expect, which would ask for the body before the checks."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        problem = Problem("expectation-failed", "only 100-continue is known")
+        return problem.response(request.get("request_id", ""))
+    return None
+
+
+async def read_body(request: web.Request, settings: Settings) -> bytes:
+    """The body as it came. Problem: 408, 413 or 415."""
+    limit = settings.body_limit_bytes
+    if request.content_length is not None and request.content_length > limit:
+        raise Problem("body-too-large", f"the limit is {limit} bytes")
+    if not request.body_exists:
+        return b""
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if request.content_type != "application/json" or encoding != "identity":
+        raise Problem("unsupported-media-type", "send application/json, not encoded")
+    if request.headers.get("Expect") and request.transport:
+        request.transport.write(CONTINUE)
+    try:
+        async with asyncio.timeout(settings.body_timeout_s):
+            return await request.read()
+    except TimeoutError:
+        raise Problem("body-timeout", f"it has {settings.body_timeout_s:g} s") from None
+
+
+def from_body(raw: bytes, of: type[Given]) -> Given:
+    """The body as its type; an empty one stands for an empty object. Problem 400."""
+    try:
+        document = json.loads(
+            raw.decode("utf-8") if raw else "{}",
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_no_constants,
+        )
+    except (ValueError, RecursionError) as error:
+        raise Problem("invalid-json", str(error)) from None
+    return _convert(document, of, "invalid-change", strict=True)
+
+
+def from_query(request: web.Request, of: type[Given]) -> Given:
+    """The query as its type. Problem 400."""
+    query = request.query
+    document = dict(query)
+    if len(document) != len(query):
+        raise Problem("invalid-query", "a parameter is given twice")
+    if not all(value.isprintable() for value in document.values()):
+        raise Problem("invalid-query", "a parameter holds a character that can't be printed")
+    return _convert(document, of, "invalid-query", strict=False)
+
+
+def _convert(document: Any, of: type[Given], code: str, *, strict: bool) -> Given:
+    try:
+        return msgspec.convert(document, of, strict=strict)
+    except msgspec.ValidationError as error:
+        raise Problem(code, str(error)) from None
+    except UnicodeEncodeError:
+        raise Problem(code, "a name holds characters that can't be written") from None
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("an object names a field twice")
+    return document
+
+
+def _no_constants(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

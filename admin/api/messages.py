@@ -1,0 +1,323 @@
+"""What the API takes and gives, as types: the checks, the encoder and OpenAPI read them.
+
+What the routing contract checks (slots, percentages, endpoints, operations) is `Any` here with
+the contract's own schema, so that its decoders alone say what is right.
+"""
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from proxy.routing.codec import (
+    CANARY_FIELDS,
+    ENDPOINTS_FIELD,
+    MAX_OPERATIONS,
+    SLOT_FIELD,
+    TENANT_FIELD,
+)
+
+MAX_TIMEOUT_MS = 60_000
+MAX_VERSION = 2**53 - 1
+
+_CANARY = {item.name: dict(item.schema) for item in CANARY_FIELDS}
+SlotValue = Annotated[Any, Meta(extra_json_schema=dict(SLOT_FIELD.schema))]
+PercentValue = Annotated[Any, Meta(extra_json_schema=_CANARY["percent"])]
+UnitValue = Annotated[Any, Meta(extra_json_schema=_CANARY["unit"])]
+SaltValue = Annotated[Any, Meta(extra_json_schema=_CANARY["salt"])]
+EndpointsValue = Annotated[Any, Meta(extra_json_schema=dict(ENDPOINTS_FIELD.schema))]
+OperationsValue = Annotated[
+    Any,
+    Meta(
+        extra_json_schema={
+            "type": "array",
+            "minItems": 1,
+            "maxItems": MAX_OPERATIONS,
+            "items": {"$ref": "#/components/schemas/Operation"},
+        }
+    ),
+]
+TenantsValue = Annotated[
+    Any,
+    Meta(
+        extra_json_schema={
+            "oneOf": [
+                {"const": "all"},
+                {
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": MAX_OPERATIONS,
+                    "items": dict(TENANT_FIELD.schema),
+                },
+            ]
+        }
+    ),
+]
+ModeValue = Annotated[str, Meta(pattern="^(instant|fenced)$", description='"fenced" is to come')]
+TimeoutMs = Annotated[
+    int,
+    Meta(ge=0, le=MAX_TIMEOUT_MS, description="how long to wait for the workers, milliseconds"),
+]
+Version = Annotated[int, Meta(ge=0, le=MAX_VERSION)]
+Limit = Annotated[int, Meta(ge=1, le=1000)]
+Text = Annotated[str, Meta(max_length=200)]
+
+
+class Given(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Takes nothing."""
+
+
+class Write(Given, kw_only=True):
+    """What every write takes."""
+
+    expected_version: Version | None = None
+    timeout_ms: TimeoutMs | None = None
+
+
+class ChangesBody(Write, kw_only=True):
+    """Operations, applied as one."""
+
+    operations: OperationsValue
+    mode: ModeValue = "instant"
+
+
+class PinBody(Write, kw_only=True):
+    """The slot that the tenant is pinned to."""
+
+    slot: SlotValue
+
+
+class CanaryBody(Write, kw_only=True):
+    """The canary's weight, and its unit and salt if they change."""
+
+    percent: PercentValue
+    unit: UnitValue = UNSET
+    salt: SaltValue = UNSET
+
+
+class CutoverBody(Write, kw_only=True):
+    """Where to, and who: all that aren't pinned, or the tenants named."""
+
+    to: SlotValue
+    tenants: TenantsValue = "all"
+    mode: ModeValue = "instant"
+
+
+class RollbackBody(Write, kw_only=True):
+    """Who returns: all that aren't pinned, or the tenants named."""
+
+    tenants: TenantsValue = "all"
+    mode: ModeValue = "instant"
+
+
+class EndpointsBody(Write, kw_only=True):
+    """All instances of the slot. force: empty it although it serves requests."""
+
+    endpoints: EndpointsValue
+    force: bool = False
+
+
+class WaitQuery(Given, kw_only=True):
+    """How long to wait for the workers."""
+
+    timeout_ms: TimeoutMs = 0
+
+
+class TenantsQuery(Given, kw_only=True):
+    """Which tenants, and how many. cursor: `next` of the page before."""
+
+    prefix: Text = ""
+    slot: SlotValue = None
+    limit: Limit = 100
+    cursor: Text = ""
+
+
+class ExplainQuery(Given, kw_only=True):
+    """A change to try: nothing is changed. weight: percent; pin: a slot or "none"."""
+
+    weight: float | None = None
+    active: SlotValue = None
+    pin: Annotated[str, Meta(pattern="^(blue|green|none)$")] | None = None
+
+
+class AuditQuery(Given, kw_only=True):
+    """Which rows, and how many. cursor: `next` of the page before."""
+
+    limit: Limit = 100
+    cursor: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
+    actor: Text | None = None
+    action: Text | None = None
+    tenant: Text | None = None
+
+
+class EventsQuery(Given, kw_only=True):
+    """Which events, separated by commas; all without it."""
+
+    types: Text = ""
+
+
+class ChangeResult(Struct):
+    """What became of a change, and who serves it.
+
+    ack_ms: from the start of the request to the last ack, null unless converged. refused: worker
+    to why it did not take the version. published: Redis has it. held_back: tenants that a pin to
+    the other slot kept from a cutover.
+    """
+
+    version: int
+    converged: bool
+    acked: list[str]
+    pending: list[str]
+    refused: dict[str, str]
+    ack_ms: float | None
+    published: bool
+    held_back: int | UnsetType = UNSET
+
+
+class CanaryState(Struct):
+    """The canary as it is."""
+
+    percent: float
+    unit: str
+    salt: str
+    standby: str
+    version: int
+
+
+class CanaryWeight(Struct):
+    """The canary as the table carries it."""
+
+    percent: float
+    unit: str
+    salt: str
+
+
+class TableState(Struct):
+    """The table, and who serves it. published_version: Redis', null while unknown."""
+
+    version: int
+    active: str
+    fallback: str
+    canary: CanaryWeight
+    pins: dict[str, str]
+    tenants: list[str]
+    endpoints: dict[str, list[str]]
+    published_version: int | None
+    converged: bool
+    pending: list[str]
+
+
+class TenantItem(Struct):
+    """A tenant that is registered or pinned, and where it goes."""
+
+    tenant: str
+    pinned: str | None
+    registered: bool
+    slot: str
+    reason: str
+
+
+class TenantsPage(Struct):
+    """Tenants by name. next: the cursor for more, null at the end."""
+
+    items: list[TenantItem]
+    next: str | None
+
+
+class Proposed(Struct):
+    """Where the tenant would go after the tried change."""
+
+    slot: str
+    reason: str
+    weight: float
+    active: str
+    moves: bool
+
+
+class Explanation(Struct):
+    """Where the tenant goes, and why. bucket: 0 to 9999, in the canary below 100 times percent."""
+
+    tenant: str
+    slot: str
+    reason: str
+    version: int
+    bucket: int
+    percent: float
+    unit: str
+    pinned: str | None
+    endpoints: list[str]
+    explanation: str
+    proposed: Proposed | UnsetType = UNSET
+
+
+class SlotEndpoints(Struct):
+    """The instances of a slot."""
+
+    slot: str
+    endpoints: list[str]
+    version: int
+
+
+class WorkerItem(Struct):
+    """A worker as the registry knows it. lease_ms: what is left, 0 or less: lost."""
+
+    worker: str
+    node: str
+    pid: int
+    version: int
+    state: str
+    in_flight: int
+    error: str
+    lease_ms: int
+    current: bool
+
+
+class WorkersState(Struct):
+    """The fleet. version: what is published."""
+
+    version: int
+    converged: bool
+    workers: list[WorkerItem]
+
+
+class AuditItem(Struct):
+    """One row of the audit trail. tenants: the first 100 of tenants_total."""
+
+    id: int
+    at: str
+    actor: str
+    role: str
+    action: str
+    tenants: list[str]
+    tenants_total: int
+    version: int | None
+    outcome: str
+    code: str
+    request_id: str
+    from_: Any = field(name="from", default=None)
+    to: Any = None
+
+
+class AuditPage(Struct):
+    """Rows, newest first. next: the cursor for more, null at the end."""
+
+    items: list[AuditItem]
+    next: int | None
+
+
+class Health(Struct):
+    """The process runs."""
+
+    status: str
+
+
+class PartState(Struct):
+    """Whether a part answers."""
+
+    ok: bool
+
+
+class Readiness(Struct):
+    """Whether changes can be made: each part must answer."""
+
+    status: str
+    parts: dict[str, PartState]

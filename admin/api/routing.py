@@ -1,0 +1,88 @@
+"""The table as a whole: read it, change it, ask for a change's acks."""
+
+from aiohttp import web
+
+from admin.api.changing import Wish, answer, change, instant, result_of
+from admin.api.messages import (
+    CanaryWeight,
+    ChangeResult,
+    ChangesBody,
+    Given,
+    TableState,
+    WaitQuery,
+)
+from admin.api.problems import Problem
+from admin.api.route import Call, Route, reply
+from admin.tokens import Role
+from proxy.routing.codec import decode_operations, percent
+from proxy.routing.model import RoutingTable, Slot
+
+
+async def read(call: Call, _: Given) -> web.StreamResponse:
+    """The table."""
+    table = await call.parts.store.current()
+    fleet = call.parts.control.fleet
+    is_known = bool(fleet.reachable) and fleet.published >= 0
+    converged = is_known and fleet.is_converged(table.version)
+    pending = list(fleet.convergence(table.version).pending)
+    published = fleet.published if is_known else None
+    return reply(_state(table, published, converged, pending))
+
+
+async def write(call: Call, given: ChangesBody) -> web.StreamResponse:
+    """Operations, applied as one."""
+    instant(given.mode)
+    operations = decode_operations(given.operations)
+    return await change(call, given, Wish(lambda _: operations))
+
+
+async def made(call: Call, given: WaitQuery) -> web.StreamResponse:
+    """Who serves a change."""
+    text = call.request.match_info["version"]
+    table = await call.parts.store.current()
+    if not text.isascii() or not text.isdigit() or len(text) > 16 or int(text) > table.version:
+        raise Problem("not-found", f"the table is at version {table.version}")
+    served = await call.parts.control.served(int(text), given.timeout_ms / 1000)
+    result: ChangeResult = result_of(served)
+    return answer(result)
+
+
+def _state(
+    table: RoutingTable, published: int | None, converged: bool, pending: list[str]
+) -> TableState:
+    canary = table.canary
+    return TableState(
+        table.version,
+        str(table.active),
+        str(table.fallback),
+        CanaryWeight(percent(canary.basis_points), str(canary.unit), canary.salt),
+        {tenant: str(slot) for tenant, slot in table.pins.items()},
+        sorted(table.tenants),
+        {str(slot): [str(endpoint) for endpoint in table.endpoints[slot]] for slot in Slot},
+        published,
+        converged,
+        pending,
+    )
+
+
+ROUTES = (
+    Route("GET", "/v1/routing", read, "The table, and who serves it", TableState),
+    Route(
+        "POST",
+        "/v1/routing/changes",
+        write,
+        "Change the table: many operations, one version",
+        ChangeResult,
+        ChangesBody,
+        Role.OPERATOR,
+        "change",
+    ),
+    Route(
+        "GET",
+        "/v1/routing/changes/{version}",
+        made,
+        "Who serves a change; waits if asked to",
+        ChangeResult,
+        WaitQuery,
+    ),
+)

@@ -1,0 +1,27 @@
+"""The fleet as the registry knows it."""
+
+from dataclasses import asdict
+
+from aiohttp import web
+
+from admin.api.messages import Given, WorkerItem, WorkersState
+from admin.api.route import Call, Route, reply
+
+
+async def read(call: Call, _: Given) -> web.StreamResponse:
+    """Read the registry now; workers whose lease is over are shown for a while."""
+    fleet = call.parts.control.fleet
+    snapshot = await fleet.refresh()
+    workers = [
+        WorkerItem(
+            **asdict(lease.status),
+            lease_ms=lease.remaining_ms,
+            current=lease.status.version >= snapshot.version,
+        )
+        for lease in sorted(snapshot.leases, key=lambda lease: lease.worker)
+    ]
+    converged = fleet.is_converged(snapshot.version)
+    return reply(WorkersState(max(snapshot.version, 0), converged, workers))
+
+
+ROUTES = (Route("GET", "/v1/workers", read, "The workers and what they serve", WorkersState),)

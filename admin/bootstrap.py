@@ -1,0 +1,136 @@
+"""The composition root of one admin process: the only file that knows all parts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+from aiohttp import web
+
+from admin.api.app import create_app
+from admin.api.auth import Authenticator
+from admin.api.metrics import Metrics
+from admin.api.route import Parts
+from admin.config import Settings
+from admin.routing.control import Control
+from admin.routing.database import Database, DatabaseUnavailableError, Pool, open_pool
+from admin.routing.events import Hub
+from admin.routing.fleet import Fleet
+from admin.routing.publish import Publisher, open_redis
+from admin.routing.reconcile import Reconciler
+from admin.routing.store import Store
+from admin.schema import migrate, migrations
+from admin.tasks import Tasks
+from config import Shared, split_address
+from proxy.routing.keys import Keys
+
+log = structlog.get_logger(__name__)
+RETRY_S = 0.25
+LINGER_S = 2.0
+"""How long the rest of a refused body is read, so that the client sees the refusal."""
+
+
+class StartError(Exception):
+    """The admin can't start; the message says what to do."""
+
+
+@asynccontextmanager
+async def running(shared: Shared, settings: Settings) -> AsyncIterator[str]:
+    """The whole admin for as long as the block runs; yields the address that it listens on.
+
+    StartError if the settings or PostgreSQL don't let it start, SchemaError if the schema is
+    another program's. It starts without Redis.
+    """
+    if settings.secret_fault():
+        raise StartError(
+            f"{settings.secret_fault()}: set token_secret in [admin], or "
+            "TURNOUT_ADMIN_TOKEN_SECRET; `openssl rand -hex 32` makes one"
+        )
+    async with AsyncExitStack() as stack:
+        pool = await _wait_for_database(shared.database_url, settings)
+        database = Database(pool, settings.database_connect_timeout_s)
+        stack.push_async_callback(database.close)
+        async with pool.acquire() as connection:
+            await migrate(connection, migrations(), settings.database_wait_s)
+        parts, tasks = _compose(stack, shared, settings, database)
+        stack.push_async_callback(tasks.close)
+        runner = web.AppRunner(
+            create_app(parts),
+            access_log=None,
+            shutdown_timeout=settings.shutdown_timeout_s,
+            lingering_time=LINGER_S,
+            auto_decompress=False,
+        )
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        stack.callback(parts.hub.close)
+        yield await _listen(runner, settings.listen)
+
+
+def _compose(
+    stack: AsyncExitStack, shared: Shared, settings: Settings, database: Database
+) -> tuple[Parts, Tasks]:
+    keys = Keys(shared.redis_prefix)
+    redis = open_redis(shared.redis_url, settings.redis_timeout_s)
+    stack.push_async_callback(redis.aclose)
+    hub = Hub(listeners=settings.events_clients, queue=settings.events_queue)
+    publisher = Publisher(
+        redis,
+        keys,
+        shared.routing_key,
+        log_entries=settings.log_entries,
+        forget_s=settings.worker_forget_s,
+    )
+    store = Store(database)
+    fleet = Fleet(redis, keys, publisher, hub, settings.redis_timeout_s)
+    reconciler = Reconciler(store, publisher, fleet, hub, settings)
+    metrics = Metrics()
+    control = Control(store, publisher, fleet, reconciler, metrics.ack_ms.observe)
+    metrics.watch(lambda: _gauges(control))
+    tasks = Tasks()
+    tasks.start("fleet-news", fleet.follow)
+    tasks.start("reconcile", reconciler.run)
+    tasks.start("prune", reconciler.prune)
+    return Parts(settings, control, hub, Authenticator(settings), metrics), tasks
+
+
+def _gauges(control: Control) -> dict[str, float]:
+    desired = control.reconciler.desired
+    return {
+        "workers_live": control.fleet.live_count,
+        "published_version": control.fleet.published,
+        "desired_version": -1 if desired is None else desired,
+        "redis_reachable": bool(control.fleet.reachable),
+    }
+
+
+async def _wait_for_database(url: str, settings: Settings) -> Pool:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + settings.database_wait_s
+    told = False
+    while True:
+        try:
+            return await open_pool(url, settings)
+        except DatabaseUnavailableError as error:
+            if loop.time() >= deadline:
+                raise StartError(
+                    f"PostgreSQL can't be reached ({error}): check database_url, that the server "
+                    "runs, and that it lets this user in"
+                ) from None
+            if not told:
+                log.warning("waiting for postgresql", fault=str(error))
+                told = True
+        except ValueError:
+            raise StartError("database_url is not a PostgreSQL URL") from None
+        await asyncio.sleep(RETRY_S)
+
+
+async def _listen(runner: web.AppRunner, listen: str) -> str:
+    host, port = split_address(listen)
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise StartError(f"can't listen on {listen}: {error.strerror}") from None
+    bound = runner.addresses[0]
+    shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+    return f"{shown}:{bound[1]}"

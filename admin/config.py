@@ -1,0 +1,71 @@
+"""The settings of the [admin] section, each with its unit, its default and its bounds."""
+
+import ipaddress
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from config import split_address
+
+MIN_SECRET_BYTES = 32
+"""A shorter HS256 key than its digest weakens the signature (RFC 7518, section 3.2)."""
+
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Level = Annotated[str, Meta(pattern="^(debug|info|warning|error)$")]
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one admin process is told. Names end in their unit; all lists are bounded by memory."""
+
+    listen: str = "127.0.0.1:8081"
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    token_secret: str = ""
+    token_leeway_s: Annotated[float, Meta(ge=0, le=300)] = 60.0
+    token_memory: Positive = 4096
+    failed_tokens_per_minute: Positive = 20
+    body_limit_bytes: Positive = 4_194_304
+    body_timeout_s: Seconds = 30.0
+    ack_timeout_ms: Annotated[int, Meta(ge=0, le=60_000)] = 5000
+    shutdown_timeout_s: Seconds = 5.0
+    database_pool_min: Positive = 2
+    database_pool_max: Positive = 8
+    database_wait_s: Seconds = 30.0
+    database_connect_timeout_s: Seconds = 3.0
+    database_lock_timeout_s: Seconds = 3.0
+    database_statement_timeout_s: Seconds = 10.0
+    redis_timeout_s: Seconds = 1.0
+    reconcile_interval_s: Seconds = 0.5
+    log_entries: Annotated[int, Meta(ge=10, le=100_000)] = 1000
+    worker_forget_s: Seconds = 60.0
+    idempotency_hours: Positive = 24
+    events_queue: Positive = 256
+    events_clients: Positive = 64
+    events_heartbeat_s: Seconds = 15.0
+    endpoint_networks: tuple[str, ...] = ()
+    log_level: Level = "info"
+
+    def __post_init__(self) -> None:
+        _checked("listen", lambda: split_address(self.listen))
+        for network in self.endpoint_networks:
+            _checked("endpoint_networks", lambda text=network: ipaddress.ip_network(text))
+        if self.database_pool_min > self.database_pool_max:
+            raise ValueError("`database_pool_min` lies above `database_pool_max`")
+
+    def secret_fault(self) -> str:
+        """Why the token secret can't be used, empty if it can. Never shows the secret."""
+        if not self.token_secret:
+            return "the admin refuses to run without a token secret"
+        if len(self.token_secret.encode()) < MIN_SECRET_BYTES:
+            return f"the admin refuses to run with a token secret under {MIN_SECRET_BYTES} bytes"
+        return ""
+
+
+def _checked(name: str, parse: object) -> None:
+    assert callable(parse)  # noqa: S101 - only this file calls it
+    try:
+        parse()
+    except ValueError as error:
+        raise ValueError(f"`{name}`: {error}") from None

@@ -1,0 +1,193 @@
+"""Redis follows PostgreSQL: what is missing there is published, what was lost is published anew.
+
+`plan` decides; the reconciler does it. Rules:
+1. Behind (decided, not published yet): the missing log entries are published in order.
+2. Lost (no table, or a lower version than was there): the version rises above all that anybody
+   has seen, and the whole table is published, so that no worker's version goes down.
+3. Ahead (the database was restored from a backup): the same as lost.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+from time import monotonic
+
+import structlog
+
+from admin.config import Settings
+from admin.routing import audit, idempotency
+from admin.routing.database import DatabaseUnavailableError
+from admin.routing.events import Hub
+from admin.routing.fleet import Fleet
+from admin.routing.publish import Publisher, Snapshot, StoreUnavailableError
+from admin.routing.store import Store
+from proxy.routing.change import Change
+from proxy.routing.codec import encode_change
+from proxy.routing.model import RoutingTable
+
+log = structlog.get_logger(__name__)
+SETTLE_S = 1.0
+"""Workers come back within half a second after Redis; until then nobody's absence means much."""
+WILD = 1_000_000
+"""A worker's version isn't signed: one that lies this far above the table is not believed."""
+PRUNE_EVERY_S = 60.0
+
+
+class Step(StrEnum):
+    """What is to be done about Redis."""
+
+    NOTHING = "nothing"
+    CATCH_UP = "catch-up"
+    REPUBLISH = "republish"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The step, why, and for publishing anew the version to rise above."""
+
+    step: Step
+    reason: str = ""
+    floor: int = 0
+
+
+def plan(desired: int, snapshot: Snapshot, seen: int) -> Plan:
+    """What Redis needs. desired: the database's version; seen: the highest seen in Redis."""
+    versions = [lease.status.version for lease in snapshot.leases]
+    believed = [version for version in versions if version < desired + WILD]
+    floor = max([snapshot.version, snapshot.log_version, seen, *believed])
+    if snapshot.version < 0:
+        return Plan(Step.REPUBLISH, "missing", floor)
+    if snapshot.version != snapshot.log_version:
+        return Plan(Step.REPUBLISH, "torn", floor)
+    if snapshot.version > desired:
+        return Plan(Step.REPUBLISH, "ahead", floor)
+    if snapshot.version < min(seen, desired):
+        return Plan(Step.REPUBLISH, "went back", floor)
+    return Plan(Step.CATCH_UP if snapshot.version < desired else Step.NOTHING)
+
+
+class Reconciler:
+    """Looks at both stores, when woken and every `interval_s`, and makes Redis follow."""
+
+    def __init__(
+        self, store: Store, publisher: Publisher, fleet: Fleet, hub: Hub, settings: Settings
+    ) -> None:
+        self._store, self._publisher, self._fleet, self._hub = store, publisher, fleet, hub
+        self._settings = settings
+        self._lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self.announced: int | None = None
+        self.desired: int | None = None
+
+    def wake(self) -> None:
+        """Look now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Look for ever. Unreachable stores are waited for."""
+        while True:
+            try:
+                await self.once()
+            except (DatabaseUnavailableError, StoreUnavailableError):
+                log.debug("a store can't be reached")
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(self._settings.reconcile_interval_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def once(self) -> None:
+        """Look at both and do what is needed. DatabaseUnavailableError, StoreUnavailableError."""
+        async with self._lock:
+            # Redis first: the database is never behind what was published before it was asked.
+            snapshot = await self._fleet.refresh()
+            table = await self._store.current()
+            self.desired = table.version
+            needed = plan(table.version, snapshot, self._publisher.seen)
+            if needed.step is Step.CATCH_UP:
+                await self._catch_up(table, snapshot.version)
+            elif needed.step is Step.REPUBLISH:
+                await self._republish()
+            else:
+                self._publisher.seen = max(self._publisher.seen, snapshot.version)
+            await self._announce()
+
+    async def prune(self) -> None:
+        """Take off what is older than it has to be kept, for ever."""
+        while True:
+            try:
+                await idempotency.prune(
+                    self._store.database,
+                    self._settings.idempotency_hours,
+                    self._settings.log_entries,
+                )
+            except DatabaseUnavailableError:
+                log.debug("the database can't be reached")
+            await asyncio.sleep(PRUNE_EVERY_S)
+
+    async def _catch_up(self, table: RoutingTable, have: int) -> None:
+        entries = await self._store.bodies(have, table.version)
+        if [version for version, _ in entries] == list(range(have + 1, table.version + 1)):
+            await self._publish(table, entries, have)
+        else:
+            await self._publish_whole(table)
+
+    async def _republish(self) -> None:
+        async with self._store.republishing():
+            snapshot = await self._fleet.refresh()
+            before = await self._store.current()
+            needed = plan(before.version, snapshot, self._publisher.seen)
+            if needed.step is not Step.REPUBLISH:
+                return
+            if snapshot.version < 0 and before.version > 0:
+                self._fleet.settle(SETTLE_S)
+            table = await self._store.bump(before.version, needed.floor, needed.reason)
+            if table is None:
+                return
+            log.warning("the table is published anew", reason=needed.reason, version=table.version)
+            if await self._publish_whole(table):
+                self._hub.tell("republished", {"version": table.version, "reason": needed.reason})
+
+    async def _publish_whole(self, table: RoutingTable) -> bool:
+        entry = encode_change(Change(table.version, ()))
+        return await self._publish(table, [(table.version, entry)], None)
+
+    async def _publish(
+        self, table: RoutingTable, entries: list[tuple[int, bytes]], expected: int | None
+    ) -> bool:
+        started = monotonic()
+        outcome = await self._publisher.publish(table, entries, expected)
+        self._fleet.take(outcome.snapshot)
+        self.decided(table.version)
+        if outcome.word == "published":
+            self._fleet.expect(table.version, started)
+        return outcome.word == "published"
+
+    def decided(self, version: int) -> None:
+        """The database is at this version, or beyond."""
+        self.desired = max(version, self.desired or 0)
+
+    def announce(self, version: int, action: str, actor: str) -> None:
+        """Tell listeners of a change of our own, unless others' changes come first."""
+        if self.announced is not None and version == self.announced + 1:
+            self._tell(version, action, actor)
+        else:
+            self.wake()
+
+    async def _announce(self) -> None:
+        """Tell listeners of changes that other admins made."""
+        desired = self.desired or 0
+        if self.announced is None:
+            self.announced = desired
+        if desired <= self.announced:
+            return
+        async with self._store.database.connection() as connection:
+            rows = await audit.since(connection, self.announced)
+        for version, action, actor in rows:
+            self._tell(version, action, actor)
+
+    def _tell(self, version: int, action: str, actor: str) -> None:
+        if self.announced is None or version > self.announced:
+            self.announced = version
+            self._hub.tell("change", {"version": version, "action": action, "actor": actor})

@@ -1,0 +1,264 @@
+"""The desired table in PostgreSQL: the system of record.
+
+Rules: a change holds the head's row from reading it to committing, so changes are one after
+another, also between several admins. `apply` decides what a change makes; SQL writes what it
+made. Nothing is published that isn't committed. The table in memory is only believed while its
+version is the head's.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from types import MappingProxyType
+
+import asyncpg
+
+from admin.routing import audit
+from admin.routing.database import Connection, Database, DatabaseUnavailableError
+from proxy.routing.change import Change, Operation, apply
+from proxy.routing.codec import encode_change
+from proxy.routing.model import Canary, Endpoint, RoutingTable, Slot, Unit
+
+REPUBLISH_LOCK = 0x7475726E7075
+"""The advisory lock under which one admin at a time publishes anew: "turnpu" in ASCII."""
+_HEAD = "SELECT * FROM turnout.routing_head"
+_LOCK_HEAD = f"{_HEAD} FOR UPDATE"
+_FIND_KEY = """
+SELECT fingerprint, version, status, body FROM turnout.idempotency WHERE actor = $1 AND key = $2
+"""
+_COMMIT = files("admin.routing").joinpath("commit.sql").read_text(encoding="utf-8")
+
+
+class VersionConflictError(Exception):
+    """The table is no longer at the version that the change expects."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"the table is at version {version}")
+        self.version = version
+
+
+class KeyReusedError(Exception):
+    """The idempotency key came with another request before."""
+
+
+class OutcomeUnknownError(Exception):
+    """The database went away while it committed: the change may have been made or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A request's idempotency key. fingerprint: SHA-256 of what else makes it this request."""
+
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A change that is asked for.
+
+    plan: makes the operations from the table as it is; it raises what the caller wants raised
+    if the change doesn't fit, and nothing is changed then. check: sees the tables before and
+    after, and may refuse the same way.
+    """
+
+    action: str
+    author: audit.Author
+    plan: Callable[[RoutingTable], tuple[Operation, ...]]
+    check: Callable[[RoutingTable, Change], None] | None = None
+    expected_version: int | None = None
+    key: Key | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A change that was made: the tables before and after."""
+
+    before: RoutingTable
+    table: RoutingTable
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A request that was seen before: its version, and its answer if one was kept."""
+
+    version: int
+    status: int | None
+    body: bytes | None
+
+
+class Store:
+    """The desired table. One for each process; safe beside other processes' stores."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._table: RoutingTable | None = None
+
+    async def current(self) -> RoutingTable:
+        """The table as it is decided now. DatabaseUnavailableError."""
+        try:
+            async with self.database.connection() as connection:
+                head = await connection.fetchrow(_HEAD)
+                known = self._known(head)
+                return known or await self._reload(connection)
+        except DatabaseUnavailableError:
+            self._table = None
+            raise
+
+    async def commit(self, proposal: Proposal) -> Committed | Repeated:
+        """Make the change, or find that it was made.
+
+        Raises VersionConflictError, KeyReusedError, DatabaseUnavailableError (nothing was changed),
+        OutcomeUnknownError, and whatever the proposal raises.
+        """
+        outcome: Committed | Repeated | None = None
+        try:
+            async with self._transaction() as connection:
+                outcome = await self._decide(connection, proposal)
+        except DatabaseUnavailableError:
+            self._table = None
+            if isinstance(outcome, Committed):
+                raise OutcomeUnknownError from None
+            raise
+        if isinstance(outcome, Committed):
+            self._table = outcome.table
+        return outcome
+
+    async def bump(self, expected: int, floor: int, reason: str) -> RoutingTable | None:
+        """The same table at a version above `floor`; None if it is no longer at `expected`.
+
+        Redis lost the table or is ahead of it: the version must rise, so that workers take it.
+        """
+        async with self._transaction() as connection:
+            head = await connection.fetchrow(_LOCK_HEAD)
+            before = self._known(head) or await _load(connection, head)
+            if before.version != expected:
+                return None
+            table = replace(before, version=max(before.version, floor) + 1)
+            author = audit.Author(audit.SYSTEM, audit.SYSTEM, reason)
+            proposal = Proposal(audit.REPUBLISH, author, lambda _: ())
+            await _write(connection, before, table, Change(table.version, ()), proposal)
+        self._table = table
+        return table
+
+    @asynccontextmanager
+    async def republishing(self) -> AsyncIterator[None]:
+        """Held by the one admin that publishes anew; the others wait for their turn.
+
+        A session's lock: it has to last until Redis has the table, after the commit.
+        """
+        async with self.database.connection() as connection:
+            await connection.execute("SELECT pg_advisory_lock($1)", REPUBLISH_LOCK)
+            try:
+                yield
+            finally:
+                await connection.execute("SELECT pg_advisory_unlock($1)", REPUBLISH_LOCK)
+
+    async def bodies(self, after: int, to: int) -> list[tuple[int, bytes]]:
+        """The log entries between two versions, as far as they are kept; `after` is left out."""
+        async with self.database.connection() as connection:
+            rows = await connection.fetch(
+                "SELECT version, body FROM turnout.changes"
+                " WHERE version > $1 AND version <= $2 ORDER BY version",
+                after,
+                to,
+            )
+        return [(row["version"], row["body"]) for row in rows]
+
+    def _transaction(self) -> AbstractAsyncContextManager[Connection]:
+        return _transaction(self.database)
+
+    def _known(self, head: asyncpg.Record | None) -> RoutingTable | None:
+        table = self._table
+        return table if table and head and table.version == head["version"] else None
+
+    async def _reload(self, connection: Connection) -> RoutingTable:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            head = await connection.fetchrow(_HEAD)
+            self._table = await _load(connection, head)
+        return self._table
+
+    async def _decide(self, connection: Connection, proposal: Proposal) -> Committed | Repeated:
+        head = await connection.fetchrow(_LOCK_HEAD)
+        repeated = await _repeated(connection, proposal)
+        if repeated:
+            return repeated
+        before = self._known(head) or await _load(connection, head)
+        if proposal.expected_version not in {None, before.version}:
+            raise VersionConflictError(before.version)
+        change = Change(before.version + 1, proposal.plan(before))
+        table = apply(before, change)
+        if proposal.check:
+            proposal.check(table, change)
+        await _write(connection, before, table, change, proposal)
+        return Committed(before, table, change)
+
+
+@asynccontextmanager
+async def _transaction(database: Database) -> AsyncIterator[Connection]:
+    async with database.connection() as connection, connection.transaction():
+        yield connection
+
+
+async def _repeated(connection: Connection, proposal: Proposal) -> Repeated | None:
+    if proposal.key is None:
+        return None
+    row = await connection.fetchrow(_FIND_KEY, proposal.author.actor, proposal.key.key)
+    if row is None:
+        return None
+    if row["fingerprint"] != proposal.key.fingerprint:
+        raise KeyReusedError
+    return Repeated(row["version"], row["status"], row["body"])
+
+
+async def _load(connection: Connection, head: asyncpg.Record | None) -> RoutingTable:
+    """The whole table; the caller's transaction keeps it one."""
+    assert head is not None  # noqa: S101 - the schema's first file makes the row
+    pins = await connection.fetch("SELECT tenant, slot FROM turnout.pins")
+    tenants = await connection.fetch("SELECT tenant FROM turnout.tenants")
+    slots = {str(slot): slot for slot in Slot}
+    return RoutingTable(
+        head["version"],
+        Slot(head["active"]),
+        Slot(head["fallback"]),
+        Canary(head["canary_basis_points"], Unit(head["canary_unit"]), head["canary_salt"]),
+        MappingProxyType({tenant: slots[slot] for tenant, slot in pins}),
+        frozenset(tenant for (tenant,) in tenants),
+        MappingProxyType(
+            {
+                slot: tuple(Endpoint.parse(text) for text in head[f"{slot}_endpoints"])
+                for slot in Slot
+            }
+        ),
+    )
+
+
+async def _write(
+    connection: Connection,
+    before: RoutingTable,
+    table: RoutingTable,
+    change: Change,
+    proposal: Proposal,
+) -> None:
+    """All of the change in one statement; lists become rows on the server."""
+    tenants = audit.tenants_of(change.operations)
+    was, became = audit.difference(before, table, tenants)
+    pinned = [t for t in tenants if t in table.pins and before.pins.get(t) != table.pins[t]]
+    author, key = proposal.author, proposal.key
+    await connection.execute(
+        _COMMIT,
+        *(table.version, table.active, table.fallback),
+        *(table.canary.basis_points, table.canary.unit, table.canary.salt),
+        *([str(endpoint) for endpoint in table.endpoints[slot]] for slot in Slot),
+        *(pinned, [table.pins[tenant] for tenant in pinned]),
+        [t for t in tenants if t in before.pins and t not in table.pins],
+        [t for t in tenants if t in table.tenants and t not in before.tenants],
+        [t for t in tenants if t in before.tenants and t not in table.tenants],
+        encode_change(change),
+        *(author.actor, author.role, proposal.action),
+        *(json.dumps(was), json.dumps(became), tenants, author.request_id),
+        *((key.key, key.fingerprint) if key else (None, None)),
+    )

@@ -1,0 +1,43 @@
+"""Background tasks that have a name, an owner and somewhere their error goes.
+
+Rule: a task that fails is logged and started again after a pause; it never ends unseen. The
+owner closes the group and waits for all of it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+log = structlog.get_logger(__name__)
+RESTART_PAUSE_S = 0.5
+
+
+class Tasks:
+    """The long-running tasks of one owner."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run for as long as the group is open; `run` may return to end its task."""
+        task = asyncio.create_task(_keep(name, run), name=name)  # noqa: TID251 - this is the owner
+        self._tasks[name] = task
+
+    async def close(self) -> None:
+        """End all tasks and wait for them."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._tasks.clear()
+
+
+async def _keep(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("task failed, starts again", task=name)
+            await asyncio.sleep(RESTART_PAUSE_S)
+        else:
+            return
