@@ -3,8 +3,9 @@
 Rules: packages are located, never imported. Root's PostgreSQL runs as another account, which
 can't execute what lies below a closed folder (a virtual environment in /root, say). Then the
 tree is copied to a temporary folder, for root alone to write: named after what it contains,
-made whole and then renamed, so that two starts at once are safe; checked at each start, since
-temporary folders get cleaned.
+made whole and then renamed, so that two starts at once are safe. It is checked at each start,
+since temporary folders get cleaned; never mended, since a server may run from it: a copy that
+lacks something is left, and a next one made.
 """
 
 import hashlib
@@ -20,10 +21,11 @@ from pathlib import Path
 
 from admin.embedded.errors import EmbeddedServerError
 
-_OTHERS_READ_EXECUTE = stat.S_IROTH | stat.S_IXOTH
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _NOT_NEEDED = {"include", "pkgconfig", "pgxs"}
 """Folders of the tree that serve building against it only."""
+_GENERATIONS = 5
+"""How many copies may exist, all but the last of them cleaned in part."""
 
 
 def valkey_server() -> Path:
@@ -49,17 +51,24 @@ def postgres_tree_for_all() -> Path:
 
 
 def usable_by_all(tree: Path) -> bool:
-    """Whether every account can reach the tree and run and read what is in it."""
-    tree = tree.resolve()
-    return reachable_by_all(tree) and all(
-        path.stat().st_mode & stat.S_IROTH for path in _wanted_files(tree)
+    """Whether every account can reach the tree and read and run what is in it."""
+    files = list(_wanted_files(tree.resolve()))
+    folders = {folder for file in files for folder in file.parents}
+    return (
+        all(_allows(folder, stat.S_IXOTH) for folder in folders)
+        and all(_allows(file, stat.S_IROTH) for file in files)
+        and all(_allows(file, stat.S_IXOTH) for file in files if _allows(file, stat.S_IXUSR))
     )
 
 
 def reachable_by_all(folder: Path) -> bool:
     """Whether every account may enter the folder: it and each of its parents."""
     resolved = folder.resolve()
-    return all(path.stat().st_mode & stat.S_IXOTH for path in (resolved, *resolved.parents))
+    return all(_allows(path, stat.S_IXOTH) for path in (resolved, *resolved.parents))
+
+
+def _allows(path: Path, bit: int) -> bool:
+    return path.stat().st_mode & bit != 0
 
 
 def _package(name: str) -> Path:
@@ -110,14 +119,18 @@ def _contents(tree: Path) -> list[str]:
 def _copy_for_all(tree: Path) -> Path:
     contents = _contents(tree)
     key = hashlib.sha256("\n".join(contents).encode()).hexdigest()[:16]
-    cache = _open_temporary_folder() / f"turnout-{tree.name}-{key}"
-    copy = cache / tree.relative_to(tree.parents[1])
-    if cache.is_symlink() or cache.exists():
+    folder = _open_temporary_folder()
+    for generation in range(1, _GENERATIONS + 1):
+        cache = folder / f"turnout-{tree.name}-{key}-{generation}"
+        if not os.path.lexists(cache):
+            _make_copy(tree, cache)
         _refuse_foreign(cache)
+        copy = cache / tree.relative_to(tree.parents[1])
         if _contents(copy) == contents:
             return copy
-    _make_copy(tree, cache)
-    return copy
+    raise EmbeddedServerError(
+        f"copies of PostgreSQL were cleaned in part: remove {cache.parent}/turnout-*"
+    )
 
 
 def _open_temporary_folder() -> Path:
@@ -141,14 +154,14 @@ def _refuse_foreign(cache: Path) -> None:
 
 
 def _make_copy(tree: Path, cache: Path) -> None:
-    """Copy aside, then rename. Of two at once, the first one's copy is used by both."""
+    """Copy aside, then rename. Of two at once, the first one's copy serves both."""
     workplace = Path(tempfile.mkdtemp(prefix=f"{cache.name}.", dir=cache.parent))
     try:
         base = tree.parents[1]
         for path in _wanted_files(tree):
             _copy_file(path, workplace / "new" / path.relative_to(base))
         _open_folders(workplace / "new")
-        _put_in_place(workplace, cache)
+        _put_in_place(workplace / "new", cache)
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
 
@@ -156,8 +169,7 @@ def _make_copy(tree: Path, cache: Path) -> None:
 def _copy_file(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
-    executable = source.stat().st_mode & stat.S_IXUSR
-    target.chmod(0o755 if executable else 0o644)
+    target.chmod(0o755 if _allows(source, stat.S_IXUSR) else 0o644)
 
 
 def _open_folders(root: Path) -> None:
@@ -165,11 +177,9 @@ def _open_folders(root: Path) -> None:
         Path(folder).chmod(0o755)
 
 
-def _put_in_place(workplace: Path, cache: Path) -> None:
-    new, old = workplace / "new", workplace / "old"
-    if cache.exists():  # and is incomplete
-        cache.rename(old)
+def _put_in_place(new: Path, cache: Path) -> None:
     try:
         new.rename(cache)
     except OSError:
-        _refuse_foreign(cache)  # another start was first, or this can't be written
+        if not os.path.lexists(cache):  # so it is not that another start was first
+            raise

@@ -61,6 +61,7 @@ def fork(
             env=_ENVIRONMENT,
             pass_fds=fds,
             start_new_session=True,
+            umask=0o077,
             preexec_fn=partial(end_with_parent, death_signal, os.getpid()),  # noqa: PLW1509 - see above
             user=account.uid if account else None,
             group=account.gid if account else None,

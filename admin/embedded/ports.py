@@ -31,7 +31,7 @@ def free_port() -> int:
 
 def _first_ephemeral_port() -> int:
     try:
-        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
+        return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("utf-8").split()[0])
     except (OSError, ValueError):
         return 0
 

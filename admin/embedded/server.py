@@ -171,9 +171,9 @@ class EmbeddedServer:
         """The folder's own, made at the first call."""
         path = self.folder / "password"
         with contextlib.suppress(FileNotFoundError):
-            return path.read_text("ascii")
+            return path.read_text("utf-8")
         write_private(path, secrets.token_urlsafe(24))
-        return path.read_text("ascii")
+        return path.read_text("utf-8")
 
 
 def start_all(*servers: EmbeddedServer) -> None:

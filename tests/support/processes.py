@@ -73,7 +73,7 @@ class Child:
 
     async def line(self, pattern: str, seconds: float = SECONDS) -> re.Match[str]:
         """Wait until it has written what matches."""
-        await self._until(lambda: self.find(pattern) is not None, f"wrote {pattern!r}", seconds)
+        await self.until(lambda: self.find(pattern) is not None, f"wrote {pattern!r}", seconds)
         found = self.find(pattern)
         assert found is not None
         return found
@@ -84,7 +84,7 @@ class Child:
         async def accepted() -> bool:
             return await _exchange(host, port, b"") is not None
 
-        await self._until(accepted, f"listens on {port}", seconds)
+        await self.until(accepted, f"listens on {port}", seconds)
 
     async def answers(
         self, port: int, path: str, host: str = "127.0.0.1", seconds: float = SECONDS
@@ -98,7 +98,7 @@ class Child:
             answer = await _exchange(host, port, request)
             return answer is not None and answer.startswith(b"HTTP/1.1 200 ")
 
-        await self._until(is_ready, f"answers {path} on {port}", seconds)
+        await self.until(is_ready, f"answers {path} on {port}", seconds)
 
     async def ended(self, seconds: float = SECONDS) -> int:
         """Wait until it has ended; its exit code."""
@@ -150,7 +150,10 @@ class Child:
             raise AssertionError(self._complaint("ended", seconds))
         return code
 
-    async def _until(self, condition: Callable[[], object], what: str, seconds: float) -> None:
+    async def until(
+        self, condition: Callable[[], object], what: str, seconds: float = SECONDS
+    ) -> None:
+        """Wait until a condition is met; it may be a coroutine function. `what`: for the error."""
         deadline = time.monotonic() + seconds
         while True:
             running = self.exit_code is None
