@@ -37,8 +37,7 @@ MEANINGS: tuple[tuple[type[Exception], str, str], ...] = (
     (
         OutcomeUnknownError,
         "outcome-unknown",
-        "PostgreSQL went away while it committed; read the table, or send the request again with "
-        "the same Idempotency-Key",
+        "PostgreSQL went away while it committed: read the table, or repeat it with the same key",
     ),
 )
 """What an error of the stores means to a client: code and detail."""
