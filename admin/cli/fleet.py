@@ -21,6 +21,8 @@ from admin.cli.output import (
 PATIENCE_S = 30.0
 """How long `events` waits for an admin that went away."""
 PAUSE_S = 0.5
+MAX_DIFFERENCES = 4
+"""How many values of one audited change are shown on its line."""
 
 
 @click.command()
@@ -76,7 +78,7 @@ def audit(session: Session, **filters: object) -> None:
         say("Nothing has been recorded that fits.")
         return
     show_table(
-        ("at", "actor", "action", "from", "to", "version", "outcome"),
+        ("at", "actor", "action", "what", "version", "outcome"),
         (audit_row(item) for item in items),
     )
     if page.get("next"):
@@ -92,26 +94,39 @@ def audit_row(item: dict[str, Any]) -> tuple[object, ...]:
         str(item.get("at", ""))[:19].replace("T", " "),
         item.get("actor"),
         item.get("action"),
-        short(item.get("from")),
-        short(item.get("to")),
+        difference(item.get("from"), item.get("to")) or " ".join(item.get("tenants") or []),
         item.get("version"),
         outcome,
     )
 
 
-def short(value: object) -> str | None:
-    """A recorded value on one line of at most 60 characters."""
-    if value is None or value in ({}, []):
-        return None
-    text = value if isinstance(value, str) else _flat(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
+def difference(before: object, after: object) -> str | None:
+    """What a change changed, on one line: `active blue → green, canary percent 25 → 0`."""
+    old, new = dict(_leaves(before)), dict(_leaves(after))
+    parts = [
+        f"{name} {_flat(old.get(name))} → {_flat(new.get(name))}".strip()
+        for name in dict.fromkeys([*old, *new])
+        if name != "version" and old.get(name) != new.get(name)
+    ]
+    shown = ", ".join(parts[:MAX_DIFFERENCES])
+    more = len(parts) - MAX_DIFFERENCES
+    return f"{shown}, and {more} more" if more > 0 else shown or None
+
+
+def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """A document's values, each with the way to it."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{path} {name}".strip())
+    elif value is not None:
+        yield path, value
 
 
 def _flat(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_flat(inner)}" for name, inner in value.items())
+    if value is None or value == []:
+        return "-"
     if isinstance(value, list):
-        return ", ".join(_flat(inner) for inner in value)
+        return " ".join(_flat(inner) for inner in value)
     return str(value)
 
 
@@ -131,7 +146,7 @@ def events(session: Session, types: str | None, count: int | None) -> None:
 
 
 def event_line(event: Event) -> str:
-    """One event in words."""
+    """One event on one line."""
     if not isinstance(event.data, dict):
         return f"{event.kind:12} {event.data}"
     return f"{event.kind:12} " + "  ".join(

@@ -108,7 +108,9 @@ def forget(session: Session, name: str) -> None:
 @click.argument("name", metavar="TENANT", type=TENANT)
 @click.option("--weight", type=click.FloatRange(0, 100), help="Try this canary percentage.")
 @click.option("--active", type=SLOT, help="Try this slot as the active one.")
-@click.option("--pin", "pin_to", type=SLOT, help="Try a pin to this slot.")
+@click.option(
+    "--pin", "pin_to", type=click.Choice(["blue", "green", "none"]), help="Try this pin, or none."
+)
 @connected
 def explain(
     session: Session, name: str, weight: float | None, active: str | None, pin_to: str | None
