@@ -3,7 +3,7 @@
 import click
 
 from admin.cli.changes import report
-from admin.cli.options import Session, connected, writing
+from admin.cli.options import PERCENT, Session, connected, writing
 from admin.cli.output import percent, say, show_json
 
 
@@ -27,7 +27,7 @@ def show(session: Session) -> None:
 
 
 @canary.command("set")
-@click.argument("share", metavar="PERCENT", type=click.FloatRange(0, 100))
+@click.argument("share", metavar="PERCENT", type=PERCENT)
 @click.option(
     "--unit",
     type=click.Choice(["tenant", "affinity", "request"]),
@@ -38,7 +38,7 @@ def show(session: Session) -> None:
 def set_share(session: Session, share: float, unit: str | None, salt: str | None) -> None:
     """Set the weight, 0 to 100 in steps of 0.01. Raising it only adds tenants."""
     fields = {
-        "percent": int(share) if share.is_integer() else share,
+        "percent": share,
         "unit": unit,
         "salt": salt,
         "expected_version": session.expected,

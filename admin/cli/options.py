@@ -54,6 +54,23 @@ class TenantsType(click.ParamType[tuple[str, ...]]):
         return tuple(dict.fromkeys(TENANT.convert(name, param, ctx) for name in names))
 
 
+class PercentType(click.ParamType[float]):
+    """0 to 100 in steps of 0.01."""
+
+    name = "percent"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The percentage, whole if it can be, or wrong usage."""
+        from proxy.routing.codec import decode_percent, percent  # noqa: PLC0415 - see TenantType
+
+        try:
+            return percent(decode_percent(float(value)))
+        except ValueError:
+            self.fail(f"{value!r} is no percentage: 0 to 100 in steps of 0.01", param, ctx)
+
+
 class DurationType(click.ParamType[int]):
     """A duration such as 90s, 30m, 12h, 7d; a number alone is seconds."""
 
@@ -70,6 +87,7 @@ class DurationType(click.ParamType[int]):
 
 TENANT = TenantType()
 TENANTS = TenantsType()
+PERCENT = PercentType()
 DURATION = DurationType()
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Machine output.")

@@ -6,7 +6,7 @@ import click
 
 from admin.cli.changes import report
 from admin.cli.client import tenant_path
-from admin.cli.options import SLOT, TENANT, Session, connected, writing
+from admin.cli.options import PERCENT, SLOT, TENANT, Session, connected, writing
 from admin.cli.output import counted, percent, say, show_json, show_table
 
 
@@ -106,7 +106,7 @@ def forget(session: Session, name: str) -> None:
 
 @tenants.command()
 @click.argument("name", metavar="TENANT", type=TENANT)
-@click.option("--weight", type=click.FloatRange(0, 100), help="Try this canary percentage.")
+@click.option("--weight", type=PERCENT, help="Try this canary percentage.")
 @click.option("--active", type=SLOT, help="Try this slot as the active one.")
 @click.option(
     "--pin", "pin_to", type=click.Choice(["blue", "green", "none"]), help="Try this pin, or none."
