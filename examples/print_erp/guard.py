@@ -28,10 +28,17 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         return refusal(request, _problem_of(error))
     except ConnectionError:
-        raise  # the client has left: aiohttp closes the connection and says nothing
+        return _nobody(request)
     except Exception as error:  # noqa: BLE001 - the last resort: logged whole, told in one line
         _LOG.exception("%s on %s", type(error).__name__, request.match_info.route.name or "a route")
         return refusal(request, Problem(500, "internal", "an error of the program; see its log"))
+
+
+def _nobody(request: web.Request) -> web.Response:
+    """The client has left in the middle: aiohttp would log its error, but drops an answer quietly."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=400)
 
 
 async def _admit(request: web.Request) -> None:

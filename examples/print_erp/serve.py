@@ -29,6 +29,7 @@ from examples.print_erp.store import Store
 from examples.print_erp.traffic import Traffic
 
 BACKLOG = 1024
+CUT_SECONDS = 0.5
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -129,5 +130,10 @@ async def _drain(erp: Erp, runner: web.AppRunner, hurry: asyncio.Event) -> None:
 async def _end(erp: Erp, runner: web.AppRunner) -> None:
     clock = asyncio.get_running_loop().time
     until = clock() + erp.settings.drain_seconds
-    await runner.cleanup()
+    try:
+        # aiohttp waits once for a handler and once more after it has cancelled it: one wait is ours.
+        async with asyncio.timeout(erp.settings.drain_seconds + CUT_SECONDS):
+            await runner.cleanup()
+    except TimeoutError:
+        pass  # what a client holds up ends with the process
     await erp.press.drain(max(0.0, until - clock()))
