@@ -50,8 +50,14 @@ class Keeper:
     """Keeps parts alive. on_return: called when a part is ready again (its pid is new)."""
 
     def __init__(
-        self, parts: Sequence[Part], say: Callable[[str], None], on_return: Callable[[], None]
+        self,
+        parts: Sequence[Part],
+        say: Callable[[str], None],
+        on_return: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """clock: monotonic seconds, as in `Part.began`."""
+        self._clock = clock
         self.kept = [Kept(part) for part in parts]
         self._say, self._on_return = say, on_return
 
@@ -60,7 +66,7 @@ class Keeper:
         for kept in self.kept:
             if kept.state is State.KEPT and not kept.part.running:
                 self._has_ended(kept)
-            if kept.state is State.DUE and time.monotonic() >= kept.due:
+            if kept.state is State.DUE and self._clock() >= kept.due:
                 self._begin(kept)
             if kept.state is State.RETURNING:
                 self._look(kept)
@@ -68,7 +74,7 @@ class Keeper:
         return TICK_S if waiting else IDLE_S
 
     def _has_ended(self, kept: Kept) -> None:
-        kept.ended = time.monotonic()
+        kept.ended = self._clock()
         if kept.ended - kept.part.began > STABLE_S:
             kept.failures = 0
         self._failed(kept, f"{kept.part.name} {kept.part.ending}")
@@ -90,9 +96,9 @@ class Keeper:
             return
         if ready:
             kept.state = State.KEPT
-            self._say(f"{part.name} is back after {time.monotonic() - kept.ended:.1f} s")
+            self._say(f"{part.name} is back after {self._clock() - kept.ended:.1f} s")
             self._on_return()
-        elif time.monotonic() > part.began + RETURN_S:
+        elif self._clock() > part.began + RETURN_S:
             part.kill()
             self._failed(kept, f"{part.name} was not ready within {RETURN_S:.0f} s")
 
@@ -103,7 +109,7 @@ class Keeper:
             self._say(f"{why}; it is not started again. The rest goes on; Ctrl-C ends the demo.")
             return
         pause = pause_s(kept.failures)
-        kept.state, kept.due = State.DUE, time.monotonic() + pause
+        kept.state, kept.due = State.DUE, self._clock() + pause
         self._say(f"{why}; starting it again" + (f" in {pause:g} s" if pause else ""))
 
 

@@ -44,13 +44,16 @@ class Pace:
         self._next = 0.0
         self.taken = 0
 
+    def take(self, now: float) -> tuple[int, float]:
+        """The next turn: its number, and how many seconds it is away."""
+        self._next = max(self._next + self._step, now - BEHIND_S)
+        self.taken += 1
+        return self.taken - 1, max(0.0, self._next - now)
+
     async def turn(self) -> int:
         """Wait for one's turn; its number."""
-        now = time.monotonic()
-        self._next = max(self._next + self._step, now - BEHIND_S)
-        number = self.taken
-        self.taken += 1
-        await asyncio.sleep(max(0.0, self._next - now))
+        number, wait_s = self.take(time.monotonic())
+        await asyncio.sleep(wait_s)
         return number
 
 
