@@ -12,7 +12,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from examples.print_erp.migrate import migrate
 from tests.support.print_erp import ROOT, Erp, Starter, starter
 from tests.support.processes import Children, wait_gone
 
@@ -185,14 +184,11 @@ def test_a_wrong_database_ends_it_without_telling_the_secret(url: str) -> None:
     assert "hunter2" not in ended.stderr
 
 
-def _cpu_seconds(pid: int) -> float:
-    """What a process has used: utime and stime of /proc/PID/stat, in clock ticks."""
-    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, after_name[11:13])) / os.sysconf("SC_CLK_TCK")
-
-
-async def test_it_is_ready_within_a_second_of_work(start: Starter, database_url: str) -> None:
-    await migrate(database_url, (1, 3, 0), "test")
-    erp = await start("blue", "1.3.0")
-    # CPU time: 0.5 s on an idle machine; what else runs on it adds little.
-    assert _cpu_seconds(erp.child.pid) <= 1.0
+def test_nothing_heavy_nor_of_turnout_is_imported_before_it_is_ready() -> None:
+    program = "import sys, examples.print_erp.serve; print(*sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = {name.partition(".")[0] for name in run.stdout.split()}
+    assert "aiohttp" in loaded
+    assert not loaded & {"redis", "cryptography", "rich", "orjson", "proxy", "admin", "config"}
