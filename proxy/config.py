@@ -43,6 +43,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_line_bytes: int = 8 * 1024
     head_bytes: int = 32 * 1024
     answer_head_bytes: int = 64 * 1024
+    interim_answers: int = 16
+    chunk_overhead_bytes: int = 4 * 1024
     body_bytes: int = 10 * 1024 * 1024
     connections: int = 10_000
     endpoint_connections: int = 1_024

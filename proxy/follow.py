@@ -1,16 +1,19 @@
 """Following the routing log in Redis: register, load, follow, acknowledge.
 
 Rules:
-1. The lease is taken before the table is loaded, so no change is called served without us.
+1. The lease is taken before the table is loaded, also after a break, so no change is called
+   served without us.
 2. A version is said only after `swap`: a request parsed after that is decided by it.
 3. The version never goes down. A table below ours (a server that lost writes) is not taken.
 4. A gap (trimmed log, emptied server, an entry that says "load again") loads the table anew.
 5. What doesn't decode, isn't signed or doesn't fit is not applied; the reason is reported.
 6. Without Redis, traffic goes on by the table that we have; we try again for as long as it takes.
+   Nothing that lies in Redis ends following.
 """
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -34,6 +37,8 @@ log = logging.getLogger("turnout.follow")
 
 _BLOCK_MS = 1000
 _BATCH = 100
+_VERSION_DIGITS = 16  # of 2**53 - 1
+_REFUSALS_KEPT = 8
 _UNREACHABLE = (RedisError, OSError, TimeoutError)
 
 
@@ -63,6 +68,8 @@ class Follower:
         self._block = block
         self._on_table = on_table
         self._table: RoutingTable | None = None
+        self._known_lost = False
+        self._refused: deque[str] = deque(maxlen=_REFUSALS_KEPT)
         self._registered = asyncio.Event()
         self._news = asyncio.Event()
         self.loaded = asyncio.Event()
@@ -86,6 +93,10 @@ class Follower:
                 await self._follow(client)
             except _UNREACHABLE as error:
                 self._lost(error)
+                self._register_again()
+            except Exception:
+                # A worker that renews its lease and follows no more would never converge.
+                log.exception("following failed at version %d; loading again", self.version)
             finally:
                 await client.aclose()
             await asyncio.sleep(self._settings.reconnect_s)
@@ -140,12 +151,18 @@ class Follower:
             if not self._block.cells[telemetry.STORE_REACHABLE]:
                 log.info("the routing store is reachable")
             self._block.cells[telemetry.STORE_REACHABLE] = 1
+            self._known_lost = False
             self._registered.set()
             try:
                 async with asyncio.timeout(self._settings.renew_s):
                     await self._news.wait()
             except TimeoutError:
                 pass
+
+    def _register_again(self) -> None:
+        """The lease may have ended while the store was away: rule 1 holds for the next load too."""
+        self._registered.clear()
+        self._news.set()
 
     def _current_status(self) -> WorkerStatus:
         cells = self._block.cells
@@ -156,7 +173,8 @@ class Follower:
         return replace(self._status, version=self.version, in_flight=max(in_flight, 0))
 
     def _lost(self, error: Exception) -> None:
-        if self._block.cells[telemetry.STORE_REACHABLE] or not self._registered.is_set():
+        if not self._known_lost:
+            self._known_lost = True
             log.warning(
                 "the routing store can't be reached (%s); going on with version %d",
                 type(error).__name__,
@@ -199,15 +217,16 @@ class Follower:
     async def _load(self, client: Redis) -> None:
         stored = await client.hmget(self._store.keys.table, ["version", "body", "mac"])
         version, body, mac = (value if isinstance(value, bytes) else b"" for value in stored)
-        if not version.isdigit() or int(version) <= self.version:
+        stored_at = _version(version)
+        if stored_at <= self.version:
             if self._table is not None:
-                self._check_ahead(version)
+                self._check_ahead(stored_at)
             return
         try:
-            verify("table", int(version), body, mac, self._store.key)
-            table = _table_at(int(version), body)
+            verify("table", stored_at, body, mac, self._store.key)
+            table = _table_at(stored_at, body)
         except ContractError as error:
-            self._refuse(int(version), error)
+            self._refuse(stored_at, error)
             return
         self._block.cells[telemetry.RELOADS] += 1
         self._swap(table)
@@ -219,11 +238,11 @@ class Follower:
         if self.version == before:
             await asyncio.sleep(self._settings.reconnect_s)
 
-    def _check_ahead(self, stored: bytes) -> None:
-        if not stored or int(stored) < self.version:
+    def _check_ahead(self, stored_at: int) -> None:
+        if stored_at < self.version:
             log.warning(
                 "the store is at version %s, behind ours (%d): waiting for it to be published anew",
-                stored.decode() or "none",
+                "none" if stored_at < 0 else stored_at,
                 self.version,
             )
 
@@ -231,14 +250,20 @@ class Follower:
         self._on_table(table)
         self._table = table
         self._status = replace(self._status, error="")
+        self._refused.clear()
         self._block.cells[telemetry.VERSION] = table.version
         self.loaded.set()
         self._news.set()
 
     def _refuse(self, version: int, error: ContractError) -> None:
+        """Report it once: what stays in the store is read again, but is no news."""
+        reason = f"version {version}: {error}"[:MAX_ERROR]
+        if reason in self._refused:
+            return
+        self._refused.append(reason)
         log.error("version %d is not applied: %s", version, error)
         self._block.cells[telemetry.REJECTED_ENTRIES] += 1
-        self._status = replace(self._status, error=f"version {version}: {error}"[:MAX_ERROR])
+        self._status = replace(self._status, error=reason)
         self._news.set()
 
 
@@ -250,6 +275,11 @@ def _entries(streams: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
     if isinstance(streams, list):
         return [entry for _, entries in streams for entry in entries]
     return []
+
+
+def _version(stored: bytes) -> int:
+    """The table's version as it stands in the store; -1 for none, or none that it could be."""
+    return int(stored) if stored.isdigit() and len(stored) <= _VERSION_DIGITS else -1
 
 
 def _table_at(version: int, body: bytes) -> RoutingTable:

@@ -23,7 +23,6 @@ from proxy.exchange_states import (
     IDLE,
     NEXT,
     NEXT_REQUEST,
-    OVER,
     RELAYING,
     REQUEST,
     RETRY,
@@ -75,7 +74,7 @@ class Client(Protocol):
     def abort(self) -> None:
         """Cut the connection, so that the client sees that the answer broke off."""
 
-    def open_tunnel(self, endpoint: asyncio.Transport, group: int, rest: bytes) -> None:
+    def open_tunnel(self, endpoint: EndpointConnection, group: int, rest: bytes) -> None:
         """Join both connections: bytes, not messages, from here on."""
 
 
@@ -89,6 +88,7 @@ class Exchange:
         "_client",
         "_connection",
         "_ended",
+        "_endpoint_paused",
         "_group",
         "_head",
         "_held",
@@ -100,6 +100,7 @@ class Exchange:
         "_request_done",
         "_request_id",
         "_route",
+        "_sent_whole",
         "_services",
         "_started",
         "_status",
@@ -122,6 +123,8 @@ class Exchange:
         self._held: list[bytes] = []
         self._out: list[bytes] = []
         self._request_done = False
+        self._sent_whole = False
+        self._endpoint_paused = False
         self._chunked_answer = False
         self._keep_alive = True
         self._group = LOCAL
@@ -152,9 +155,10 @@ class Exchange:
         """A request's head is here."""
         services = self._services
         self._advance(REQUEST)
+        self._client.deadline = services.now + self._timeouts.body_idle_s
         self._started = time.monotonic()
         self._head = head
-        self._request_done = False
+        self._request_done = self._sent_whole = False
         self._received = 0
         self._attempts = 0
         self._group = LOCAL
@@ -191,9 +195,10 @@ class Exchange:
     def request_end(self) -> None:
         """The request has been read to its end."""
         self._request_done = True
-        if self.state in OVER:
+        if self.state not in UNANSWERED:
             return
-        if self._head.chunked and self.state != RELAYING:
+        self._sent_whole = True
+        if self._head.chunked:
             if self._connection is not None:
                 self._connection.transport.write(_LAST_CHUNK)
             else:
@@ -230,14 +235,21 @@ class Exchange:
     def client_writable(self, *, writable: bool) -> None:
         """The client takes more of the answer, or no more for now."""
         connection = self._connection
-        if connection is not None and not connection.closed:
-            now = self._services.now
-            if writable:
-                self._client.deadline = now + self._timeouts.answer_idle_s
-                connection.transport.resume_reading()
-            else:
-                self._client.deadline = now + self._timeouts.write_idle_s
-                connection.transport.pause_reading()
+        if connection is None or connection.closed:
+            return
+        now = self._services.now
+        if writable:
+            self._client.deadline = now + self._timeouts.answer_idle_s
+            self._let_endpoint_go_on(connection)
+        elif connection.owes_answer:
+            self._client.deadline = now + self._timeouts.write_idle_s
+            self._endpoint_paused = True
+            connection.transport.pause_reading()
+
+    def _let_endpoint_go_on(self, connection: EndpointConnection) -> None:
+        if self._endpoint_paused:
+            self._endpoint_paused = False
+            connection.transport.resume_reading()
 
     # ── claiming and sending ──────────────────────────────────────────────────────────────────
 
@@ -271,13 +283,14 @@ class Exchange:
 
     def _compose_request(self, head: RequestHead, route: Route) -> bytes:
         client = self._client
-        peer_lines = client.peer_lines
         if client.trusted and (head.forwarded_for is not None or head.forwarded):
             peer_lines = _believed(head, client)
+        else:
+            peer_lines = b"%bX-Forwarded-Host: %b\r\n" % (client.peer_lines, head.host)
         parts = [head.method, b" ", head.target, b" HTTP/1.1\r\nHost: ", head.host, b"\r\n"]
         parts += head.lines
-        parts += (route.tenant_line, peer_lines, b"X-Forwarded-Host: ", head.host)
-        parts += (b"\r\nX-Request-ID: ", self._request_id, b"\r\nVia: 1.1 turnout\r\n")
+        parts += (route.tenant_line, peer_lines)
+        parts += (b"X-Request-ID: ", self._request_id, b"\r\nVia: 1.1 turnout\r\n")
         if head.chunked:
             parts.append(_CHUNKED)
         elif head.content_length >= 0:
@@ -360,6 +373,8 @@ class Exchange:
         out += head.lines
         out += (self._route.slot_line, b"X-Request-ID: ", self._request_id)
         self._chunked_answer = False
+        if head.status == 426 and head.upgrade is not None:
+            out.append(b"\r\nUpgrade: " + head.upgrade)  # RFC 9110 §15.5.22 requires it
         if head.content_length >= 0:
             out.append(b"\r\nContent-Length: %d\r\n" % head.content_length)
         else:
@@ -403,7 +418,7 @@ class Exchange:
         """The answer is complete."""
         if self._chunked_answer:
             self._out.append(_LAST_CHUNK)
-        self._finish(reusable=self._request_done)
+        self._finish(reusable=self._sent_whole)
 
     def switched(self, head: ResponseHead, rest: bytes) -> None:
         """101 came: to a request that asked for it, a tunnel begins; else it is a fault."""
@@ -422,14 +437,11 @@ class Exchange:
         self._status = 101
         self._count()
         self._services.block.cells[_IN_FLIGHT[self._group]] -= 1
-        connection.holder = None
-        self._client.open_tunnel(connection.transport, self._group, rest)
+        connection.holder = self._connection = None
+        self._client.open_tunnel(connection, self._group, rest)
 
     def tunnel_closed(self) -> None:
         """Both sides of the tunnel are gone."""
-        connection, self._connection = self._connection, None
-        if connection is not None and self._pool is not None:
-            connection.connection_lost(None)
         self._unclaim()
         self._advance(CLOSE)
 
@@ -512,10 +524,12 @@ class Exchange:
             self._claim = None
         connection, self._connection = self._connection, None
         if connection is not None:
-            if reusable and self._pool is not None:
+            if reusable and self._pool is not None and not connection.closed:
+                self._let_endpoint_go_on(connection)
                 self._pool.give_back(connection, self._ended)
             else:
                 connection.close()
+            self._endpoint_paused = False
         if self._held:
             self._held.clear()
         self._unclaim()
@@ -542,7 +556,10 @@ def _believed(head: RequestHead, client: Client) -> bytes:
     """A trusted peer's account of the client, with the peer itself added (RFC 7239 §5.2)."""
     before = head.forwarded_for
     chain = client.peer if before is None else before + b", " + client.peer
-    own = b"X-Forwarded-For: %b\r\n" % chain
-    if not any(line[:18].lower() == b"x-forwarded-proto:" for line in head.forwarded):
-        own += b"X-Forwarded-Proto: http\r\n"
-    return own + b"".join(head.forwarded)
+    given = {line[: line.index(b":")].lower() for line in head.forwarded}
+    lines = [b"X-Forwarded-For: %b\r\n" % chain, *head.forwarded]
+    if b"x-forwarded-proto" not in given:
+        lines.append(b"X-Forwarded-Proto: http\r\n")
+    if b"x-forwarded-host" not in given:
+        lines.append(b"X-Forwarded-Host: %b\r\n" % head.host)
+    return b"".join(lines)

@@ -6,9 +6,19 @@ and leaves the other open; when one connection is gone the other is closed after
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from proxy import telemetry
 from proxy.services import Services
+
+
+class Upgraded(Protocol):
+    """The endpoint's connection, as it was before the switch."""
+
+    transport: asyncio.Transport
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """It is gone."""
 
 
 class Side(asyncio.Protocol):
@@ -36,8 +46,8 @@ class Side(asyncio.Protocol):
             self.other.transport.write_eof()
         return True
 
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        self._tunnel.side_lost(self)
+    def connection_lost(self, error: Exception | None) -> None:
+        self._tunnel.side_lost(self, error)
 
     def pause_writing(self) -> None:
         if not self.other.transport.is_closing():
@@ -51,25 +61,28 @@ class Side(asyncio.Protocol):
 class Tunnel:
     """Two joined connections. deadline: monotonic seconds; past it both are closed.
 
-    on_close: called once when both sides are gone.
+    endpoint: hears of the end of its connection as if it were still its protocol. on_close:
+    called once when both sides are gone.
     """
 
     def __init__(
         self,
         services: Services,
         client: asyncio.Transport,
-        endpoint: asyncio.Transport,
+        endpoint: Upgraded,
         group: int,
         on_close: Callable[[], None],
     ) -> None:
         self._services = services
         self._on_close = on_close
+        self._upgraded = endpoint
         self._open = 2
+        self._closing = False
         self._base = telemetry.group_base(group)
-        self.client, self.endpoint = Side(self, client), Side(self, endpoint)
+        self.client, self.endpoint = Side(self, client), Side(self, endpoint.transport)
         self.client.other, self.endpoint.other = self.endpoint, self.client
         client.set_protocol(self.client)
-        endpoint.set_protocol(self.endpoint)
+        endpoint.transport.set_protocol(self.endpoint)
         cells = services.block.cells
         cells[self._base + telemetry.TUNNELS] += 1
         cells[self._base + telemetry.TUNNELS_OPENED] += 1
@@ -77,18 +90,37 @@ class Tunnel:
 
     def touch(self) -> None:
         """Something was relayed: not idle."""
-        self.deadline = self._services.now + self._services.settings.timeouts.tunnel_idle_s
+        if not self._closing:
+            self.deadline = self._services.now + self._services.settings.timeouts.tunnel_idle_s
 
-    def side_lost(self, side: Side) -> None:
+    def side_lost(self, side: Side, error: Exception | None) -> None:
         """One connection is gone: flush and close the other."""
+        if side is self.endpoint:
+            self._upgraded.connection_lost(error)
         self._open -= 1
         if self._open:
-            side.other.transport.close()
+            self._close_within_limit(side.other)
         else:
             self._services.block.cells[self._base + telemetry.TUNNELS] -= 1
             self._on_close()
 
     def close(self) -> None:
         """Close both sides after their last bytes."""
-        self.client.transport.close()
-        self.endpoint.transport.close()
+        self._close_within_limit(self.client, self.endpoint)
+
+    def sweep(self, now: float) -> None:
+        """Act on a deadline that has passed. now: monotonic seconds."""
+        if now < self.deadline:
+            return
+        if self._closing:
+            # Who takes no bytes never lets the flush end.
+            self.client.transport.abort()
+            self.endpoint.transport.abort()
+        else:
+            self.close()
+
+    def _close_within_limit(self, *sides: Side) -> None:
+        self._closing = True
+        self.deadline = self._services.now + self._services.settings.timeouts.linger_s
+        for side in sides:
+            side.transport.close()

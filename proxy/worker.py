@@ -35,6 +35,7 @@ from proxy.routing.model import RoutingTable
 from proxy.services import Services
 from proxy.tasks import Tasks
 from proxy.telemetry import Block
+from proxy.upstream.connection import AnswerLimits
 from proxy.upstream.pool import PoolLimits
 from proxy.upstream.slots import Slots
 
@@ -182,7 +183,7 @@ def _services(settings: Settings, block: Block) -> Services:
         timeouts.endpoint_keep_alive_s,
         timeouts.endpoint_fresh_s,
         settings.limits.endpoint_connections,
-        settings.limits.answer_head_bytes,
+        AnswerLimits(settings.limits.answer_head_bytes, settings.limits.interim_answers),
     )
     return Services(
         settings=settings,

@@ -1,12 +1,19 @@
 """A client's connection: bytes in, one exchange at a time, answers out in order.
 
-Rules: requests that arrive while one is under way (pipelining, RFC 9112 §9.3.2) wait their
-turn; no more than one read of them is taken. A connection is closed by sending what is owed,
-then an end of file, then reading on for a while: closing at once would reset the connection
-under an answer that the client has not read yet (RFC 9112 §9.6).
+Rules:
+1. Requests that arrive while one is under way (pipelining, RFC 9112 §9.3.2) wait their turn,
+   unparsed in `_stash` if it can be known where they begin; what follows a chunked body in one
+   read is parsed already and waits in `_waiting`. No more than one read of either is held.
+2. No request begins while the client does not take what was written to it.
+3. A connection is closed by sending what is owed, then an end of file, then reading on for a
+   while: closing at once would reset the connection under an answer that the client has not
+   read yet (RFC 9112 §9.6).
 """
 
 import asyncio
+import os
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -18,10 +25,11 @@ from proxy.http1.head import RequestHead
 from proxy.http1.parser import ParseError, RequestParser, TooManyFieldsError
 from proxy.http1.reply import LocalReply, render
 from proxy.services import Services
-from proxy.tunnel import Tunnel
+from proxy.tunnel import Tunnel, Upgraded
 
-_HEAD_SLICE = 16 * 1024
-_BODY_SLICE = 64 * 1024
+_CHUNKED_SLICE = 16 * 1024
+_HEAD_END = b"\r\n\r\n"
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _PIPELINED = 1
 _BACKPRESSURE = 2
 
@@ -62,19 +70,24 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_body_left",
         "_busy",
         "_closing",
         "_ended",
         "_exchange",
         "_gate",
         "_head_bytes",
+        "_head_tail",
         "_in_body",
+        "_lost",
         "_on_lost",
         "_parser",
+        "_scheduled",
         "_services",
         "_stash",
         "_tunnel",
         "_waiting",
+        "_writable",
         "deadline",
         "idle_since",
         "peer",
@@ -99,7 +112,12 @@ class ClientConnection(asyncio.Protocol):
         self._in_body = False
         self._closing = False
         self._ended = False
+        self._lost = False
+        self._scheduled = False
+        self._writable = True
         self._head_bytes = 0
+        self._head_tail = b""
+        self._body_left = 0
         self._stash = b""
         self._waiting: deque[Waiting] = deque()
         self._tunnel: Tunnel | None = None
@@ -120,8 +138,8 @@ class ClientConnection(asyncio.Protocol):
             return
         if self._stash:
             self._stash += data
-            return
-        self._feed(data)
+        else:
+            self._feed(data)
 
     def eof_received(self) -> bool:
         """A client may end its side after its last request and still wait for the answer."""
@@ -131,57 +149,83 @@ class ClientConnection(asyncio.Protocol):
         return True
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        self._closing = True
+        self._closing = self._lost = True
         self._waiting.clear()
         self._exchange.client_lost()
         self._on_lost(self)
 
     def pause_writing(self) -> None:
+        self._writable = False
         self._exchange.client_writable(writable=False)
 
     def resume_writing(self) -> None:
+        self._writable = True
         self._exchange.client_writable(writable=True)
+        if not self._busy:
+            self._schedule_next()
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def _must_wait(self) -> bool:
+        """Whether the next bytes belong to a request whose turn has not come."""
+        if self._busy:
+            return bool(self._waiting) or not self._in_body
+        return self._scheduled or not self._writable
+
     def _feed(self, data: bytes) -> None:
-        """Parse; what is pipelined behind a whole request waits unparsed."""
+        """Parse, but nothing of a request whose turn has not come."""
         while data and not self._closing:
-            if self._busy and not self._in_body:
+            if self._must_wait:
                 self._stash = data
                 self._gate.close(_PIPELINED)
                 return
-            part = data[: _BODY_SLICE if self._in_body else _HEAD_SLICE]
+            size = self._part_size(data)
+            if not size:
+                return
+            part = data if size >= len(data) else data[:size]
             try:
                 taken = self._parser.feed(part)
             except ParseError as error:
                 self._unreadable(error)
                 return
-            if self._parser.within_head and not self._closing:
-                self._count_head(len(part))
+            if self._parser.overhead > self._services.settings.limits.chunk_overhead_bytes:
+                self._refuse(replies.CHUNK_OVERHEAD)
+                return
             if taken >= 0:
-                part = part[:taken]
                 if self._exchange.wants_switch:
                     self._stash = data[taken:]
                     self._gate.close(_PIPELINED)
                     return
-            data = data[len(part) :]
+                size = taken
+            data = data[size:]
 
-    def _count_head(self, size: int) -> None:
-        if not self._head_bytes and not self._busy:
+    def _part_size(self, data: bytes) -> int:
+        """How much may be parsed at once: a head, or what is left of a body; 0: no more."""
+        if self._in_body:
+            return self._body_left if self._body_left > 0 else _CHUNKED_SLICE
+        tail = self._head_tail
+        end = (tail + data).find(_HEAD_END) if tail else data.find(_HEAD_END)
+        size = len(data) if end < 0 else end + len(_HEAD_END) - len(tail)
+        if not self._head_bytes:
             self.deadline = self._services.now + self._services.settings.timeouts.head_s
         self._head_bytes += size
         if self._head_bytes > self._services.settings.limits.head_bytes:
             self._refuse(replies.HEAD_TOO_LARGE)
+            return 0
+        if end < 0:
+            self._head_tail = (tail + data)[-3:]
+        return size
 
     def _unreadable(self, error: ParseError) -> None:
+        if self._closing:
+            return  # refused already: what follows was not going to be read
         too_many = isinstance(error, TooManyFieldsError)
         self._refuse(replies.HEAD_TOO_LARGE if too_many else replies.BAD_REQUEST)
 
     def _refuse(self, refusal: LocalReply) -> None:
         """Answer what can't be read, if no other answer is owed before it; read no more."""
         if self._waiting or (self._busy and not self._in_body):
-            self._waiting.clear()
             self._closing = True
         elif self._busy:
             self._closing = True
@@ -195,16 +239,18 @@ class ClientConnection(asyncio.Protocol):
 
     def request_head(self, head: RequestHead) -> None:
         self._head_bytes = 0
+        self._head_tail = b""
         if self._closing:
             return
         self._in_body = True
+        self._body_left = head.content_length
         if self._busy:
             self._waiting.append(Waiting(head))
         else:
-            self._busy = True
-            self._exchange.begin(head)
+            self._begin(head)
 
     def request_body(self, data: bytes) -> None:
+        self._body_left -= len(data)
         if self._closing:
             return
         if self._waiting:
@@ -236,47 +282,75 @@ class ClientConnection(asyncio.Protocol):
         services = self._services
         self._busy = False
         self._gate.open(_BACKPRESSURE)
-        if not keep_alive or self._closing:
+        # Requests that were read before a refusal are still answered.
+        if not keep_alive or (self._closing and not self._waiting):
             self._linger()
             return
+        timeouts = services.settings.timeouts
         self.idle_since = services.now
-        self.deadline = services.now + services.settings.timeouts.keep_alive_s
+        self.deadline = services.now + (
+            timeouts.head_s if self._head_bytes else timeouts.keep_alive_s
+        )
         if self._waiting or self._stash:
-            # Not from here: an exchange that ends at once would call this again, and again.
-            asyncio.get_running_loop().call_soon(self._next)
+            self._schedule_next()
         elif self._ended:
             self._linger()
         else:
             self._gate.open(_PIPELINED)
 
+    @property
+    def _nothing_left(self) -> bool:
+        """Whether every request that was read has been answered."""
+        return not (self._busy or self._waiting or self._stash)
+
+    def _begin(self, head: RequestHead) -> None:
+        self._busy = True
+        self._exchange.begin(head)
+
+    def _schedule_next(self) -> None:
+        """Go on soon. Not now: an exchange that ends at once would come back here, deeper."""
+        if not self._scheduled and (self._waiting or self._stash):
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._next)
+
     def _next(self) -> None:
-        """Begin the request that waited longest; without one, parse what was left unparsed."""
-        if self._busy or self._closing:
+        """Begin the request that waited longest; then parse on, if its turn has come."""
+        self._scheduled = False
+        if self._lost or self._busy or not self._writable:
             return
         if self._waiting:
             waiting = self._waiting.popleft()
-            self._busy = True
-            self._exchange.begin(waiting.head)
+            self._begin(waiting.head)
             for data in waiting.body:
                 self._exchange.request_body(data)
             if waiting.complete:
                 self._exchange.request_end()
-        elif self._stash:
+        if self._stash and not self._closing and not self._must_wait:
             data, self._stash = self._stash, b""
             self._gate.open(_PIPELINED)
             self._feed(data)
+        if self._ended and self._nothing_left:
+            self._linger()
 
     def abort(self) -> None:
+        """Reset the connection: an end of file would make a broken answer look whole.
+
+        (An answer without a length to an HTTP/1.0 client ends with the connection.)
+        """
         self._closing = True
+        if not self.transport.is_closing():
+            number = self.transport.get_extra_info("socket").fileno()
+            with socket.socket(fileno=os.dup(number)) as same:
+                same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.transport.abort()
 
-    def open_tunnel(self, endpoint: asyncio.Transport, group: int, rest: bytes) -> None:
+    def open_tunnel(self, endpoint: Upgraded, group: int, rest: bytes) -> None:
         early, self._stash = self._stash, b""
         self._tunnel = Tunnel(self._services, self.transport, endpoint, group, self._tunnel_closed)
         if rest:
             self.write(rest)
         if early:
-            endpoint.write(early)
+            endpoint.transport.write(early)
         self._gate.open(_PIPELINED)
 
     def _tunnel_closed(self) -> None:
@@ -295,8 +369,7 @@ class ClientConnection(asyncio.Protocol):
         """Act on a deadline that has passed. now: monotonic seconds."""
         tunnel = self._tunnel
         if tunnel is not None:
-            if now >= tunnel.deadline:
-                tunnel.close()
+            tunnel.sweep(now)
         elif now < self.deadline:
             return
         elif self._busy:

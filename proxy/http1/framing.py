@@ -92,8 +92,10 @@ def _check_target(head: RequestHead) -> LocalReply | None:
     absolute = _ABSOLUTE.fullmatch(head.target)
     if absolute is None:
         return BAD_TARGET
+    if head.hosts > 1 or (head.hosts == 0 and head.minor == 1):
+        return BAD_HOST
     # RFC 9112 §3.2.2: the authority of the target replaces Host.
-    head.host, head.hosts = absolute[1], min(head.hosts, 1)
+    head.host, head.hosts = absolute[1], 1
     rest = absolute[2] or b"/"
     head.target = rest if rest.startswith(b"/") else b"/" + rest
     return None
@@ -119,6 +121,8 @@ def check_response(head: ResponseHead) -> str:
     """Complete the head; why it can't be passed on, or an empty string."""
     if head.fault:
         return head.fault
+    if not 100 <= head.status <= 599:
+        return "a status outside 100 to 599"
     if head.transfer_encoding is not None:
         if head.content_length >= 0 or head.minor == 0:
             return "a length beside a transfer coding"

@@ -11,7 +11,7 @@ class RequestHead:
 
     lines: end-to-end field lines, each `name: value CRLF`. content_length: -1 where the field
     is absent. minor: 0 or 1, for HTTP/1.0 and HTTP/1.1. hosts: how often Host stood there.
-    connection: the tokens of Connection, lower case. tenant, request_id, forwarded_for: the
+    specials: how many other fields there were. tenant, request_id, forwarded_for: the
     values as they came, None where absent; not to be believed before the peer is trusted.
     """
 
@@ -31,6 +31,7 @@ class RequestHead:
         "method",
         "minor",
         "request_id",
+        "specials",
         "target",
         "tenant",
         "transfer_encoding",
@@ -56,6 +57,7 @@ class RequestHead:
         self.request_id: bytes | None = None
         self.forwarded_for: bytes | None = None
         self.forwarded: list[bytes] = []
+        self.specials = 0
         self.fault = ""
 
     @property

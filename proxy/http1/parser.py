@@ -14,6 +14,7 @@ from proxy.http1.framing import content_length
 from proxy.http1.head import RequestHead, ResponseHead
 
 MAX_FIELDS = 100
+_CHUNK_FRAME = 20  # 16 hex digits and two line ends, as a chunk may have without extensions
 _PLAIN = fields.PLAIN
 
 
@@ -51,7 +52,32 @@ class TooManyFieldsError(ParseError):
     """More than MAX_FIELDS fields in one head."""
 
 
-class RequestParser:
+class _ChunkCount:
+    """Counts what a chunked body carries beside its content, for extensions and trailers have
+    no bound of their own in llhttp.
+    """  # noqa: D205 - one sentence
+
+    __slots__ = ("_body", "_chunks", "_fed")
+
+    def __init__(self) -> None:
+        self._chunks = 0
+        self._body = 0
+        self._fed = 0
+
+    @property
+    def overhead(self) -> int:
+        """Bytes of the chunked body under way that are neither content nor plain chunk sizes."""
+        return self._fed - self._body - _CHUNK_FRAME * self._chunks if self._chunks else 0
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+
+    def _begin_chunks(self) -> None:
+        self._chunks = 1
+        self._body = self._fed = 0
+
+
+class RequestParser(_ChunkCount):
     """Requests from one client connection.
 
     Where an Upgrade is offered, llhttp stops after the head even if a body follows (as in an
@@ -61,21 +87,19 @@ class RequestParser:
     __slots__ = ("_head", "_kinds", "_llhttp", "_sink", "_uncounted")
 
     def __init__(self, kinds: FieldKinds, sink: RequestSink) -> None:
+        super().__init__()
         self._kinds = kinds
         self._sink = sink
         self._head: RequestHead | None = None
         self._uncounted = 0
         self._llhttp = httptools.HttpRequestParser(self)
 
-    @property
-    def within_head(self) -> bool:
-        """Whether a head has begun and is not complete."""
-        return self._head is not None and not self._head.method
-
     def feed(self, data: bytes) -> int:
         """Parse on. -1 if all was taken, else how much was: an Upgrade was offered there."""
         if self._uncounted:
             return self._feed_body(data, 0)
+        if self._chunks:
+            self._fed += len(data)
         try:
             self._llhttp.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -130,7 +154,7 @@ class RequestParser:
             raise ParseError("a head without a request line")
         llhttp = self._llhttp
         head.method = llhttp.get_method()
-        if len(head.lines) > MAX_FIELDS:
+        if len(head.lines) + head.specials > MAX_FIELDS:
             raise TooManyFieldsError
         version = llhttp.get_http_version()
         if version != "1.1":
@@ -141,13 +165,17 @@ class RequestParser:
             if head.transfer_encoding is not None:
                 head.fault = "an upgrade is offered beside a chunked body"
             self._uncounted = max(head.content_length, 0)
+        if head.transfer_encoding is not None:
+            self._begin_chunks()
         self._sink.request_head(head)
 
     def on_body(self, data: bytes) -> None:
+        self._body += len(data)
         self._sink.request_body(data)
 
     def on_message_complete(self) -> None:
         self._head = None
+        self._chunks = 0
         if not self._uncounted:
             self._sink.request_end()
 
@@ -170,6 +198,7 @@ _SINGLE = {
 
 def _take_special(head: RequestHead, kind: int, name: bytes, value: bytes) -> None:
     """A field that the proxy reads itself."""
+    head.specials += 1
     if kind in _JOINED:
         _join(head, _JOINED[kind], value)
     elif kind in _SINGLE:
@@ -195,7 +224,7 @@ def _take_length(head: RequestHead | ResponseHead, value: bytes) -> None:
         head.fault = "Content-Length is not a number"
 
 
-class ResponseParser:
+class ResponseParser(_ChunkCount):
     """Responses on one connection to an endpoint. begun: whether a message is under way.
 
     After a response to HEAD that names a length, llhttp waits for a body that never comes: the
@@ -205,6 +234,7 @@ class ResponseParser:
     __slots__ = ("_head", "_kinds", "_llhttp", "_sink", "begun")
 
     def __init__(self, kinds: FieldKinds, sink: ResponseSink) -> None:
+        super().__init__()
         self._kinds = kinds
         self._sink = sink
         self.begun = False
@@ -214,11 +244,14 @@ class ResponseParser:
     def renew(self) -> None:
         """Expect a new response, whatever the one before it promised."""
         self._head = None
+        self._chunks = 0
         self.begun = False
         self._llhttp = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes) -> int:
         """Parse on. -1 if all was taken, else how much was: the protocol was switched there."""
+        if self._chunks:
+            self._fed += len(data)
         try:
             self._llhttp.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -270,12 +303,16 @@ class ResponseParser:
             head.minor = 0
             if version != "1.0":
                 head.fault = "a protocol version other than 1.0 or 1.1"
+        if head.transfer_encoding is not None:
+            self._begin_chunks()
         self._sink.response_head(head)
 
     def on_body(self, data: bytes) -> None:
+        self._body += len(data)
         self._sink.response_body(data)
 
     def on_message_complete(self) -> None:
         self._head = None
+        self._chunks = 0
         self.begun = False
         self._sink.response_end()

@@ -40,6 +40,9 @@ BAD_REQUEST = LocalReply(400, "bad-request", "the request can't be read as HTTP/
 HEAD_TOO_LARGE = LocalReply(431, "head-too-large", "the request head is over the limit")
 LINE_TOO_LONG = LocalReply(414, "target-too-long", "the request line is over the limit")
 BODY_TOO_LARGE = LocalReply(413, "body-too-large", "the request body is over the limit")
+CHUNK_OVERHEAD = LocalReply(
+    400, "chunk-overhead", "the chunk extensions and trailers are over the limit"
+)
 HEAD_TIMEOUT = LocalReply(408, "head-timeout", "the request head did not arrive in time")
 BODY_TIMEOUT = LocalReply(408, "body-timeout", "the request body stopped arriving")
 

@@ -8,6 +8,7 @@ not HTTP/1.1 in the strict reading, end the connection.
 
 import asyncio
 import re
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 from proxy.http1.fields import FieldKinds
@@ -59,12 +60,21 @@ class Owner(Protocol):
         """A connection is gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class AnswerLimits:
+    """head_bytes: of an answer's head with its interim ones, and of its chunk extensions and
+    trailers. interim_answers: how many.
+    """  # noqa: D205 - one sentence a field
+
+    head_bytes: int
+    interim_answers: int
+
+
 class EndpointConnection(asyncio.Protocol):
     """See the module.
 
     holder: the exchange that it serves. reused: whether it served another before. owes_answer:
     a request was sent and its answer is not complete. keep_alive: it may serve another after.
-    head_limit: bytes of an answer's head, interim ones included.
     """
 
     __slots__ = (
@@ -72,7 +82,8 @@ class EndpointConnection(asyncio.Protocol):
         "_complete",
         "_final",
         "_head_bytes",
-        "_head_limit",
+        "_interims",
+        "_limits",
         "_method",
         "_owner",
         "_parser",
@@ -89,7 +100,7 @@ class EndpointConnection(asyncio.Protocol):
     )
 
     def __init__(
-        self, kinds: FieldKinds, owner: Owner, idle_limit_s: float, head_limit: int
+        self, kinds: FieldKinds, owner: Owner, idle_limit_s: float, limits: AnswerLimits
     ) -> None:
         self._owner = owner
         self._parser = ResponseParser(kinds, self)
@@ -99,7 +110,8 @@ class EndpointConnection(asyncio.Protocol):
         self._bodiless = False
         self._until_close = False
         self._head_bytes = 0
-        self._head_limit = head_limit
+        self._interims = 0
+        self._limits = limits
         self._switching: ResponseHead | None = None
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.holder: Holder | None = None
@@ -123,6 +135,7 @@ class EndpointConnection(asyncio.Protocol):
         self._bodiless = False
         self._until_close = False
         self._head_bytes = 0
+        self._interims = 0
         self.owes_answer = True
         self.transport.write(head)
 
@@ -156,8 +169,7 @@ class EndpointConnection(asyncio.Protocol):
             self.holder.switched(self._switching, data[taken:])
         elif self.holder is not None:
             self.holder.flush()
-            if not self._final:
-                self._count_head(len(data))
+            self._check_limits(len(data))
 
     def eof_received(self) -> None:
         """The endpoint ends: the transport closes, and `connection_lost` follows."""
@@ -195,7 +207,7 @@ class EndpointConnection(asyncio.Protocol):
         elif head.status == 101:
             self._switching = head
         elif head.status < 200:
-            holder.interim(head)
+            self._interim(head, holder)
         else:
             self._final_head(head, holder)
 
@@ -212,6 +224,13 @@ class EndpointConnection(asyncio.Protocol):
 
     # ── own steps ─────────────────────────────────────────────────────────────────────────────
 
+    def _interim(self, head: ResponseHead, holder: Holder) -> None:
+        self._interims += 1
+        if self._interims > self._limits.interim_answers:
+            self._fault("too many interim answers")
+        else:
+            holder.interim(head)
+
     def _final_head(self, head: ResponseHead, holder: Holder) -> None:
         self._final = True
         self.keep_alive = head.keep_alive
@@ -224,10 +243,13 @@ class EndpointConnection(asyncio.Protocol):
         self._bodiless = self._complete = self._method == b"HEAD"
         holder.response_head(head)
 
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self._head_limit:
+    def _check_limits(self, size: int) -> None:
+        if not self._final:
+            self._head_bytes += size
+        if self._head_bytes > self._limits.head_bytes:
             self._fault("a head over the limit")
+        elif self._parser.overhead > self._limits.head_bytes:
+            self._fault("chunk extensions and trailers over the limit")
 
     def _learn_timeout(self, value: bytes) -> None:
         """`Keep-Alive: timeout=5`: ours ends a second sooner, so that the race is rarely run."""

@@ -17,7 +17,7 @@ from proxy.http1.fields import FieldKinds
 from proxy.routing.model import Endpoint
 from proxy.tasks import Tasks
 from proxy.telemetry import Block
-from proxy.upstream.connection import EndpointConnection
+from proxy.upstream.connection import AnswerLimits, EndpointConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +26,14 @@ class PoolLimits:
 
     connect_timeout_s, idle_timeout_s: seconds. fresh_s: how long after its last use a
     connection is given to non-idempotent requests. max_connections: to one endpoint.
-    head_bytes: of an answer.
+    answer: see there.
     """
 
     connect_timeout_s: float
     idle_timeout_s: float
     fresh_s: float
     max_connections: int
-    head_bytes: int
+    answer: AnswerLimits
 
 
 class Claimant(Protocol):
@@ -87,7 +87,7 @@ class Pool:
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if connection.closed:
+            if connection.closed or connection.transport.is_closing():
                 continue
             if not repeatable:
                 if time.monotonic() - connection.idle_since > self._limits.fresh_s:
@@ -118,12 +118,12 @@ class Pool:
             async with asyncio.timeout(self._limits.connect_timeout_s):
                 _, connection = await loop.create_connection(
                     lambda: EndpointConnection(
-                        self._kinds, self, self._limits.idle_timeout_s, self._limits.head_bytes
+                        self._kinds, self, self._limits.idle_timeout_s, self._limits.answer
                     ),
                     self.endpoint.host,
                     self.endpoint.port,
                 )
-        except OSError:  # TimeoutError is one
+        except (OSError, ValueError):  # TimeoutError is the one, a name that can't be the other
             self._open -= 1
             self._cells[self._base + telemetry.CONNECT_FAILURES] += 1
             if claim.claimant is not None:

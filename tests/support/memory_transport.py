@@ -8,7 +8,7 @@ and raised again by `settle`.
 
 import asyncio
 import contextlib
-import os
+import socket
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
@@ -138,7 +138,7 @@ class MemoryTransport(asyncio.Transport):
         self._reading = True
         self._pumping = False
         self._closing = False
-        self._readiness: int | None = None
+        self._readiness: tuple[socket.socket, socket.socket] | None = None
         self.arrived = bytearray()
         self.ended = False
         self.aborted = False
@@ -213,8 +213,10 @@ class MemoryTransport(asyncio.Transport):
     def fileno(self) -> int:
         """As a socket's: poll() says whether something has come that was not read."""
         self._close_readiness()
-        self._readiness = os.eventfd(1 if self._inbox else 0, os.EFD_NONBLOCK)
-        return self._readiness
+        self._readiness = socket.socketpair()
+        if self._inbox:
+            self._readiness[1].send(b"x")
+        return self._readiness[0].fileno()
 
     # ── the far side ──────────────────────────────────────────────────────────────────────────
 
@@ -279,5 +281,6 @@ class MemoryTransport(asyncio.Transport):
 
     def _close_readiness(self) -> None:
         if self._readiness is not None:
-            os.close(self._readiness)
+            for end in self._readiness:
+                end.close()
             self._readiness = None
