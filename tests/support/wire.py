@@ -98,7 +98,7 @@ def table(blue: int = 1, green: int = 1, **parts: Any) -> RoutingTable:
 
 
 class Side:
-    """A played end. closed: the proxy has ended or cut the connection."""
+    """A played end. open, or closed: the proxy has ended or cut the connection."""
 
     def __init__(self, wire: "Wire", transport: MemoryTransport) -> None:
         self._wire = wire
@@ -109,6 +109,10 @@ class Side:
         return self.transport.ended or self.transport.lost
 
     @property
+    def open(self) -> bool:
+        return not self.closed
+
+    @property
     def aborted(self) -> bool:
         return self.transport.aborted
 
@@ -116,6 +120,10 @@ class Side:
     def paused(self) -> bool:
         """Whether the proxy reads no more from here for now."""
         return not self.transport.is_reading()
+
+    @property
+    def reads(self) -> bool:
+        return not self.paused
 
     @property
     def unflushed(self) -> int:
@@ -232,9 +240,14 @@ class Wire:
     @property
     def client(self) -> ClientSide:
         """The first client; it connects when it is first named."""
-        return self.clients[0] if self.clients else self.connects()
+        return self.clients[0] if self.clients else self._connect(PEER)
 
     def connects(self, address: str = PEER) -> ClientSide:
+        """One more client, beside the first."""
+        _ = self.client
+        return self._connect(address)
+
+    def _connect(self, address: str) -> ClientSide:
         peer = Peer(address, trusted=self.trusted)
         connection = ClientConnection(self.services, self._exchange, peer, self.lost_clients.append)
         transport = MemoryTransport(self.loop, connection)
