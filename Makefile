@@ -67,6 +67,10 @@ lock: | $(UV) ## renew requirements.lock and deploy/image.lock
 	$(UV) pip compile $(LOCK) --extra dev -o requirements.lock pyproject.toml
 	$(UV) pip compile $(LOCK) --extra admin -o deploy/image.lock pyproject.toml
 
+.PHONY: diagrams
+diagrams: .venv/.ready ## draw the diagrams of docs/architecture.md from the code's tables
+	$(BIN)/python -m docs.diagrams
+
 .PHONY: clean
 clean: ## remove what the targets made
 	rm -rf .venv .tools .turnout dist bench/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

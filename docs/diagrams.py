@@ -1,0 +1,40 @@
+"""Draw the diagrams of docs/architecture.md from the code's own tables: `make diagrams`.
+
+A test compares, so a diagram that lies doesn't land.
+"""
+
+import re
+from pathlib import Path
+
+from proxy.exchange_states import TRANSITIONS
+
+PAGE = Path(__file__).parent / "architecture.md"
+
+
+def exchange() -> str:
+    """The life of an exchange, as Mermaid."""
+    lines = ["stateDiagram-v2", "    [*] --> IDLE"]
+    lines += [
+        f"    {state.name} --> {after.name}: {event.name.lower()}"
+        for (state, event), after in TRANSITIONS.items()
+    ]
+    return "\n".join([*lines, "    ENDED --> [*]"])
+
+
+DIAGRAMS = {"exchange": exchange}
+
+
+def drawn(page: str) -> str:
+    """The page with each diagram between its markers drawn anew."""
+    for name, draw in DIAGRAMS.items():
+        page = re.sub(
+            rf"(<!-- diagram: {name} -->\n).*?(<!-- end -->)",
+            lambda found, draw=draw: f"{found[1]}```mermaid\n{draw()}\n```\n{found[2]}",  # type: ignore[misc]
+            page,
+            flags=re.DOTALL,
+        )
+    return page
+
+
+if __name__ == "__main__":
+    PAGE.write_text(drawn(PAGE.read_text("utf-8")), "utf-8")
