@@ -11,6 +11,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 RESTART_PAUSE_S = 0.5
+CANCEL_AGAIN_S = 0.2
 
 
 class Tasks:
@@ -26,10 +27,13 @@ class Tasks:
 
     async def close(self) -> None:
         """End all tasks and wait for them."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        left = set(self._tasks.values())
         self._tasks.clear()
+        while left:
+            # Once is not always enough: redis-py loses a cancellation while it connects.
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
 
 
 async def _keep(name: str, run: Callable[[], Awaitable[None]]) -> None:

@@ -20,8 +20,8 @@ from admin.api import (
 )
 from admin.api.auth import require
 from admin.api.given import from_body, from_query, keep_waiting, read_body
-from admin.api.guard import guard, problem_of, set_headers
-from admin.api.problems import Problem
+from admin.api.guard import STARTED, guard, problem_of, set_headers
+from admin.api.problems import REQUEST_ID, Problem
 from admin.api.route import Call, Parts, Route
 from admin.routing import audit as trail
 from admin.routing.database import DatabaseUnavailableError
@@ -85,7 +85,7 @@ async def _handle(
         require(principal, route.role)
     raw = await read_body(request, parts.settings) if route.has_body else b""
     given = from_body(raw, route.given) if route.has_body else from_query(request, route.given)
-    request_id, started = request["request_id"], request["started"]
+    request_id, started = request[REQUEST_ID], request[STARTED]
     call = Call(request, parts, principal, request_id, started, route.action, raw)
     return await route.handler(call, given)
 
@@ -94,7 +94,7 @@ async def _record(
     route: Route, parts: Parts, request: web.Request, principal: Principal, problem: Problem
 ) -> None:
     """Leave a row about a refusal. Nothing was changed, so the refusal stands without it too."""
-    author = trail.Author(principal.subject, str(principal.role), request["request_id"])
+    author = trail.Author(principal.subject, str(principal.role), request[REQUEST_ID])
     tenant = request.match_info.get("tenant", "")
     tenants = [tenant] if is_tenant(tenant) else []
     try:

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import web
 
 from admin.api.messages import Given
-from admin.api.problems import Problem
+from admin.api.problems import REQUEST_ID, Problem
 from admin.config import Settings
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -21,7 +21,7 @@ async def keep_waiting(request: web.Request) -> web.StreamResponse | None:
     """In place of aiohttp's answer to Expect, which would ask for the body before the checks."""
     if request.headers.get("Expect", "").lower() != "100-continue":
         problem = Problem("expectation-failed", "only 100-continue is known")
-        return problem.response(request.get("request_id", ""))
+        return problem.response(request.get(REQUEST_ID, ""))
     return None
 
 

@@ -15,7 +15,7 @@ from aiohttp import ClientConnectionResetError, web
 from aiohttp.typedefs import Middleware
 
 from admin.api.metrics import Metrics
-from admin.api.problems import Problem, of_http
+from admin.api.problems import REQUEST_ID, Problem, of_http
 from admin.config import Settings
 from admin.routing.database import DatabaseUnavailableError
 from admin.routing.publish import StoreUnavailableError
@@ -24,6 +24,8 @@ from config import split_address
 from proxy.routing.change import ContractError
 
 log = structlog.get_logger(__name__)
+STARTED = web.RequestKey("started", float)
+"""When the request began, in monotonic seconds."""
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 OPEN_TO_ALL_HOSTS = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -65,8 +67,8 @@ def guard(settings: Settings, metrics: Metrics) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Next) -> web.StreamResponse:
-        request["request_id"] = uuid.uuid4().hex
-        request["started"] = monotonic()
+        request[REQUEST_ID] = uuid.uuid4().hex
+        request[STARTED] = monotonic()
         response = await _answer(request, handler, hosts, origins)
         resource = request.match_info.route.resource
         route = resource.canonical if resource else "unknown"
@@ -89,14 +91,14 @@ async def _answer(
     except Exception as error:
         problem = problem_of(error)
         if problem is None:
-            log.exception("request failed", request_id=request["request_id"])
+            log.exception("request failed", request_id=request[REQUEST_ID])
             problem = Problem("internal", "it is written in the log under this request_id")
-        return problem.response(request["request_id"])
+        return problem.response(request[REQUEST_ID])
 
 
 async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
     """What every answer carries."""
-    response.headers["X-Request-ID"] = request.get("request_id") or uuid.uuid4().hex
+    response.headers["X-Request-ID"] = request.get(REQUEST_ID) or uuid.uuid4().hex
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Cache-Control", "no-store")
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+REQUEST_ID = web.RequestKey("request_id", str)
 MAX_DETAIL = 400
 RETRY_AFTER_S = 1
 
