@@ -8,6 +8,7 @@ import asyncio
 import os
 import random
 import secrets
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
@@ -28,7 +29,23 @@ def pytest_report_header() -> str:
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Every async test runs on the loop that production uses."""
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": LeakReportingLoop}
+
+
+class LeakReportingLoop(uvloop.Loop):
+    """A uvloop whose close reports transports left open, where the original waits for ever.
+
+    It warns of each before it closes it. As warnings are errors here, the closing is left out
+    and close() waits for a transport that nobody ends. So the warnings come after the close.
+    """
+
+    def close(self) -> None:
+        with warnings.catch_warnings(record=True) as left_open:
+            warnings.simplefilter("always", ResourceWarning)
+            super().close()
+        if left_open:
+            messages = "; ".join(str(warning.message) for warning in left_open)
+            warnings.warn(messages, ResourceWarning, stacklevel=2)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import select
 import signal
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,9 @@ class Child:
     ) -> None:
         self.name = name or Path(command[0]).name
         self.log = log
-        with log.open("wb") as output:
+        with log.open("wb") as output, warnings.catch_warnings():
+            # Python 3.12 warns of any fork beside threads; this preexec_fn takes no lock.
+            warnings.simplefilter("ignore", DeprecationWarning)
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -49,7 +52,7 @@ class Child:
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
                 cwd=cwd,
                 start_new_session=True,
-                preexec_fn=partial(end_with_parent, signal.SIGKILL, os.getpid()),  # noqa: PLW1509 - no lock is taken
+                preexec_fn=partial(end_with_parent, signal.SIGKILL, os.getpid()),  # noqa: PLW1509 - see above
             )
 
     def __repr__(self) -> str:
@@ -96,7 +99,7 @@ class Child:
 
         async def is_ready() -> bool:
             answer = await _exchange(host, port, request)
-            return answer is not None and answer.startswith(b"HTTP/1.1 200 ")
+            return answer is not None and answer.startswith((b"HTTP/1.1 200 ", b"HTTP/1.0 200 "))
 
         await self.until(is_ready, f"answers {path} on {port}", seconds)
 
