@@ -6,6 +6,7 @@ runs, the admin's where the admin runs; one of them is enough.
 
 import http.client
 import os
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import click
@@ -40,10 +41,11 @@ def health(url: str | None, as_json: bool) -> None:
 
 def probe(address: str) -> str:
     """The status of GET, or why there is none."""
-    url = urlsplit(address)
+    url = urlsplit(address if "://" in address else f"http://{address}")
     try:
-        connection = http.client.HTTPConnection(url.netloc, timeout=TIMEOUT_S)
-        connection.request("GET", url.path or "/healthz")
-        return str(connection.getresponse().status)
+        with closing(http.client.HTTPConnection(url.netloc, timeout=TIMEOUT_S)) as connection:
+            connection.request("GET", url.path or "/healthz")
+            with connection.getresponse() as response:
+                return str(response.status)
     except (OSError, http.client.HTTPException, ValueError) as error:
         return type(error).__name__

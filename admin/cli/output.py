@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 UNFOLDED = 10_000
 """Columns of what isn't a terminal: nothing is cut or folded there."""
-SLOT_STYLES = {"blue": "bold blue", "green": "bold green"}
+SLOT_STYLES = {"blue": "bright_blue", "green": "green"}
 
 
 @cache

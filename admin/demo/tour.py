@@ -4,6 +4,7 @@ Rule: `STEPS` is the only list of them. The demo prints it, docs/tour.md and the
 and a test pastes every line of it into a shell.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,8 +47,8 @@ def shown(path: Path) -> str:
     try:
         relative = path.relative_to(Path.cwd())
     except ValueError:
-        return _quoted(str(path))
-    return _quoted(str(relative) if len(relative.parts) > 1 else f"./{relative}")
+        return shlex.quote(str(path))
+    return shlex.quote(str(relative) if len(relative.parts) > 1 else f"./{relative}")
 
 
 def lines(env: Path, steps: Sequence[Step] = STEPS) -> list[str]:
@@ -62,9 +63,3 @@ def commands(printed: str) -> list[str]:
     """The lines to paste, taken from what was printed."""
     indent = " " * 6
     return [line.strip() for line in printed.splitlines() if line.startswith(indent)]
-
-
-def _quoted(path: str) -> str:
-    return (
-        path if path.replace("/", "").replace("-", "").replace(".", "").isalnum() else f"'{path}'"
-    )

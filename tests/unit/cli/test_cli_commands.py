@@ -287,6 +287,25 @@ def test_a_part_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch):
     assert "pip install 'turnout[demo]'" in done.stderr
 
 
+def test_health_is_well_if_the_proxy_or_the_admin_here_is(play: Play):
+    script, away = play(answer({}), answer({})), play()
+    away.close()
+    done = turnout("health", TURNOUT_MANAGEMENT_URL=away.url, TURNOUT_ADMIN_URL=script.url)
+    assert (done.exit_code, done.stdout) == (0, f"healthy: {script.url}/healthz\n")
+    done = turnout("health", "--url", f"{script.url}/readyz", "--json")
+    assert json.loads(done.stdout)["healthy"] is True
+    assert sent(script) == ("GET /readyz", None)
+
+
+def test_health_exits_3_if_nothing_is_well(play: Play):
+    script, away = play(answer({}, "503 Unavailable")), play()
+    away.close()
+    done = turnout("health", TURNOUT_MANAGEMENT_URL=away.url, TURNOUT_ADMIN_URL=script.url)
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert f"{script.url}/healthz: 503" in done.stderr
+    assert f"{away.url}/healthz: ConnectionRefusedError" in done.stderr
+
+
 def test_every_command_is_listed_with_its_own_words():
     done = turnout("--help")
     context = main.make_context("turnout", [], resilient_parsing=True)
