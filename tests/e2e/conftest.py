@@ -56,15 +56,29 @@ class System:
     async def table(self) -> RoutingTable:
         return table_of(await self.get("/v1/routing"))
 
-    async def converged(self, *, workers: int, above: int = -1, seconds: float = 20.0) -> float:
-        """Wait until so many workers serve a version above this one; how long it took."""
+    async def converged(
+        self, *, workers: int, above: int = -1, without: int = 0, seconds: float = 30.0
+    ) -> float:
+        """Wait until so many workers serve a version above this one, and this pid is gone.
+
+        Returns the seconds since the admin answered: since the return of the part that was
+        missing, or since now.
+        """
+        answered = None
         began = time.monotonic()
         while True:
             try:
                 fleet = await self.get("/v1/workers")
+                answered = answered or time.monotonic()
                 live = [worker for worker in fleet["workers"] if worker["lease_ms"] > 0]
-                if fleet["converged"] and fleet["version"] > above and len(live) == workers:
-                    return time.monotonic() - began
+                pids = [worker["pid"] for worker in live]
+                if (
+                    fleet["converged"]
+                    and fleet["version"] > above
+                    and len(live) == workers
+                    and without not in pids
+                ):
+                    return time.monotonic() - answered
             except (aiohttp.ClientError, AssertionError):
                 fleet = "the admin does not answer"
             assert time.monotonic() - began < seconds, fleet

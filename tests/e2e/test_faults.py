@@ -16,14 +16,14 @@ WORKERS = 4
 
 
 async def under_load(
-    system: System, fault: Callable[[], Awaitable[None]], *, above: int = -1
+    system: System, fault: Callable[[], Awaitable[None]], *, above: int = -1, without: int = 0
 ) -> tuple[Traffic, float]:
     """Traffic before, during and after a fault; how long until the fleet has converged again."""
     async with Traffic(system.about["proxy"], TENANTS) as traffic:
         await system.change("PUT", "/v1/canary", {"percent": 50})
         await traffic.more(10)
         await fault()
-        took = await system.converged(workers=WORKERS, above=above)
+        took = await system.converged(workers=WORKERS, above=above, without=without)
         await traffic.more(30)
         await system.change("PUT", f"/v1/tenants/{TENANTS[0]}/pin", {"slot": "green"})
         await traffic.more(20)
@@ -41,15 +41,12 @@ async def test_a_killed_worker_costs_its_own_requests_only(system: System):
         at = asyncio.get_running_loop().time()
         os.kill(victim, signal.SIGKILL)
 
-    traffic, took = await under_load(system, kill)
-    print(f"a killed worker: converged again after {took:.2f} s")
+    traffic, took = await under_load(system, kill, without=victim)
+    print(f"a killed worker: lease over and converged again after {took:.2f} s")
     lost = traffic.failures()
     # Each client has one connection: those of the killed worker lose one request at the most.
     assert all(seen.began <= at + 0.1 for seen in lost), lost
     assert len(lost) <= traffic.http_clients + traffic.socket_clients + traffic.stream_clients
-    assert all("Disconnected" in seen.error or "reset" in seen.error.lower() for seen in lost) or (
-        not lost
-    ), lost
     assert victim not in [w["pid"] for w in (await system.get("/v1/workers"))["workers"]]
 
 

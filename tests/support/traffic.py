@@ -108,7 +108,13 @@ class Traffic:
                 try:
                     kind, status, slots = await client(session, tenant)
                     error = ""
-                except (aiohttp.ClientError, TimeoutError, OSError, TypeError, AssertionError) as cause:
+                except (
+                    aiohttp.ClientError,
+                    TimeoutError,
+                    OSError,
+                    TypeError,
+                    AssertionError,
+                ) as cause:
                     kind, status, slots = client.__name__, 0, set()
                     error = f"{type(cause).__name__}: {cause}"
                 ended = time.monotonic()
