@@ -1,6 +1,7 @@
 """The composition root of one admin process: the only file that knows all parts."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -26,6 +27,8 @@ from proxy.routing.keys import Keys
 
 log = structlog.get_logger(__name__)
 RETRY_S = 0.25
+MAX_FIELD_BYTES = 16_384
+"""Above the limit of a token, so that one that is too long gets its problem document."""
 LINGER_S = 2.0
 """How long the rest of a refused body is read, so that the client sees the refusal."""
 
@@ -59,12 +62,31 @@ async def running(shared: Shared, settings: Settings) -> AsyncIterator[str]:
             access_log=None,
             shutdown_timeout=settings.shutdown_timeout_s,
             lingering_time=LINGER_S,
+            max_field_size=MAX_FIELD_BYTES,
+            logger=_quiet_logger(),
             auto_decompress=False,
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         stack.callback(parts.hub.close)
         yield await _listen(runner, settings.listen)
+
+
+class _ClassOnly(logging.Filter):
+    """aiohttp logs what it can't parse, and that may be a token: the error's class is kept."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[0]:
+            record.msg = f"{record.msg} ({record.exc_info[0].__name__})"
+            record.exc_info = record.exc_text = None
+        return True
+
+
+def _quiet_logger() -> logging.Logger:
+    logger = logging.getLogger("admin.http")
+    if not logger.filters:
+        logger.addFilter(_ClassOnly())
+    return logger
 
 
 def _compose(

@@ -133,8 +133,8 @@ def _allowed_hosts(settings: Settings) -> frozenset[str]:
 def _host_name(host: str) -> str:
     """The name without its port, lower case; empty if it is malformed."""
     if host.startswith("["):
-        name, _, port = host[1:].partition("]")
-        port = port.removeprefix(":")
+        name, bracket, port = host[1:].partition("]")
+        name, port = name if bracket else "", port.removeprefix(":")
     else:
         name, _, port = host.partition(":")
     return name.lower().removesuffix(".") if not port or port.isdigit() else ""

@@ -104,6 +104,16 @@ async def published(client: Client, at_least: int = 1) -> dict[str, Any]:
             return document
 
 
+def is_problem(answer: tuple[int, Any, Any], status: int, code: str) -> None:
+    """The answer is a problem document, whole, of this status and code."""
+    got, problem, headers = answer
+    assert (got, problem["code"]) == (status, code), problem
+    assert headers["Content-Type"].startswith("application/problem+json")
+    assert problem.keys() >= {"type", "title", "status", "detail", "code", "request_id"}
+    assert problem["status"] == status
+    assert problem["request_id"] == headers["X-Request-ID"]
+
+
 @pytest.fixture
 def follow(shared: Shared, stack: contextlib.AsyncExitStack) -> Callable[..., Any]:
     """Starts a follower that serves the published table, or none yet if there is none."""

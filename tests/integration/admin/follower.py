@@ -76,7 +76,7 @@ class Follower:
 
     async def say(self, redis: "Redis", state: str = "serving") -> None:
         status = encode_status(WorkerStatus(self.name, "here", 1, self.version, state))
-        arguments = [self.name, status, self.lease_ms, self.keys.news]
+        arguments: list[Any] = [self.name, status, self.lease_ms, self.keys.news]
         await redis.eval(REGISTER, 2, self.keys.leases, self.keys.workers, *arguments)
         self.registered.set()
 
@@ -122,7 +122,8 @@ class Follower:
         await self._swap(redis, apply(self.table, change))
 
     async def _load(self, redis: "Redis") -> None:
-        version, body, mac = await redis.hmget(self.keys.table, ["version", "body", "mac"])
+        stored: list[Any] = await redis.hmget(self.keys.table, ["version", "body", "mac"])
+        version, body, mac = stored
         if version is None or int(version) <= self.version:
             return
         verify("table", int(version), body, mac, self.key)
