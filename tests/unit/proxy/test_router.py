@@ -1,0 +1,207 @@
+"""From a head to a route: what is read, what is remembered, and when it is forgotten."""
+
+from dataclasses import replace
+from types import MappingProxyType
+
+import pytest
+
+from proxy.bearer import BearerVerifier
+from proxy.http1.head import RequestHead
+from proxy.http1.reply import LocalReply
+from proxy.router import Route, Router
+from proxy.routing.decision import Policy
+from proxy.routing.identity import IdentityRules, Source
+from proxy.routing.model import Canary, RoutingTable, Slot, Unit
+
+RULES = IdentityRules()
+EVERYWHERE = IdentityRules(domains=("example.com",), path_prefix="/t/")
+
+
+class Tokens(BearerVerifier):
+    """Believes that a token is the name of its tenant. asked: how often it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__("k" * 32, "HS256", "i", "a", "tenant", 0)
+        self.asked = 0
+
+    def tenant(self, authorization: bytes) -> str | None:
+        self.asked += 1
+        return authorization.removeprefix(b"Bearer ").decode() or None
+
+
+def pinned(**pins: Slot) -> RoutingTable:
+    return RoutingTable(version=1, pins=MappingProxyType(pins))
+
+
+def router(
+    rules: IdentityRules = RULES,
+    routing: RoutingTable | None = None,
+    policy: Policy | None = None,
+    bearer: BearerVerifier | None = None,
+) -> Router:
+    made = Router(rules, policy or Policy(), "X-Tenant-ID", bearer)
+    made.swap(routing or pinned(acme=Slot.GREEN))
+    return made
+
+
+def head(
+    tenant: bytes | None = None,
+    host: bytes = b"h",
+    target: bytes = b"/",
+    token: bytes | None = None,
+) -> RequestHead:
+    made = RequestHead(target)
+    made.host = host
+    made.tenant = tenant
+    made.authorization = None if token is None else b"Bearer " + token
+    return made
+
+
+def slot(found: Route | LocalReply) -> Slot:
+    assert isinstance(found, Route), found
+    return found.slot
+
+
+def status(found: Route | LocalReply) -> int:
+    assert isinstance(found, LocalReply), found
+    return found.status
+
+
+def test_a_route_says_where_and_for_whom() -> None:
+    found = router().route(head(b"acme"), b"1")
+    assert isinstance(found, Route)
+    assert (found.slot, found.group, found.reason) == (Slot.GREEN, 1, "pin")
+    assert found.tenant_line == b"X-Tenant-ID: acme\r\n"
+    assert found.slot_line == b"X-Turnout-Slot: green\r\n"
+
+
+def test_without_a_tenant_it_is_the_active_slot_and_no_tenant_is_told() -> None:
+    found = router().route(head(), b"1")
+    assert isinstance(found, Route)
+    assert (found.slot, found.reason, found.tenant_line) == (Slot.BLUE, "unidentified", b"")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        head(b"acme"),
+        head(host=b"acme.example.com"),
+        head(host=b"ACME.example.com:8080"),
+        head(target=b"/t/acme/jobs?x"),
+        head(token=b"acme"),
+        head(b"acme", b"acme.example.com", b"/t/acme", b"acme"),
+    ],
+)
+def test_each_source_names_the_tenant(asked: RequestHead) -> None:
+    assert slot(router(EVERYWHERE, bearer=Tokens()).route(asked, b"1")) is Slot.GREEN
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        head(b"acme", token=b"bravo"),
+        head(b"bravo", token=b"acme"),
+        head(b"acme", b"bravo.example.com"),
+        head(host=b"acme.example.com", target=b"/t/bravo"),
+        head(target=b"/t/acme", token=b"bravo"),
+    ],
+)
+def test_sources_that_disagree_are_refused_both_ways_round(asked: RequestHead) -> None:
+    routes = router(EVERYWHERE, bearer=Tokens())
+    assert [status(routes.route(asked, b"1")) for _ in range(2)] == [403, 403]
+
+
+def test_one_header_with_two_hosts_is_not_one_route() -> None:
+    routes = router(EVERYWHERE)
+    assert slot(routes.route(head(b"acme"), b"1")) is Slot.GREEN
+    assert status(routes.route(head(b"acme", b"bravo.example.com"), b"1")) == 403
+    assert slot(routes.route(head(None, b"bravo.example.com"), b"1")) is Slot.BLUE
+    assert slot(routes.route(head(None, b"acme.example.com"), b"1")) is Slot.GREEN
+
+
+def test_one_header_with_two_tokens_is_not_one_route() -> None:
+    routes = router(bearer=Tokens())
+    assert slot(routes.route(head(b"acme", token=b"acme"), b"1")) is Slot.GREEN
+    assert status(routes.route(head(b"acme", token=b"bravo"), b"1")) == 403
+
+
+def test_a_token_is_asked_each_time() -> None:
+    tokens = Tokens()
+    routes = router(bearer=tokens)
+    for _ in range(3):
+        routes.route(head(token=b"acme"), b"1")
+    assert tokens.asked == 3
+
+
+def test_tokens_are_not_read_unless_the_order_names_claims() -> None:
+    tokens = Tokens()
+    routes = router(IdentityRules(order=(Source.HEADER,)), bearer=tokens)
+    assert slot(routes.route(head(token=b"acme"), b"1")) is Slot.BLUE
+    assert tokens.asked == 0
+
+
+def test_a_source_that_the_order_leaves_out_is_not_read() -> None:
+    rules = IdentityRules(order=(Source.HEADER,), domains=("example.com",), path_prefix="/t/")
+    routes = router(rules)
+    assert slot(routes.route(head(host=b"acme.example.com", target=b"/t/acme"), b"1")) is Slot.BLUE
+
+
+def test_swapping_the_table_forgets_all_that_was_remembered() -> None:
+    for rules, asked in ((RULES, head(b"acme")), (EVERYWHERE, head(host=b"acme.example.com"))):
+        routes = router(rules)
+        assert slot(routes.route(asked, b"1")) is Slot.GREEN
+        routes.swap(pinned(acme=Slot.BLUE))
+        assert slot(routes.route(asked, b"1")) is Slot.BLUE
+        routes.swap(pinned())
+        assert slot(routes.route(asked, b"1")) is Slot.BLUE
+        routes.swap(pinned(acme=Slot.GREEN))
+        assert slot(routes.route(asked, b"1")) is Slot.GREEN
+
+
+def test_a_refusal_is_forgotten_with_its_table() -> None:
+    routes = router(policy=Policy(route_unknown=False))
+    assert status(routes.route(head(b"bravo"), b"1")) == 403
+    routes.swap(pinned(bravo=Slot.BLUE))
+    assert slot(routes.route(head(b"bravo"), b"1")) is Slot.BLUE
+
+
+def test_an_unidentified_request_is_refused_where_that_is_asked_for() -> None:
+    routes = router(policy=Policy(route_unidentified=False))
+    assert status(routes.route(head(), b"1")) == 401
+    assert slot(routes.route(head(b"acme"), b"1")) is Slot.GREEN
+
+
+@pytest.mark.parametrize("rules", [RULES, EVERYWHERE])
+def test_a_canary_by_request_draws_each_request(rules: IdentityRules) -> None:
+    canary = Canary(basis_points=5_000, unit=Unit.REQUEST)
+    routes = router(rules, replace(pinned(), canary=canary))
+    drawn = [slot(routes.route(head(b"bravo"), b"%d" % number)) for number in range(400)]
+    assert 120 < drawn.count(Slot.GREEN) < 280
+    again = [slot(routes.route(head(b"bravo"), b"%d" % number)) for number in range(400)]
+    assert drawn == again
+
+
+def test_a_canary_by_tenant_is_sticky() -> None:
+    routes = router(routing=replace(pinned(), canary=Canary(basis_points=5_000)))
+    for tenant in (b"bravo", b"c-3", b"d"):
+        found = {slot(routes.route(head(tenant), b"%d" % number)) for number in range(50)}
+        assert len(found) == 1
+
+
+@pytest.mark.parametrize("rules", [RULES, EVERYWHERE])
+def test_what_is_remembered_is_bounded(
+    rules: IdentityRules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.router._MAX_REMEMBERED", 10)
+    routes = router(rules)
+    for number in range(100):
+        assert slot(routes.route(head(b"t-%d" % number), b"1")) is Slot.BLUE
+        assert len(routes._by_header) <= 10
+        assert len(routes._by_tenant) <= 10
+    assert slot(routes.route(head(b"acme"), b"1")) is Slot.GREEN
+
+
+@pytest.mark.parametrize("tenant", [b"", b"Acme", b"a_b", b"a b", b"\xe4", b"x" * 64, b"a\tb"])
+def test_a_name_that_no_tenant_can_have_is_refused(tenant: bytes) -> None:
+    routes = router()
+    assert [status(routes.route(head(tenant), b"1")) for _ in range(2)] == [400, 400]
