@@ -101,17 +101,16 @@ class EmbeddedServer:
             raise
 
     def finish(self) -> None:
-        """Wait until the server answers, on another port if its port was taken meanwhile."""
-        for tries_left in reversed(range(PORT_TRIES)):
-            if self._answered():
-                self._port_is_fixed = True
-                return
-            if self._port_is_fixed or not tries_left or _PORT_TAKEN not in self._log_tail():
-                break
-            self._fork()
-        raise EmbeddedServerError(
-            f"{self.name} in {self.folder} ended at its start; its log says:\n{self._log_tail()}"
-        )
+        """Wait until the server answers, on another port if its port was taken meanwhile.
+
+        EmbeddedServerError if it ends or does not answer; it is stopped then.
+        """
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self.stop()
+            raise
+        self._port_is_fixed = True
 
     def stop(self) -> None:
         """End it gracefully, then by force; return when it is gone. Nothing if not started."""
@@ -149,6 +148,18 @@ class EmbeddedServer:
             self.log.replace(self.log.with_suffix(".log.1"))
         with open_private(self.log) as log:
             self._process = self._launch(log)
+
+    def _wait_until_it_answers(self) -> None:
+        for tries_left in reversed(range(PORT_TRIES)):
+            if self._answered():
+                return
+            port_was_taken = not self._port_is_fixed and _PORT_TAKEN in self._log_tail()
+            if not port_was_taken or not tries_left:
+                break
+            self._fork()
+        raise EmbeddedServerError(
+            f"{self.name} in {self.folder} ended at its start; its log says:\n{self._log_tail()}"
+        )
 
     def _answered(self) -> bool:
         """True when it serves, False when it ended. EmbeddedServerError when it does neither."""

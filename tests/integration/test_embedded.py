@@ -303,6 +303,18 @@ def test_a_server_that_ends_at_its_start_is_an_error_with_the_end_of_its_log(
     assert wait_gone(beside.pid, 0)
 
 
+@type_of_server
+def test_a_start_that_fails_gives_its_folder_back(
+    make: Make, tmp_path: Path, occupied_port: int
+) -> None:
+    refused = make(tmp_path / "server", occupied_port)
+    refused.begin()
+    with pytest.raises(EmbeddedServerError):
+        refused.finish()
+    with make(tmp_path / "server") as started:
+        assert started.running
+
+
 def test_data_without_their_password_are_an_error(tmp_path: Path) -> None:
     with EmbeddedPostgres(tmp_path / "server") as running:
         running.stop()
