@@ -69,6 +69,8 @@ def log_to_stderr(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    # Its pool logs a traceback each time it finds no server; the reconciler says it once.
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)
 
 
 def _fail(message: str, code: int) -> int:

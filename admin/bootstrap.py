@@ -123,6 +123,7 @@ def _gauges(control: Control) -> dict[str, float]:
         "published_version": control.fleet.published,
         "desired_version": -1 if desired is None else desired,
         "redis_reachable": bool(control.fleet.reachable),
+        "postgresql_reachable": bool(control.reconciler.database_reachable),
     }
 
 

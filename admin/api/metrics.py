@@ -15,6 +15,7 @@ GAUGES = {
     "published_version": "Version of the table in Redis, -1 unknown",
     "desired_version": "Version of the table in PostgreSQL, -1 unknown",
     "redis_reachable": "1 while Redis answers",
+    "postgresql_reachable": "1 while PostgreSQL answers",
 }
 
 

@@ -87,23 +87,21 @@ class Control:
 
     async def _publish(self, committed: Committed, started: float) -> int | None:
         """The version at which the change is in Redis, None if that couldn't be reached."""
-        table = committed.table
+        table, anew = committed.table, None
         entry = (table.version, encode_change(committed.change))
         try:
             outcome = await self._publisher.publish(table, [entry], table.version - 1)
             self.fleet.take(outcome.snapshot)
             if outcome.word != "published":
-                await self.reconciler.once()
+                anew = await self.reconciler.once()
         except (StoreUnavailableError, DatabaseUnavailableError) as error:
-            log.warning(
-                "a change waits for its publication", version=table.version, fault=str(error)
-            )
+            log.warning("a change is not published yet", version=table.version, fault=str(error))
             self.reconciler.wake()
             return None
-        if self.fleet.published < table.version:
-            return None
         # Published anew in between: only the version that carries the change now counts.
-        version = table.version if outcome.word == "published" else self.fleet.published
+        version = anew or table.version
+        if self.fleet.published < version:
+            return None
         self.fleet.expect(version, started)
         return version
 

@@ -27,6 +27,7 @@ UNREACHABLE = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InvalidAuthorizationSpecificationError,
@@ -78,7 +79,12 @@ class Database:
         """A connection for as long as the block runs. DatabaseUnavailableError."""
         try:
             async with self._pool.acquire(timeout=self._wait_s) as connection:
-                yield connection
+                try:
+                    yield connection
+                except asyncpg.InternalClientError:
+                    # The server's farewell met our question: this connection is of no more use.
+                    connection.terminate()
+                    raise
         except UNREACHABLE as error:
             # asyncpg's DataError is an InterfaceError too: a wrong argument, our own fault.
             if isinstance(error, ValueError):

@@ -78,6 +78,7 @@ class Reconciler:
         self._wake = asyncio.Event()
         self.announced: int | None = None
         self.desired: int | None = None
+        self.database_reachable: bool | None = None
 
     def wake(self) -> None:
         """Look now."""
@@ -86,10 +87,7 @@ class Reconciler:
     async def run(self) -> None:
         """Look for ever. Unreachable stores are waited for."""
         while True:
-            try:
-                await self.once()
-            except (DatabaseUnavailableError, StoreUnavailableError):
-                log.debug("a store can't be reached")
+            await self._try()
             self._wake.clear()
             try:
                 async with asyncio.timeout(self._settings.reconcile_interval_s):
@@ -97,21 +95,42 @@ class Reconciler:
             except TimeoutError:
                 continue
 
-    async def once(self) -> None:
-        """Look at both and do what is needed. DatabaseUnavailableError, StoreUnavailableError."""
+    async def _try(self) -> None:
+        try:
+            await self.once()
+        except StoreUnavailableError:
+            # The fleet has told.
+            return
+        except DatabaseUnavailableError as error:
+            self._reach_database(False, str(error))
+        else:
+            self._reach_database(True)
+
+    def _reach_database(self, reachable: bool, fault: str = "") -> None:
+        if reachable is not self.database_reachable:
+            self.database_reachable = reachable
+            log.log(20 if reachable else 40, "postgresql", reachable=reachable, fault=fault)
+
+    async def once(self) -> int | None:
+        """Look at both and do what is needed; the version, if the table was published anew.
+
+        DatabaseUnavailableError, StoreUnavailableError.
+        """
         async with self._lock:
             # Redis first: the database is never behind what was published before it was asked.
             snapshot = await self._fleet.refresh()
             table = await self._store.current()
             self.desired = table.version
             needed = plan(table.version, snapshot, self._publisher.seen)
+            anew = None
             if needed.step is Step.CATCH_UP:
                 await self._catch_up(table, snapshot.version)
             elif needed.step is Step.REPUBLISH:
-                await self._republish()
+                anew = await self._republish()
             else:
                 self._publisher.seen = max(self._publisher.seen, snapshot.version)
             await self._announce()
+            return anew
 
     async def prune(self) -> None:
         """Take off what is older than it has to be kept, for ever."""
@@ -133,21 +152,22 @@ class Reconciler:
         else:
             await self._publish_whole(table)
 
-    async def _republish(self) -> None:
+    async def _republish(self) -> int | None:
         async with self._store.republishing():
             snapshot = await self._fleet.refresh()
             before = await self._store.current()
             needed = plan(before.version, snapshot, self._publisher.seen)
             if needed.step is not Step.REPUBLISH:
-                return
+                return None
             if snapshot.version < 0 and before.version > 0:
                 self._fleet.settle(SETTLE_S)
             table = await self._store.bump(before.version, needed.floor, needed.reason)
             if table is None:
-                return
+                return None
             log.warning("the table is published anew", reason=needed.reason, version=table.version)
             if await self._publish_whole(table):
                 self._hub.tell("republished", {"version": table.version, "reason": needed.reason})
+            return table.version
 
     async def _publish_whole(self, table: RoutingTable) -> bool:
         entry = encode_change(Change(table.version, ()))

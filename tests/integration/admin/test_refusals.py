@@ -24,7 +24,7 @@ CLAIMS = {
 }
 
 
-def part(document: dict) -> str:
+def part(document: dict[str, object]) -> str:
     return base64.urlsafe_b64encode(json.dumps(document).encode()).rstrip(b"=").decode()
 
 
@@ -163,7 +163,7 @@ async def test_a_scoped_token_may_change_its_tenants(call):
     assert (await scoped("POST", "/v1/cutover", body))[0] == 200
 
 
-CHANGES = [
+CHANGES: list[object] = [
     {},
     [],
     None,
