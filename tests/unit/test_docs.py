@@ -1,0 +1,357 @@
+"""The documents say what the program does: their names, links, codes and figures are compared.
+
+What is compared is what a reader would copy: commands, targets, settings and their defaults,
+metrics, problem codes, calls, paths, permissions. Prose is not.
+"""
+
+import ast
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from admin.__main__ import main as admin_main
+from admin.api.app import ROUTES
+from admin.api.metrics import GAUGES, Metrics
+from admin.api.problems import CODES
+from admin.cli.main import main
+from admin.routing.events import KINDS
+from proxy import telemetry
+from proxy.__main__ import main as proxy_main
+from proxy.management import Cells
+from proxy.telemetry import Telemetry
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("docs", "deploy", "examples")
+PAGES = sorted([*ROOT.glob("*.md"), *(p for f in FOLDERS for p in (ROOT / f).rglob("*.md"))])
+UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
+API = (ROOT / "docs" / "api.md").read_text("utf-8")
+SETTINGS: dict[str, Any] = tomllib.loads((ROOT / "config" / "turnout.toml").read_text("utf-8"))
+
+FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+SECTIONS = ("proxy.", "admin.", "identity.", "timeouts.", "limits.", "follow.")
+MADE_BY_RUNNING = ("bench/out",)
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def inline(text: str) -> list[str]:
+    """What stands between backticks, white space collapsed."""
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", FENCE.sub("", text))]
+
+
+def code_lines(text: str) -> list[str]:
+    """The lines of fenced and of indented code."""
+    fenced = [line for block in FENCE.findall(text) for line in block.splitlines()[1:-1]]
+    indented = [line for line in text.splitlines() if line.startswith("    ")]
+    return [line.strip() for line in fenced + indented]
+
+
+def code(text: str) -> list[str]:
+    return inline(text) + code_lines(text)
+
+
+def words(tail: str) -> list[str]:
+    """A command's words, up to what the shell takes for itself."""
+    try:
+        found = shlex.split(tail, comments=True)
+    except ValueError:
+        found = tail.split()
+    ends = [i for i, word in enumerate(found) if word[0:1] in "|&;>" or word.endswith(")")]
+    return found[: ends[0] + found[ends[0]].endswith(")")] if ends else found
+
+
+def calls(program: str, text: str) -> Iterator[list[str]]:
+    """The words of each call of a program: at a line's begin, in $(…), after &&, or by its path."""
+    pattern = re.compile(rf"(?:^|\$\(|&& |\|\| |bin/|docker run … ){program}(?= |$)(.*)")
+    for snippet in code(text):
+        for match in pattern.finditer(snippet):
+            yield [word.removesuffix(")") for word in words(match[1])]
+
+
+def flattened(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = isinstance(value, dict)
+        found |= flattened(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return found
+
+
+def section(text: str, title: str) -> str:
+    """A part of a page, from its heading to the next of its level or above."""
+    level = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
+    assert level, title
+    rest = text[level.end() :]
+    following = re.search(rf"^#{{1,{len(level[1])}}} ", rest, re.MULTILINE)
+    return rest[: following.start()] if following else rest
+
+
+def rows(text: str) -> list[list[str]]:
+    """The rows of all tables, cell by cell."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+# ── every page ────────────────────────────────────────────────────────────────────────────────
+
+
+def slugs(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path):
+    for target in LINK.findall(FENCE.sub("", page.read_text("utf-8"))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path) if path else page
+        assert found.exists(), target
+        if anchor:
+            assert anchor in slugs(found.read_text("utf-8")), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_paths_exist(page: Path):
+    tops = "proxy|admin|config|bench|docs|deploy|tests|examples"
+    for span in inline(page.read_text("utf-8")):
+        is_path = re.fullmatch(rf"(?:{tops})/[\w./-]*", span)
+        if is_path and not span.startswith(MADE_BY_RUNNING):
+            assert (ROOT / span).exists(), span
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_settings_are_in_the_reference(page: Path):
+    known = set(flattened(SETTINGS))
+    for span in inline(page.read_text("utf-8")):
+        if not span.startswith(SECTIONS) or not re.fullmatch(r"[a-z_0-9.]+", span):
+            continue
+        module = ROOT / span.replace(".", "/")
+        is_module = module.exists() or module.with_suffix(".py").exists()
+        assert is_module or {span, f"proxy.{span}"} & known, span
+
+
+@cache
+def sources() -> str:
+    packages = ("proxy", "admin", "config")
+    paths = [path for package in packages for path in (ROOT / package).rglob("*.py")]
+    return "".join(path.read_text("utf-8") for path in paths)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *UNITS], ids=name_of)
+def test_environment_variables_are_read_by_something(page: Path):
+    of_settings = {f"TURNOUT_{name.upper().replace('.', '_')}" for name in flattened(SETTINGS)}
+    for variable in set(re.findall(r"TURNOUT_[A-Z][A-Z_]*[A-Z]", page.read_text("utf-8"))):
+        assert variable in of_settings or f'"{variable}"' in sources(), variable
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_make_targets_exist(page: Path):
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE))
+    for call in calls("make", page.read_text("utf-8")):
+        named = {word for word in call if re.fullmatch(r"[a-z][a-z-]*", word)}
+        assert named <= targets, named - targets
+
+
+@cache
+def help_of(*path: str) -> str:
+    """What the command's --help prints. `turnout proxy` and `turnout admin` become others."""
+    if path == ("admin",):
+        return "--config --listen --help"  # argparse; compared in a test of its own
+    runner = CliRunner()
+    if path == ("proxy",):
+        result = runner.invoke(proxy_main, ["--help"])
+    else:
+        result = runner.invoke(main, [*path, "--help"])
+    assert result.exit_code == 0, path
+    return result.output
+
+
+def test_the_admin_s_options(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        admin_main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(option in said for option in help_of("admin").split())
+
+
+def command_of(call: list[str]) -> tuple[list[str], list[str], click.Command]:
+    """The way to the command that a call names, the words that follow, and the command."""
+    path: list[str] = []
+    rest = list(call)
+    command: click.Command = main
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        for name in rest[0].split("|"):
+            found = command.get_command(click.Context(command), name)
+            assert found is not None, " ".join(["turnout", *path, name])
+        path.append(rest.pop(0).split("|")[0])
+        command = command.get_command(click.Context(command), path[-1]) or command
+    return path, rest, command
+
+
+@pytest.mark.parametrize("page", [*PAGES, *UNITS], ids=name_of)
+def test_commands_parse(page: Path):
+    text = page.read_text("utf-8")
+    text = "\n".join(f"    {line}" for line in text.splitlines()) if page in UNITS else text
+    for call in calls("turnout", text):
+        if call and (call[0] == "…" or re.fullmatch(r"-[hV]", call[0])):
+            continue
+        path, rest, command = command_of(call)
+        said = help_of(*path)
+        for option in [word.partition("=")[0] for word in rest if word.startswith("-")]:
+            assert option in said, " ".join(call)
+        is_example = rest and not re.search(r"[A-Z…$]", " ".join(rest))
+        if is_example and path not in (["proxy"], ["admin"]) and "--help" not in rest:
+            command.make_context("turnout", list(rest))
+
+
+def test_calls_are_found_where_they_stand():
+    text = (
+        "`turnout canary\nset 5`\n\n    x=$(turnout routing show --json | jq .version)\n\n"
+        "```sh\n/opt/bin/turnout proxy --check && make check\n```\n`pg_dump -n turnout turnout`"
+    )
+    assert list(calls("turnout", text)) == [
+        ["canary", "set", "5"],
+        ["proxy", "--check"],
+        ["routing", "show", "--json"],
+    ]
+    assert list(calls("make", text)) == [["check"]]
+
+
+# ── docs/operations.md ────────────────────────────────────────────────────────────────────────
+
+
+def exposed() -> dict[str, set[str]]:
+    """Each metric of both /metrics with its labels, by the name that a query uses."""
+    cells = Telemetry(1)
+    cells.blocks[0].cells[telemetry.STATE] = telemetry.SERVING
+    admin = Metrics()
+    admin.watch(lambda: dict.fromkeys(GAUGES, 0.0))
+    admin.requests.labels("GET", "/v1/routing", 200).inc()
+    admin.changes.labels("pin", "true").inc()
+    found = {}
+    for metric in [*Cells(cells).collect(), *admin.registry.collect()]:
+        labels = {label for sample in metric.samples for label in sample.labels}
+        found[f"{metric.name}{'_total' if metric.type == 'counter' else ''}"] = labels - {"le"}
+    return found
+
+
+def test_metrics_are_those_that_are_exposed():
+    listed = {
+        row[0].strip("`"): set(filter(None, row[1].split(", ")))
+        for row in rows(section(OPERATIONS, "Metrics"))
+        if row[0].startswith("`turnout_")
+    }
+    assert listed == exposed()
+
+
+def own_answers() -> dict[str, int]:
+    """Every code that the data plane answers with, as written in its source."""
+    found: dict[str, int] = {}
+    for path in (ROOT / "proxy").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            given = [arg.value for arg in node.args[:2] if isinstance(arg, ast.Constant)]
+            named = node.func.id in {"LocalReply", "Refuse", "Rejected"} and len(given) == 2
+            if named and isinstance(given[0], int):
+                found[str(given[1])] = given[0]
+    return found
+
+
+def listed_codes(text: str) -> dict[str, int]:
+    return {
+        row[0].strip("`"): int(row[1])
+        for row in rows(text)
+        if len(row) > 2 and re.fullmatch(r"`[a-z-]+`", row[0]) and row[1].isdigit()
+    }
+
+
+def test_codes_of_the_proxy_are_those_in_its_source():
+    assert own_answers()["tenant-conflict"] == 403
+    assert listed_codes(section(OPERATIONS, "Codes that the proxy answers itself")) == own_answers()
+
+
+def test_defaults_are_those_of_the_reference():
+    known = flattened(SETTINGS)
+    listed = [row for row in rows(section(OPERATIONS, "Limits and time-outs")) if "`" in row[0]]
+    assert len(listed) > 30
+    for name, default, _ in listed:
+        assert default == str(known[name.strip("`")]), name
+
+
+def test_every_limit_and_time_out_of_the_proxy_is_listed():
+    listed = {row[0].strip("`") for row in rows(section(OPERATIONS, "Limits and time-outs"))}
+    groups = ("proxy.limits.", "proxy.timeouts.", "proxy.follow.")
+    assert {name for name in flattened(SETTINGS) if name.startswith(groups)} <= listed
+
+
+@pytest.mark.parametrize(
+    ("user", "source", "client", "scripts"),
+    [
+        ("turnout-proxy", "proxy/follow.py", "client", "proxy"),
+        ("turnout-admin", "admin/routing/publish.py", "self._redis", "admin/routing"),
+        ("turnout-admin", "admin/routing/fleet.py", "pubsub", "admin/routing"),
+    ],
+)
+def test_redis_users_may_do_what_the_planes_do(user: str, source: str, client: str, scripts: str):
+    line = next(line for line in OPERATIONS.splitlines() if f"user {user} " in line)
+    granted = {word[1:] for word in line.split() if word.startswith("+")}
+    lua = "".join(path.read_text("utf-8") for path in (ROOT / scripts).glob("*.lua"))
+    sent = {name.lower() for name in re.findall(r"redis\.call\('(\w+)'", lua)}
+    text = (ROOT / source).read_text("utf-8")
+    sent |= set(re.findall(rf"{re.escape(client)}\.([a-z_]+)\(", text))
+    not_commands = {"aclose", "register_script", "get_message"}
+    assert len(sent) > 5
+    assert sent - not_commands <= granted
+
+
+# ── docs/api.md ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_problem_codes_are_the_admin_s():
+    assert listed_codes(section(API, "Errors")) == {
+        code: status for code, (status, _) in CODES.items()
+    }
+
+
+def test_calls_are_the_admin_s_routes():
+    named = {
+        f"{method} {path}"
+        for method, path in re.findall(r"\b(GET|PUT|POST|DELETE) (/v1/[\w/{}-]+)", API)
+    }
+    assert named == {
+        f"{route.method} {route.path}" for route in ROUTES if route.path.startswith("/v1/")
+    }
+
+
+def test_events_are_those_that_are_told():
+    listed = {row[0].strip("`") for row in rows(section(API, "Events")) if "`" in row[0]}
+    assert listed == set(KINDS)
+
+
+# ── deploy/systemd ────────────────────────────────────────────────────────────────────────────
+
+
+def test_systemd_waits_longer_than_the_drain():
+    for unit, needed in (
+        ("turnout-proxy", SETTINGS["proxy"]["timeouts"]["drain_s"] + 10),
+        ("turnout-admin", SETTINGS["admin"]["shutdown_timeout_s"] + 5),
+    ):
+        text = (ROOT / "deploy" / "systemd" / f"{unit}.service").read_text("utf-8")
+        limit = re.search(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
+        assert limit, unit
+        assert int(limit[1]) >= needed, unit
