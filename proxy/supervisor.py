@@ -5,8 +5,9 @@ sockets are bound once, before the first fork, and shared: what one worker has n
 another does, so neither a worker's death nor a reload loses a connection that waits. Signals
 are taken one at a time, in the main loop:
 
-    SIGTERM, SIGINT   drain and end; a second SIGINT ends at once
-    SIGHUP            read the settings again; new workers serve before the old ones drain
+    SIGTERM, SIGINT   drain and end, and refuse new connections; a second one ends at once
+    SIGHUP            read the settings again; new workers serve before the old ones drain; one
+                      that comes during a reload is carried out after it
     SIGCHLD           a child ended: replace it, unless it was meant to
 """
 
@@ -36,13 +37,15 @@ _TICK_S = 0.05
 _READY_LIMIT_S = 15.0
 _KILL_GRACE_S = 5.0
 _STABLE_S = 5.0
-_MAX_BACKOFF_S = 5.0
+MAX_BACKOFF_S = 5.0
+_MAX_DOUBLINGS = 10
 
 
 class Role(Enum):
     """What a child does, and so whether its end is a surprise."""
 
     SERVING = "serving"
+    CANDIDATE = "new"  # of a reload that has not succeeded yet
     RETIRING = "retiring"
     MANAGEMENT = "management"
 
@@ -68,6 +71,7 @@ class Supervisor:
         self._failures = 0
         self._respawn_at = 0.0
         self._missing: list[Role] = []
+        self._reload_asked = False
         self._stopping = False
         self._listening = listen(self._settings.listen, self._settings.backlog)
         self._management = listen(self._settings.management_listen, 128)
@@ -85,6 +89,9 @@ class Supervisor:
         while not self._stopping:
             self._wait(1.0 if not self._missing else _TICK_S)
             self._replace_missing()
+            if self._reload_asked and not self._stopping:
+                self._reload_asked = False
+                self._reload()
         return 0
 
     # ── signals ───────────────────────────────────────────────────────────────────────────────
@@ -95,8 +102,9 @@ class Supervisor:
         signum = 0 if info is None else info.si_signo
         # A SIGCHLD may stand for several ends, and one may have come while none was waited for.
         self._reap()
-        if signum == signal.SIGHUP and not self._stopping:
-            self._reload()
+        if signum == signal.SIGHUP:
+            log.info("reload asked for")
+            self._reload_asked = True
         elif signum in {signal.SIGTERM, signal.SIGINT}:
             if self._stopping:
                 self._kill_all()
@@ -115,14 +123,13 @@ class Supervisor:
     def _ended(self, child: Child, code: int) -> None:
         if child.block >= 0:
             self._telemetry.blocks[child.block].release()
-        if self._stopping or child.role is Role.RETIRING:
+        if self._stopping or child.role in {Role.RETIRING, Role.CANDIDATE}:
             log.info("%s process %d ended (%d)", child.role.value, child.pid, code)
             return
         log.error("%s process %d died (%s): replacing it", child.role.value, child.pid, _why(code))
         lived = time.monotonic() - child.started
         self._failures = self._failures + 1 if lived < _STABLE_S else 0
-        delay = min(0.1 * 2**self._failures, _MAX_BACKOFF_S) if self._failures > 1 else 0.0
-        self._respawn_at = time.monotonic() + delay
+        self._respawn_at = time.monotonic() + back_off(self._failures)
         self._missing.append(child.role)
 
     def _replace_missing(self) -> None:
@@ -155,14 +162,13 @@ class Supervisor:
         code = 1
         try:
             os.close(self._held_open)
-            for signum in _SIGNALS:
-                signal.signal(signum, signal.SIG_DFL)
-            # Until the loop has its handlers, an early SIGTERM waits in the mask.
+            _settle_signals()
+            # A port is refused once nobody holds its socket: each child holds its own alone.
             if role is Role.MANAGEMENT:
-                _unblock()
+                self._listening.close()
                 management.run(self._telemetry, self._management, self._lifeline)
             else:
-                _unblock()
+                self._management.close()
                 worker.run(
                     Inherited(
                         self._shared,
@@ -202,17 +208,24 @@ class Supervisor:
             return
         before = self._shared, self._settings
         self._shared, self._settings = shared, settings
-        new = [self._start(Role.SERVING) for _ in range(settings.worker_count())]
-        if self._wait_until_serving([child for child in new if child is not None]):
-            for child in old:
-                self._retire(child)
-            log.info("settings reloaded: %d new workers serve", len(new))
+        started = [self._start(Role.CANDIDATE) for _ in range(settings.worker_count())]
+        new = [child for child in started if child is not None]
+        if self._wait_until_serving(new):
+            self._take_over(new, old)
         elif not self._stopping:
             log.error("settings are not reloaded: the new workers did not come up")
             self._shared, self._settings = before
-            for fresh in new:
-                if fresh is not None:
-                    self._retire(fresh)
+            for child in new:
+                self._retire(child)
+
+    def _take_over(self, new: list[Child], old: list[Child]) -> None:
+        for child in new:
+            child.role = Role.SERVING
+        for child in old:
+            self._retire(child)
+        # Whom an old worker's death left to be replaced has been.
+        self._missing = [role for role in self._missing if role is not Role.SERVING]
+        log.info("settings reloaded: %d new workers serve", len(new))
 
     def _wait_until_serving(self, children: list[Child]) -> bool:
         deadline = time.monotonic() + _READY_LIMIT_S
@@ -230,12 +243,15 @@ class Supervisor:
     def _retire(self, child: Child) -> None:
         if child.pid in self._children:
             child.role = Role.RETIRING
-            os.kill(child.pid, RETIRE)
+            # One that doesn't serve yet may not know RETIRE, and has nothing to finish.
+            serves = self._state(child) == telemetry.SERVING
+            os.kill(child.pid, RETIRE if serves else signal.SIGTERM)
 
     def _stop(self) -> None:
         log.info("draining")
         self._stopping = True
-        self._signal(signal.SIGTERM, Role.SERVING, Role.RETIRING)
+        self._signal(signal.SIGTERM, Role.SERVING, Role.CANDIDATE, Role.RETIRING)
+        self._listening.close()
         deadline = time.monotonic() + self._settings.timeouts.drain_s + _KILL_GRACE_S
         while self._workers_left() and time.monotonic() < deadline:
             self._wait(_TICK_S)
@@ -262,7 +278,7 @@ def listen(address: str, backlog: int) -> socket.socket:
         family, _, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.create_server(target[:2], family=family, backlog=backlog)
     except OSError as error:
-        raise ConfigError(f"can't listen on {address}: {error.strerror}") from error
+        raise ConfigError(f"can't listen on {address}: {_reason(error)}") from error
     listening.setblocking(False)
     return listening
 
@@ -277,7 +293,25 @@ def _addresses(settings: Settings) -> tuple[str, str]:
     return settings.listen, settings.management_listen
 
 
-def _unblock() -> None:
+def _reason(error: OSError) -> str:
+    """In the system's words: asyncio and socket add the address to theirs, the look-up has own."""
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else str(error.strerror)
+
+
+def back_off(failures: int) -> float:
+    """Seconds until a child is replaced. failures: how many in a row died young, this one too."""
+    if failures < 2:
+        return 0.0
+    return min(0.1 * (1 << min(failures, _MAX_DOUBLINGS)), MAX_BACKOFF_S)
+
+
+def _settle_signals() -> None:
+    """The child's signals until its loop has handlers: SIGTERM ends it, for it has nothing yet."""
+    for signum in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(signum, signal.SIG_DFL)
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 

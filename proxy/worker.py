@@ -156,10 +156,13 @@ class Worker:
         self._block.cells[telemetry.STATE] = telemetry.DRAINING
         self._services.draining = True
         self._listener.stop()
+        # Others hold the socket after a reload; after the last of us connections are refused.
+        self._inherited.listening.close()
         self._follower.say("draining")
         connections = self._listener.connections
         while connections and time.monotonic() < self._drain_limit_s:
-            idle_since = time.monotonic() - self._settings.timeouts.drain_idle_s
+            # Connections note when they were used by the coarse clock, which may be late.
+            idle_since = self._services.now - self._settings.timeouts.drain_idle_s - _SWEEP_S
             for connection in list(connections):
                 connection.drain(idle_since)
             await asyncio.sleep(_DRAIN_STEP_S)
