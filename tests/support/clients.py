@@ -16,8 +16,6 @@ from typing import Any, Self
 
 SECONDS = 15.0
 """How long an answer, or a load's progress, may take."""
-_AFTER_FAILURE = 0.01
-"""Seconds until a client whose connection failed tries again, so that others run meanwhile."""
 _PREFIX = 16
 """Characters at the start of a request id that tell the worker."""
 
@@ -147,11 +145,12 @@ class Asked:
 
 
 class Load:
-    """Clients that ask for `/` without a pause, each on a connection that it keeps.
+    """Clients that ask for `/` again and again, each on a connection that it keeps.
 
     connections: the first ones, taken over; a client that loses its own opens another. mark:
-    asked just before each request is sent; see `Asked`. Use it as a context: at the end every
-    client finishes its request.
+    asked just before each request is sent; see `Asked`. pause_s: between a client's requests, so
+    that a test leaves its machine room. Use it as a context: at the end every client finishes its
+    request.
     """
 
     _numbers = itertools.count()
@@ -163,12 +162,14 @@ class Load:
         tenant: str = "acme",
         connections: Sequence[Connection] = (),
         mark: Callable[[], Any] = int,
+        pause_s: float = 0.004,
     ) -> None:
         self.asked: list[Asked] = []
         self.failures: list[tuple[int, str]] = []
         self.workers: dict[int, str] = {}
         self.prefix = f"load-{next(self._numbers)}-"
         self._port, self._tenant, self._mark = port, tenant, mark
+        self._pause_s = pause_s
         self._first: list[Connection | None] = [*connections] or [None] * clients
         self._ending = False
         self._progress = asyncio.Event()
@@ -232,9 +233,9 @@ class Load:
                 if connection is not None:
                     await connection.close()
                 connection = None
-                await asyncio.sleep(_AFTER_FAILURE)
             self._rounds[number] += 1
             self._progress.set()
+            await asyncio.sleep(self._pause_s)
         if connection is not None:
             await connection.close()
 

@@ -70,6 +70,12 @@ class Endpoint:
         """Bytes of the download of this key that were handed to the kernel or its buffer."""
         return int((await self.control(f"written/{key}")).body)
 
+    async def close_code(self, key: str) -> int | None:
+        """With what the WebSocket of this key was closed; None if without a close."""
+        code = (await self.control(f"close-code/{key}")).json
+        assert code is None or isinstance(code, int)
+        return code
+
     async def connections(self) -> int:
         """How many connections are open to it, this one not counted."""
         return int((await self.control("connections")).body)
@@ -136,6 +142,7 @@ class State:
         default_factory=lambda: defaultdict(asyncio.Queue)
     )
     written: Counter[str] = field(default_factory=Counter)
+    close_codes: dict[str, int | None] = field(default_factory=dict)
 
 
 _STATE = web.AppKey("state", State)
@@ -156,7 +163,8 @@ def application(name: str) -> web.Application:
             web.get("/control/connections", tell_connections),
             web.get("/hold/{key}", hold),
             web.get("/events/{key}", events),
-            web.get("/ws", websocket),
+            web.get("/ws/{key}", websocket),
+            web.get("/control/close-code/{key}", tell_close_code),
             web.post("/upload", upload),
             web.get("/download/{size}/{key}", download),
             web.get("/status/{status}", status),
@@ -204,17 +212,20 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 async def websocket(request: web.Request) -> web.WebSocketResponse:
     """Echo; the text "close 4001" closes with that code, "name" is answered with the name."""
+    state, key = request.app[_STATE], request.match_info["key"]
     socket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE, compress=False)
     await socket.prepare(request)
-    async for message in socket:
-        if message.type is WSMsgType.BINARY:
-            await socket.send_bytes(message.data)
-        elif message.data == "name":
-            await socket.send_str(request.app[_STATE].name)
-        elif message.data.startswith("close "):
-            await socket.close(code=int(message.data[6:]), message=b"as ordered")
-        else:
-            await socket.send_str(message.data)
+    async with _here(state, key):
+        async for message in socket:
+            if message.type is WSMsgType.BINARY:
+                await socket.send_bytes(message.data)
+            elif message.data == "name":
+                await socket.send_str(state.name)
+            elif message.data.startswith("close "):
+                await socket.close(code=int(message.data[6:]), message=b"as ordered")
+            else:
+                await socket.send_str(message.data)
+        state.close_codes[key] = socket.close_code
     return socket
 
 
@@ -268,6 +279,10 @@ async def tell_seen(request: web.Request) -> web.Response:
 
 async def tell_written(request: web.Request) -> web.Response:
     return web.Response(text=str(request.app[_STATE].written[request.match_info["key"]]))
+
+
+async def tell_close_code(request: web.Request) -> web.Response:
+    return web.json_response(request.app[_STATE].close_codes.get(request.match_info["key"]))
 
 
 async def tell_connections(request: web.Request) -> web.Response:

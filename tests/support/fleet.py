@@ -53,6 +53,7 @@ class Routing:
     """
 
     def __init__(self, url: str, key: str = "") -> None:
+        self.url = url
         self.keys = Keys()
         self.key = key.encode()
         self.redis = open_redis(url, 5.0)
@@ -243,6 +244,11 @@ class Fleet:
         """The supervisor's children: workers and management."""
         path = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children")
         return {int(pid) for pid in path.read_text("utf-8").split()}
+
+    @staticmethod
+    def processes_left(processes: Iterable[int]) -> set[int]:
+        """Which of these processes run."""
+        return {pid for pid in processes if Path(f"/proc/{pid}").exists()}
 
 
 class Metrics:

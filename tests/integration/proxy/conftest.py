@@ -5,18 +5,20 @@ from pathlib import Path
 
 import pytest
 
+from admin.embedded import EmbeddedRedis
 from tests.support.endpoint import Endpoints, start_endpoint
 from tests.support.fleet import (
-    KEY,
     Fleet,
     FleetOf,
     Routing,
+    Settings,
     routing_at,
     settings,
     slots,
     start_fleet,
 )
 from tests.support.processes import Children
+from tests.support.servers import emptied_redis
 
 
 @pytest.fixture(scope="session")
@@ -36,10 +38,33 @@ async def endpoints(session_children: Children) -> Endpoints:
     )
 
 
+@pytest.fixture(scope="module")
+async def module_routing(redis_server: EmbeddedRedis) -> AsyncIterator[Routing]:
+    """As `routing`, for the whole module: no test of it may ask for `redis_url`."""
+    async with routing_at(emptied_redis(redis_server)) as publisher:
+        yield publisher
+
+
+@pytest.fixture(scope="module")
+def module_fleet_of(
+    tmp_path_factory: pytest.TempPathFactory, module_routing: Routing, endpoints: Endpoints
+) -> Iterator[FleetOf]:
+    """As `fleet_of`, for the whole module; several fleets follow one table."""
+    folder = tmp_path_factory.mktemp("fleets")
+    children = Children(folder)
+
+    async def start(**proxy: object) -> Fleet:
+        own = settings(folder, module_routing.url, **proxy)
+        return await serving_fleet(children, own, module_routing, endpoints)
+
+    yield start
+    children.stop()
+
+
 @pytest.fixture
 async def routing(redis_url: str) -> AsyncIterator[Routing]:
     """Publishes, signed, to the Redis of `fleet_of`."""
-    async with routing_at(redis_url, KEY) as publisher:
+    async with routing_at(redis_url) as publisher:
         yield publisher
 
 
@@ -53,10 +78,18 @@ def fleet_of(
     """
 
     async def start(**proxy: object) -> Fleet:
-        fleet = await start_fleet(spawn, settings(tmp_path, redis_url, **proxy))
-        version = await routing.change(*slots(*endpoints))
-        await routing.acked(version, fleet.workers_wanted)
-        await fleet.serving()
-        return fleet
+        own = settings(tmp_path, redis_url, **proxy)
+        return await serving_fleet(spawn, own, routing, endpoints)
 
     return start
+
+
+async def serving_fleet(
+    children: Children, own: Settings, routing: Routing, endpoints: Endpoints
+) -> Fleet:
+    """A started fleet, all of whose workers serve a table that names the endpoints."""
+    fleet = await start_fleet(children, own)
+    version = await routing.change(*slots(*endpoints))
+    await routing.acked(version, fleet.workers_wanted)
+    await fleet.serving()
+    return fleet

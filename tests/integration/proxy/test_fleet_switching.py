@@ -55,7 +55,7 @@ async def test_hundreds_of_switches_under_load(
     fleet = await fleet_of(workers=WORKERS)
     switches = Switches()
     connections = await fleet.connections(each=3)
-    async with Load(fleet.port, connections=connections, mark=switches.mark) as load:
+    async with Load(fleet.port, connections=connections, mark=switches.mark, pause_s=0) as load:
         wrong: list[tuple[int, Asked]] = []
         judged = 0
         for number in range(1, SWITCHES + 1):
