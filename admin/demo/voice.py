@@ -4,6 +4,7 @@ Rules: with --json stdout carries demo.json alone and everything else goes to st
 board has the terminal, notes go to it instead.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -49,5 +50,7 @@ class Voice:
 
     @staticmethod
     def _write(stream: TextIO, text: str) -> None:
-        stream.write(text)
-        stream.flush()
+        # Whoever listened may have left (`turnout demo | head`): the demo goes on.
+        with contextlib.suppress(BrokenPipeError):
+            stream.write(text)
+            stream.flush()

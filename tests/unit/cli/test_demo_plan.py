@@ -189,9 +189,11 @@ def test_the_first_line_works_from_where_one_is(
     assert tour.first_line(tmp_path / path) == line
 
 
-def test_the_written_tour_is_the_printed_one():
-    text = (REPOSITORY / "docs" / "tour.md").read_text("utf-8")
+@pytest.mark.parametrize("name", ["README.md", "docs/tour.md"])
+def test_the_written_tours_are_the_printed_one(name: str):
+    text = (REPOSITORY / name).read_text("utf-8")
     blocks = [block.partition("```")[0] for block in text.split("```sh\n")[1:]]
-    pasted = [line for block in blocks for line in block.splitlines() if line]
-    assert pasted[:2] == ["make demo", ". .turnout/demo/env"]
-    assert pasted[2:] == [step.command for step in tour.STEPS]
+    written = [line for block in blocks for line in block.splitlines() if line]
+    tour_of_all = [". .turnout/demo/env", *(step.command for step in tour.STEPS)]
+    assert written[0] == "make demo"
+    assert written[1 : 1 + len(tour_of_all)] == tour_of_all
