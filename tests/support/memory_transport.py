@@ -9,12 +9,14 @@ and raised again by `settle`.
 import asyncio
 import contextlib
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 END_OF_FILE = None
 _MANY_PASSES = 100_000
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class MemoryLoop(asyncio.BaseEventLoop):
@@ -123,6 +125,7 @@ class MemoryTransport(asyncio.Transport):
     """One connection, seen from the code under test; the far side is played by the test.
 
     arrived: what the far side has received and not yet looked at. aborted: cut by the code.
+    resets: and so that the far side sees more than an end of file.
     lost: connection_lost has been called. ended: the code has ended its direction.
     """
 
@@ -142,6 +145,7 @@ class MemoryTransport(asyncio.Transport):
         self.arrived = bytearray()
         self.ended = False
         self.aborted = False
+        self.resets = False
         self.lost = False
 
     # ── the code under test ───────────────────────────────────────────────────────────────────
@@ -281,6 +285,8 @@ class MemoryTransport(asyncio.Transport):
 
     def _close_readiness(self) -> None:
         if self._readiness is not None:
+            options = self._readiness[0].getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
+            self.resets = options == _RESET_ON_CLOSE
             for end in self._readiness:
                 end.close()
             self._readiness = None

@@ -225,6 +225,17 @@ def test_an_answer_until_the_close_that_is_reset_is_seen_to_be(wire: Wire) -> No
     assert not wire.client.transport.arrived.endswith(b"0\r\n\r\n")
 
 
+@pytest.mark.parametrize("how", ["ends", "vanishes"])
+@playbook()
+def test_an_http_10_client_is_reset_when_its_answer_is_cut_short(wire: Wire, how: str) -> None:
+    """Its answer ends with the connection: a plain end of file would make the part look whole."""
+    wire.client.sends(GET_10)
+    wire.endpoint(0).sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+    getattr(wire.endpoint(0), how)()
+    assert wire.client.aborted
+    assert wire.client.transport.resets
+
+
 @pytest.mark.parametrize("chunk", [b"x\r\n", b"5\nhello\r\n", b"5\r\nhello!\r\n"])
 @playbook()
 def test_a_bad_chunk_within_an_answer_is_seen_to_be(wire: Wire, chunk: bytes) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.support.messages import Message, ask, chunked, post, take_message
 from tests.support.wire import CUTS, ClientSide, EndpointSide, Wire, table
 
-RUNS = 60
+RUNS = 40
 STEPS = 120
 MISHAPS = ("lose client", "lose endpoint", "cut answer", "unasked", "half-close", "refuse", "table")
 
@@ -140,6 +140,7 @@ class Play:
 
     def _unasked(self, endpoint: EndpointSide) -> None:
         """Only while nothing is asked: after that nobody can tell it from the answer."""
+        self.wire.settle()
         self._read_requests()
         if not self.asked[endpoint] and not endpoint.transport.arrived:
             endpoint.sends_at_once(b"HTTP/1.1 200 OK\r\nX-Number: 0\r\nContent-Length: 0\r\n\r\n")
@@ -160,7 +161,7 @@ class Play:
 
     def _check_answer(self, answer: Message, number: bytes) -> None:
         if "X-Number" not in answer:
-            assert answer.status in {502, 503}, answer
+            assert answer.status in {408, 502, 503, 504}, answer
             return
         self.answered += 1
         assert answer["X-Number"] == number
@@ -187,7 +188,6 @@ class Play:
             self.read_answers()
         for number, times in self.sent.items():
             assert times <= (1 if number in self.posts else 2), number
-        assert self.answered
 
     def _something_to_read(self) -> bool:
         self._read_requests()
@@ -197,11 +197,20 @@ class Play:
         return any(self.asked.values())
 
 
-@pytest.mark.parametrize("run", range(RUNS))
-def test_every_answer_belongs_to_its_request(run: int, seeded_random: random.Random) -> None:
-    cut = CUTS[seeded_random.choice(["whole", "random"])](seeded_random)
+def played(source: random.Random) -> Play:
+    cut = CUTS[source.choice(["whole", "random"])](source)
     with Wire(cut, routing=table(blue=3)) as wire:
-        play = Play(wire, seeded_random)
+        play = Play(wire, source)
         for _ in range(STEPS):
             play.step()
         play.finish()
+    return play
+
+
+@pytest.mark.parametrize("run", range(RUNS))
+def test_every_answer_belongs_to_its_request(run: int, seeded_random: random.Random) -> None:
+    played(seeded_random)
+
+
+def test_the_plays_are_not_empty() -> None:
+    assert sum(played(random.Random(number)).answered for number in range(5)) > 50
