@@ -29,7 +29,7 @@ from admin.embedded import (
     server,
     start_all,
 )
-from tests.support.processes import Children, wait_gone
+from tests.support.processes import Children, credentials, listening_addresses, wait_gone
 
 ROOT = Path(__file__).parents[2]
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="what is tested is how root starts them")
@@ -93,24 +93,6 @@ async def read(running: EmbeddedServer) -> object:
     assert isinstance(running, EmbeddedPostgres)
     async with connected_postgres(running.url) as connection:
         return await connection.fetchval("SELECT value FROM kept")
-
-
-def listening_addresses(port: int) -> set[str]:
-    """Local addresses of listening sockets on a port, in the kernel's hexadecimal."""
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
-            address, number = line.split()[1].split(":")
-            if int(number, 16) == port and line.split()[3] == "0A":
-                found.add(address)
-    return found
-
-
-def credentials(pid: int) -> dict[str, set[int]]:
-    """Real, effective, saved and file system ids of a process, and its further groups."""
-    lines = Path("/proc", str(pid), "status").read_text().splitlines()
-    found = dict(line.split(":", 1) for line in lines)
-    return {name: {int(word) for word in found[name].split()} for name in ("Uid", "Gid", "Groups")}
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ import pytest
 import redis.asyncio
 import uvloop
 
+from admin.embedded import EmbeddedPostgres
 from tests.support.processes import Child, Children, wait_gone
+from tests.support.servers import empty_database
 
 ROOT = Path(__file__).parents[2]
 SLEEP = "import time; time.sleep(60)"
@@ -39,6 +41,13 @@ async def test_each_test_finds_redis_and_postgres_empty(
     await client.aclose()
     await session.execute("CREATE TABLE only_once ()")
     await session.close()
+
+
+async def test_the_database_of_a_test_is_gone_after_it(postgres_server: EmbeddedPostgres) -> None:
+    with empty_database(postgres_server) as url:
+        pass
+    with pytest.raises(asyncpg.InvalidCatalogNameError):
+        await asyncpg.connect(url)
 
 
 async def test_a_line_is_waited_for(spawn: Children) -> None:

@@ -215,6 +215,24 @@ def wait_gone(pid: int, seconds: float = SECONDS) -> bool:
         os.close(descriptor)
 
 
+def listening_addresses(port: int) -> set[str]:
+    """Local addresses of listening sockets on a port, in the kernel's hexadecimal."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            address, number = line.split()[1].split(":")
+            if int(number, 16) == port and line.split()[3] == "0A":
+                found.add(address)
+    return found
+
+
+def credentials(pid: int) -> dict[str, set[int]]:
+    """Real, effective, saved and file system ids of a process, and its further groups."""
+    lines = Path("/proc", str(pid), "status").read_text().splitlines()
+    found = dict(line.split(":", 1) for line in lines)
+    return {name: {int(word) for word in found[name].split()} for name in ("Uid", "Gid", "Groups")}
+
+
 async def _exchange(host: str, port: int, request: bytes) -> bytes | None:
     """The first bytes of the answer (none awaited without a request); None if unreachable."""
     try:
