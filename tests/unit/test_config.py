@@ -230,7 +230,10 @@ def test_what_is_no_address_is_a_value_error(address: str) -> None:
 
 
 @settings(deadline=None)
-@given(st.text(max_size=20) | st.text("[]:.%019afh", max_size=12))
+@given(
+    st.text(max_size=20)
+    | st.builds("{}:{}".format, st.text("[]:.%01af", max_size=6), st.integers(-2, 70_000))
+)
 def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
     try:
         host, port = split_address(text)

@@ -82,7 +82,10 @@ def test_an_endpoint_is_written_as_it_is_read(endpoint: Endpoint) -> None:
 
 
 @settings(deadline=None)
-@given(st.text(max_size=30) | st.text("[]:.%0123456789abfhost", max_size=30))
+@given(
+    st.text(max_size=30)
+    | st.builds("{}:{}".format, st.text("[]:.-01afZ", max_size=8), st.integers(-2, 70_000))
+)
 def test_any_text_is_an_endpoint_or_a_value_error(text: str) -> None:
     try:
         endpoint = Endpoint.parse(text)
