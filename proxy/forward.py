@@ -96,6 +96,7 @@ class Exchange:
         "_out",
         "_pool",
         "_received",
+        "_repeatable",
         "_request_bytes",
         "_request_done",
         "_request_id",
@@ -128,6 +129,7 @@ class Exchange:
         self._chunked_answer = False
         self._keep_alive = True
         self._group = LOCAL
+        self._repeatable = False
         self._received = 0
         self._attempts = 0
         self._status = 0
@@ -155,7 +157,7 @@ class Exchange:
         """A request's head is here."""
         services = self._services
         self._advance(REQUEST)
-        self._client.deadline = services.now + self._timeouts.body_idle_s
+        self._client.deadline = services.now + self._timeouts.first_byte_s
         self._started = time.monotonic()
         self._head = head
         self._request_done = self._sent_whole = False
@@ -172,6 +174,7 @@ class Exchange:
         self._route = found
         self._group = found.group
         services.block.cells[_IN_FLIGHT[found.group]] += 1
+        self._repeatable = head.method in _REPEATABLE and not head.has_body
         self._request_bytes = self._compose_request(head, found)
         self._send(None)
 
@@ -203,7 +206,8 @@ class Exchange:
                 self._connection.transport.write(_LAST_CHUNK)
             else:
                 self._held.append(_LAST_CHUNK)
-        self._client.deadline = self._services.now + self._timeouts.first_byte_s
+        if self._received:
+            self._client.deadline = self._services.now + self._timeouts.first_byte_s
 
     def request_broken(self, refusal: LocalReply) -> None:
         """The rest of the request can't be read: refuse it if that can still be said."""
@@ -320,21 +324,15 @@ class Exchange:
         else:
             self._claim = pool.connect(self)
 
-    @property
-    def _repeatable(self) -> bool:
-        return self._head.method in _REPEATABLE and not self._head.has_body
-
     def _send_on(self, connection: EndpointConnection) -> None:
         self._advance(SENT)
         self._connection = connection
         connection.begin(self, self._head.method, self._request_bytes)
-        client = self._client
-        client.deadline = self._services.now + self._timeouts.first_byte_s
         if self._held:
             for data in self._held:
                 connection.transport.write(data)
             self._held.clear()
-            client.resume()
+            self._client.resume()
 
     def connected(self, connection: EndpointConnection) -> None:
         """A new connection is made."""
@@ -386,7 +384,6 @@ class Exchange:
             out.append(b"Connection: keep-alive\r\n\r\n")
         else:
             out.append(b"\r\n")
-        self._client.deadline = self._services.now + self._timeouts.answer_idle_s
 
     def _frame_without_length(self, head: ResponseHead) -> None:
         """Without a length the end is told by chunks, or to HTTP/1.0 by the close."""

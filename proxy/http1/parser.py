@@ -52,14 +52,18 @@ class TooManyFieldsError(ParseError):
     """More than MAX_FIELDS fields in one head."""
 
 
-class _ChunkCount:
-    """Counts what a chunked body carries beside its content, for extensions and trailers have
-    no bound of their own in llhttp.
-    """  # noqa: D205 - one sentence
+class _Message:
+    """What both parsers know of the message under way.
 
-    __slots__ = ("_body", "_chunks", "_fed")
+    They count what a chunked body carries beside its content, for extensions and trailers have
+    no bound of their own in llhttp.
+    """
+
+    __slots__ = ("_body", "_chunks", "_fed", "_is_1_1")
 
     def __init__(self) -> None:
+        # The first line of a read said so; asking llhttp costs a formatted string.
+        self._is_1_1 = False
         self._chunks = 0
         self._body = 0
         self._fed = 0
@@ -77,7 +81,7 @@ class _ChunkCount:
         self._body = self._fed = 0
 
 
-class RequestParser(_ChunkCount):
+class RequestParser(_Message):
     """Requests from one client connection.
 
     Where an Upgrade is offered, llhttp stops after the head even if a body follows (as in an
@@ -100,6 +104,9 @@ class RequestParser(_ChunkCount):
             return self._feed_body(data, 0)
         if self._chunks:
             self._fed += len(data)
+        elif self._head is None:
+            end = data.find(b"\r\n")
+            self._is_1_1 = data[end - 9 : end] == b" HTTP/1.1"
         try:
             self._llhttp.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -156,11 +163,9 @@ class RequestParser(_ChunkCount):
         head.method = llhttp.get_method()
         if len(head.lines) + head.specials > MAX_FIELDS:
             raise TooManyFieldsError
-        version = llhttp.get_http_version()
-        if version != "1.1":
-            head.minor = 0
-            if version != "1.0":
-                head.fault = "the protocol version is not 1.0 or 1.1"
+        if not self._is_1_1:
+            _check_version(head, llhttp.get_http_version())
+        self._is_1_1 = False
         if head.upgrade is not None and llhttp.should_upgrade():
             if head.transfer_encoding is not None:
                 head.fault = "an upgrade is offered beside a chunked body"
@@ -218,13 +223,20 @@ def _join(head: RequestHead | ResponseHead, attribute: str, value: bytes) -> Non
     setattr(head, attribute, value if before is None else before + b", " + value)
 
 
+def _check_version(head: RequestHead | ResponseHead, version: str) -> None:
+    if version != "1.1":
+        head.minor = 0
+        if version != "1.0":
+            head.fault = "a protocol version other than 1.0 and 1.1"
+
+
 def _take_length(head: RequestHead | ResponseHead, value: bytes) -> None:
     head.content_length = content_length(value)
     if head.content_length < 0:
         head.fault = "Content-Length is not a number"
 
 
-class ResponseParser(_ChunkCount):
+class ResponseParser(_Message):
     """Responses on one connection to an endpoint. begun: whether a message is under way.
 
     After a response to HEAD that names a length, llhttp waits for a body that never comes: the
@@ -252,6 +264,8 @@ class ResponseParser(_ChunkCount):
         """Parse on. -1 if all was taken, else how much was: the protocol was switched there."""
         if self._chunks:
             self._fed += len(data)
+        elif not self.begun:
+            self._is_1_1 = data.startswith(b"HTTP/1.1 ")
         try:
             self._llhttp.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -298,11 +312,9 @@ class ResponseParser(_ChunkCount):
         head.status = llhttp.get_status_code()
         if len(head.lines) > MAX_FIELDS:
             raise TooManyFieldsError
-        version = llhttp.get_http_version()
-        if version != "1.1":
-            head.minor = 0
-            if version != "1.0":
-                head.fault = "a protocol version other than 1.0 or 1.1"
+        if not self._is_1_1:
+            _check_version(head, llhttp.get_http_version())
+        self._is_1_1 = False
         if head.transfer_encoding is not None:
             self._begin_chunks()
         self._sink.response_head(head)
