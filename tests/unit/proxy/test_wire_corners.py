@@ -330,3 +330,22 @@ def test_a_deep_token_is_401(wire: Wire) -> None:
         b"GET / HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + deep + b".e30.AA\r\n\r\n"
     )
     assert wire.client.answer().status == 401
+
+
+@playbook(cuts=("whole",))
+def test_a_client_that_asks_on_without_reading_waits_its_turn(wire: Wire) -> None:
+    wire.client.stalls()
+    answer = (
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000
+    )
+    for _ in range(20):
+        wire.client.sends(GET)
+        if wire.endpoints[-1].transport.arrived:
+            wire.endpoints[-1].request()
+            wire.endpoints[-1].sends(answer)
+    assert wire.client.unflushed < 200_000
+    wire.client.flows()
+    while wire.endpoints[-1].transport.arrived:
+        wire.endpoints[-1].request()
+        wire.endpoints[-1].sends(answer)
+    assert [len(wire.client.answer().body) for _ in range(20)] == [60_000] * 20
