@@ -48,7 +48,7 @@ def test_a_table_loaded_anywhere_and_followed_is_the_table_replayed(
     assert table.version == log[0].version + len(log[1])
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(logs())
 def test_apply_never_touches_the_table_it_is_given(log: Log) -> None:
     seen: list[tuple[RoutingTable, bytes]] = []
@@ -66,7 +66,7 @@ def test_apply_gives_the_same_table_each_time(log: Log) -> None:
     assert states(log) == states(log)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(logs(), tenants)
 def test_the_last_word_on_a_tenant_is_its_pin(log: Log, tenant: str) -> None:
     expected = log[0].pins.get(tenant)
@@ -89,7 +89,7 @@ def test_an_operation_is_read_as_it_was_written(operation: Operation) -> None:
     assert decode_operations([encode_operation(operation)]) == (operation,)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(tables)
 def test_a_table_is_read_as_it_was_written(table: RoutingTable) -> None:
     body = encode_table(table)

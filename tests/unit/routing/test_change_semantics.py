@@ -20,7 +20,7 @@ from proxy.routing.change import (
     apply,
 )
 from proxy.routing.model import Canary, Endpoint, RoutingTable, Slot, Unit
-from tests.support.routing_strategies import slots, tables
+from tests.support.routing_strategies import operations, slots, tables
 
 BLUE, GREEN = Slot.BLUE, Slot.GREEN
 ONE = Endpoint("10.0.0.1", 80)
@@ -152,3 +152,9 @@ def test_a_table_can_not_be_written_to() -> None:
         table.endpoints[BLUE] = (ONE,)  # type: ignore[index]
     with pytest.raises(AttributeError):
         table.active = GREEN  # type: ignore[misc]
+
+
+@settings(deadline=None, max_examples=50)
+@given(operations)
+def test_an_operation_is_a_value(operation: Operation) -> None:
+    assert len({operation, replace(operation)}) == 1
