@@ -88,8 +88,8 @@ def test_a_rollback_undoes_any_cutover(table: RoutingTable, to: Slot) -> None:
 def test_pins_tenants_and_endpoints_outlast_cutover_and_rollback(
     table: RoutingTable, to: Slot
 ) -> None:
-    for operations in ((Cutover(to),), (Rollback(),), (Cutover(to), Rollback())):
-        moved = after(table, *operations)
+    for taken in ((Cutover(to),), (Rollback(),), (Cutover(to), Rollback())):
+        moved = after(table, *taken)
         assert moved.pins == table.pins
         assert moved.tenants == table.tenants
         assert moved.endpoints == table.endpoints
