@@ -7,6 +7,7 @@ it could not start, and stderr says why; 2: the arguments or the settings are wr
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,12 @@ from config import ConfigError, Shared, load
 def main(argv: Sequence[str] | None = None) -> int:
     """Run until a signal comes. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m admin", description="Turnout's control plane")
-    parser.add_argument("--config", type=Path, help="the settings, a TOML file")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=os.environ.get("TURNOUT_CONFIG"),
+        help="the settings, a TOML file (or TURNOUT_CONFIG)",
+    )
     parser.add_argument("--listen", help="host:port, in place of the setting; port 0: a free one")
     arguments = parser.parse_args(argv)
     try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 
+import asyncpg
 import structlog
 
 from admin.routing.database import Connection
@@ -67,13 +68,26 @@ async def migrate(connection: Connection, wanted: list[Migration], wait_s: float
     await connection.execute("SELECT set_config('lock_timeout', $1, false)", f"{wait_s * 1000:.0f}")
     await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
     try:
-        await connection.execute(_LEDGER)
+        await _make_ledger(connection)
         rows = await connection.fetch("SELECT number, name, checksum FROM turnout.schema_ledger")
         for migration in pending(wanted, {row["number"]: row["checksum"] for row in rows}):
             await _apply(connection, migration)
     finally:
         await connection.execute("SELECT pg_advisory_unlock($1)", LOCK)
         await connection.execute("RESET lock_timeout")
+
+
+async def _make_ledger(connection: Connection) -> None:
+    """Only where it isn't there: later starts need no right to make a schema."""
+    if await connection.fetchval("SELECT to_regclass('turnout.schema_ledger')") is not None:
+        return
+    try:
+        await connection.execute(_LEDGER)
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise SchemaError(
+            "the database role may not make the schema turnout: grant it CREATE on the database, "
+            "or run CREATE SCHEMA turnout AUTHORIZATION <role>"
+        ) from error
 
 
 def pending(wanted: list[Migration], applied: dict[int, str]) -> list[Migration]:

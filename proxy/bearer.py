@@ -79,15 +79,16 @@ class BearerVerifier:
                 leeway=self._leeway_s,
                 options={"require": ["exp", "iss", "aud"]},
             )
-        except jwt.PyJWTError as error:
+            expires = float(claims["exp"]) + self._leeway_s
+        except (jwt.PyJWTError, OverflowError) as error:
             raise BearerError(_reason(error)) from None
         tenant = claims.get(self._claim)
         if tenant is not None and not isinstance(tenant, str):
             raise BearerError("the tenant claim is not a string")
-        return tenant, float(claims["exp"]) + self._leeway_s
+        return tenant, expires
 
 
-def _reason(error: jwt.PyJWTError) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, jwt.ExpiredSignatureError):
         return "the token has expired"
     if isinstance(error, jwt.InvalidIssuerError | jwt.InvalidAudienceError):

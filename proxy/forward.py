@@ -157,7 +157,9 @@ class Exchange:
         """A request's head is here."""
         services = self._services
         self._advance(REQUEST)
-        self._client.deadline = services.now + self._timeouts.first_byte_s
+        self._client.deadline = services.now + (
+            self._timeouts.body_idle_s if head.has_body else self._timeouts.first_byte_s
+        )
         self._started = time.monotonic()
         self._head = head
         self._request_done = self._sent_whole = False

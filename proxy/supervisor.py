@@ -176,6 +176,7 @@ class Supervisor:
                         self._listening,
                         self._telemetry.blocks[block],
                         self._lifeline,
+                        self._telemetry.total(telemetry.VERSION) > 0,
                     )
                 )
             code = 0
@@ -213,7 +214,9 @@ class Supervisor:
         if self._wait_until_serving(new):
             self._take_over(new, old)
         elif not self._stopping:
-            log.error("settings are not reloaded: the new workers did not come up")
+            log.error(
+                "settings are not reloaded: the new workers did not come up (see above; is Redis there?)"
+            )
             self._shared, self._settings = before
             for child in new:
                 self._retire(child)

@@ -49,13 +49,18 @@ RETIRE = signal.SIGQUIT
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """What a worker has from its supervisor. lifeline: a pipe that ends with the supervisor."""
+    """What a worker has from its supervisor.
+
+    lifeline: a pipe that ends with the supervisor. others_serve: other workers have a table, so
+    that this one takes no connections before it has one too.
+    """
 
     shared: Shared
     settings: Settings
     listening: socket.socket
     block: Block
     lifeline: int
+    others_serve: bool
 
 
 def run(inherited: Inherited) -> None:
@@ -110,15 +115,16 @@ class Worker:
         self._services.router.swap(table)
 
     async def _wait_for_table(self) -> None:
-        """Without a store a worker still serves, if only 503: it says so instead of hanging."""
+        """Without a store a worker still serves, if only 503, unless others can do better."""
         waits = (self._follower.loaded.wait(), self._told_to_end.wait())
         tasks = [self._tasks.start(wait, "wait for the first table") for wait in waits]
-        limit = self._settings.follow.start_without_table_s
+        patience = self._settings.follow.start_without_table_s
+        limit = None if self._inherited.others_serve else patience
         await asyncio.wait(tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
-        if not self._follower.loaded.is_set():
-            log.warning("no routing table after %g s: answering 503 until there is one", limit)
+        if not self._follower.loaded.is_set() and not self._told_to_end.is_set():
+            log.warning("no routing table after %g s: answering 503 until there is one", patience)
 
     async def _sweep(self) -> None:
         """Renew the coarse clock and act on deadlines that have passed."""
@@ -175,7 +181,8 @@ class Worker:
 
 def _services(settings: Settings, block: Block) -> Services:
     identity = settings.identity
-    rules = IdentityRules(identity.order, identity.domains, identity.path_prefix)
+    domains = tuple(domain.lower().strip(".") for domain in identity.domains)
+    rules = IdentityRules(identity.order, domains, identity.path_prefix)
     policy = Policy(
         route_unidentified=identity.unidentified == "active",
         route_unknown=identity.unknown_tenants == "route",

@@ -20,10 +20,13 @@ from admin.tokens import Principal, Role
 from proxy.routing.change import (
     Change,
     ContractError,
+    Cutover,
     Forget,
     Operation,
     Pin,
     Register,
+    Rollback,
+    SetCanary,
     SetEndpoints,
     Unpin,
 )
@@ -146,17 +149,33 @@ def permitted(
 
 
 def check(table: RoutingTable, made: Change, networks: tuple[str, ...], force: bool) -> None:
-    """What the contract doesn't know: allowed networks, and that no serving slot is emptied.
+    """What the contract doesn't know: allowed networks, and that nobody is sent to an empty slot.
 
     table: as it would be after the change. Problem 400 or 409.
     """
     for operation in made.operations:
-        if not isinstance(operation, SetEndpoints):
-            continue
-        for endpoint in operation.endpoints if networks else ():
-            _in_networks(endpoint, networks)
-        if not table.endpoints[operation.slot] and serves(table, operation.slot) and not force:
-            raise Problem("slot-in-use", f"{operation.slot} serves requests; force empties it")
+        if isinstance(operation, SetEndpoints):
+            for endpoint in operation.endpoints if networks else ():
+                _in_networks(endpoint, networks)
+            if not table.endpoints[operation.slot] and serves(table, operation.slot) and not force:
+                raise Problem("slot-in-use", f"{operation.slot} serves requests; force empties it")
+        target = led_to(table, operation)
+        if target and not table.endpoints[target] and table.endpoints[target.other]:
+            raise Problem(
+                "slot-empty", f"{target} has no endpoint to send requests to: set them first"
+            )
+
+
+def led_to(table: RoutingTable, operation: Operation) -> Slot | None:
+    """The slot that an operation sends requests to, if it does. table: after the change."""
+    match operation:
+        case Pin(_, slot):
+            return slot
+        case Cutover() | Rollback():
+            return table.active
+        case SetCanary(basis_points) if basis_points:
+            return table.standby
+    return None
 
 
 def serves(table: RoutingTable, slot: Slot) -> bool:

@@ -28,6 +28,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "body-timeout": (408, "The body came too slowly"),
     "version-conflict": (409, "The table has another version"),
     "slot-in-use": (409, "The slot still serves requests"),
+    "slot-empty": (409, "The slot has no endpoint"),
     "body-too-large": (413, "The body is too large"),
     "unsupported-media-type": (415, "The body has to be plain JSON"),
     "expectation-failed": (417, "The expectation can't be met"),
