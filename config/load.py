@@ -1,7 +1,9 @@
 """Read the settings of one plane: file, then environment, then one strict conversion."""
 
+import copy
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +13,7 @@ import msgspec
 
 Section = TypeVar("Section", bound=msgspec.Struct)
 
+_WRONG_CHOICE = re.compile(r"Invalid (?:enum|literal) value .*?(?= - at |$)", re.DOTALL)
 SECTIONS = frozenset({"proxy", "admin"})
 
 
@@ -53,12 +56,16 @@ def load(
         if isinstance(value, dict) and key not in SECTIONS:
             known = ", ".join(sorted(SECTIONS))
             raise ConfigError(f"{source}: no section is called [{key}]; there are {known}")
+    for name in SECTIONS & document.keys():
+        if not isinstance(document[name], dict):
+            raise ConfigError(f"{source}: [{name}] is a section, not a value")
     own = document.get(section, {})
     shared = {key: value for key, value in document.items() if key not in SECTIONS}
-    environment = os.environ if environ is None else environ
-    _override(shared, Shared, "TURNOUT", environment)
-    _override(own, of, f"TURNOUT_{section.upper()}", environment)
-    return _convert(shared, Shared, source, ""), _convert(own, of, source, f"[{section}] ")
+    variables = os.environ if environ is None else environ
+    return (
+        _settle(shared, Shared, "TURNOUT", variables, source),
+        _settle(own, of, f"TURNOUT_{section.upper()}", variables, f"{source}: [{section}]"),
+    )
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -80,32 +87,63 @@ def _read(path: Path | None) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def _settle(
+    values: dict[str, Any],
+    of: type[Section],
+    prefix: str,
+    environ: Mapping[str, str],
+    source: str,
+) -> Section:
+    """File and environment together; who of the two is to blame if they can't be used."""
+    merged = copy.deepcopy(values)
+    taken = _override(merged, of, prefix, environ)
+    try:
+        return _convert(merged, of)
+    except ConfigError as error:
+        if not taken or _fails(values, of):
+            raise ConfigError(f"{source}: {error}") from None
+        raise ConfigError(f"the environment ({', '.join(taken)}): {error}") from None
 
 
 def _override(
     into: dict[str, Any], of: type[msgspec.Struct], prefix: str, environ: Mapping[str, str]
-) -> None:
+) -> list[str]:
+    """Put the variables in place; their names."""
+    taken = []
     for field in msgspec.structs.fields(of):
         name = f"{prefix}_{field.encode_name.upper()}"
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             inner = into.setdefault(field.encode_name, {})
             if isinstance(inner, dict):
-                _override(inner, field.type, name, environ)
+                taken += _override(inner, field.type, name, environ)
         elif name in environ:
             text = environ[name]
             is_list = str(field.type).startswith(("tuple", "list"))
             into[field.encode_name] = _items(text) if is_list else text
+            taken.append(name)
+    return taken
 
 
 def _items(text: str) -> list[str]:
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def _convert(values: dict[str, Any], of: type[Section], source: str, where: str) -> Section:
+def _convert(values: dict[str, Any], of: type[Section]) -> Section:
     try:
         # strict=False lets "8" from the environment stand for 8; a wrong type still fails.
         return msgspec.convert(values, of, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
-        raise ConfigError(f"{source}: {where}{error}") from error
+        # msgspec repeats the value of a wrong choice, which may be a secret put in a wrong place.
+        raise ConfigError(_WRONG_CHOICE.sub("Not one of the choices", str(error))) from None
+
+
+def _fails(values: dict[str, Any], of: type[msgspec.Struct]) -> bool:
+    try:
+        _convert(values, of)
+    except ConfigError:
+        return True
+    return False

@@ -16,6 +16,8 @@ from proxy.routing.change import ContractError
 _ID = re.compile(r"[!-~]{1,200}")
 MAX_ERROR = 500
 """Characters of a refusal's reason that are kept."""
+MAX_NODE = 255
+STATES = frozenset({"starting", "serving", "draining", "gone"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class WorkerStatus:
     """What a worker says of itself.
 
     worker: unique for each start. node, pid: where it runs. version: of the table it decides
-    by, 0 while it has none. state: starting, serving or draining. in_flight: requests under
+    by, 0 while it has none. state: one of STATES. in_flight: requests under
     way. error: why it refused a later version (a nack), empty if it did not.
     """
 
@@ -84,6 +86,17 @@ def decode_status(body: bytes) -> WorkerStatus:
             raise ContractError(f"a worker's status has a bad {field.name}")
         values[field.name] = value
     status = WorkerStatus(**values)
-    if _ID.fullmatch(status.worker) is None or len(status.error) > MAX_ERROR:
-        raise ContractError("a worker's status has a bad name or too long an error")
+    for name, value in values.items():
+        if not _in_bounds(name, value):
+            raise ContractError(f"a worker's status has a bad {name}")
     return status
+
+
+def _in_bounds(name: str, value: int | str) -> bool:
+    if isinstance(value, int):
+        return 0 <= value < 2**53
+    if name == "worker":
+        return _ID.fullmatch(value) is not None
+    if name == "state":
+        return value in STATES
+    return len(value) <= (MAX_ERROR if name == "error" else MAX_NODE) and value.isprintable()

@@ -6,7 +6,6 @@ anything is built from it; errors name the place and never repeat more than 80 c
 """
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -81,7 +80,7 @@ def decode_slot(value: object) -> Slot:
 
 def decode_percent(value: object) -> int:
     """0 to 100 in steps of 0.01 → basis points, or ContractError."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ContractError(f"a percentage is a number, not {_short(value)}")
     if not 0 <= value <= 100:
         raise ContractError(f"a percentage lies between 0 and 100, not {_short(value)}")
@@ -196,13 +195,14 @@ def _decode_operation(value: object, index: int) -> Operation:
     if not isinstance(name, str) or name not in SHAPES:
         names = ", ".join(SHAPES)
         raise ContractError(f"{where}.op: one of {names}, not {_short(name)}")
-    operation: Operation = decode_fields(SHAPES[name], value, where)
+    fields = {key: item for key, item in value.items() if key != "op"}
+    operation: Operation = decode_fields(SHAPES[name], fields, where)
     return operation
 
 
 def decode_fields(shape: Shape, value: Mapping[str, object], where: str) -> Any:
     """The operation of this shape. Unknown and missing fields are errors, as are bad values."""
-    unknown = value.keys() - {"op"} - {field.name for field in shape.fields}
+    unknown = value.keys() - {field.name for field in shape.fields}
     if unknown:
         raise ContractError(f"{where}: no field is called {_short(min(unknown))}")
     arguments = {}
@@ -277,6 +277,8 @@ def decode_table(body: bytes) -> RoutingTable:
         raise ContractError("table: canary and pins are objects, tenants a list")
     if not isinstance(endpoints, dict) or endpoints.keys() != set(Slot):
         raise ContractError("table: endpoints have both slots")
+    if len(set(map(str, tenants))) != len(tenants):
+        raise ContractError("table: a tenant is listed twice")
     weight = decode_fields(SHAPES["canary"], canary, "canary")
     if weight.unit is None or weight.salt is None:
         raise ContractError("table: canary has unit and salt")
@@ -306,7 +308,9 @@ def _load(body: bytes, expected: set[str]) -> dict[str, object]:
         document = json.loads(body, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
         raise ContractError(f"is not JSON: {_short(str(error))}") from None
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+    if not isinstance(document, dict) or type(document.get("schema")) is not int:
+        raise ContractError("is not an object with a schema")
+    if document["schema"] != SCHEMA:
         raise ContractError(f"is not of schema {SCHEMA}")
     if document.keys() != expected:
         names = ", ".join(sorted(expected ^ document.keys()))

@@ -99,14 +99,13 @@ def _read(
 
 
 def _subdomain(domains: Sequence[str], host: str) -> str | None:
-    if not domains:
-        return None
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    name = name.lower().removesuffix(".")
-    for domain in domains:
-        if name.endswith(f".{domain}"):
-            return name[: -len(domain) - 1]
-    return None
+    """What stands before the longest of the domains that the host lies in."""
+    name, _, port = host.rpartition(":")
+    if port and not port.isdigit():
+        name = host
+    name = name.lower().rstrip(".")
+    found = [domain for domain in domains if name.endswith(f".{domain}")]
+    return name[: -len(max(found, key=len)) - 1] if found else None
 
 
 def _path(prefix: str, path: str) -> str | None:

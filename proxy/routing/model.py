@@ -56,7 +56,7 @@ class Endpoint:
             raise ValueError("an endpoint is host:port")
         if not 0 < int(port) < 65536:
             raise ValueError("a port lies between 1 and 65535")
-        if host.startswith("[") and host.endswith("]"):
+        if host.startswith("[") and host.endswith("]") and "%" not in host:
             try:
                 return cls(str(ipaddress.IPv6Address(host[1:-1])), int(port))
             except ValueError:
