@@ -54,6 +54,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.database_pool_min > self.database_pool_max:
             raise ValueError("`database_pool_min` lies above `database_pool_max`")
 
+    def __repr__(self) -> str:
+        """Without the secret: settings may end up in a traceback."""
+        return f"<Settings listen={self.listen!r}>"
+
     def secret_fault(self) -> str:
         """Why the token secret can't be used, empty if it can. Never shows the secret."""
         if not self.token_secret:

@@ -69,6 +69,7 @@ class Follower:
         self._on_table = on_table
         self._table: RoutingTable | None = None
         self._known_lost = False
+        self._ended = False
         self._refused: deque[str] = deque(maxlen=_REFUSALS_KEPT)
         self._registered = asyncio.Event()
         self._news = asyncio.Event()
@@ -84,9 +85,18 @@ class Follower:
         self._status = replace(self._status, state=state)
         self._news.set()
 
+    def end(self) -> None:
+        """`follow` and `renew` return where they would go on: call it before cancelling them.
+
+        asyncio.wait_for, through which redis-py sends, loses a cancellation that comes as the
+        sending ends (before Python 3.12): what is only cancelled may go on for ever.
+        """
+        self._ended = True
+        self._news.set()
+
     async def follow(self) -> None:
-        """Load and follow, for ever."""
-        while True:
+        """Load and follow until the end."""
+        while not self._ended:
             client = self._connect(_BLOCK_MS / 1000 + self._settings.store_timeout_s)
             try:
                 await self._registered.wait()
@@ -102,8 +112,8 @@ class Follower:
             await asyncio.sleep(self._settings.reconnect_s)
 
     async def renew(self) -> None:
-        """Keep the lease and report each new status at once, for ever."""
-        while True:
+        """Keep the lease and report each new status at once, until the end."""
+        while not self._ended:
             client = self._connect(self._settings.store_timeout_s)
             try:
                 await self._renew(client)
@@ -141,7 +151,7 @@ class Follower:
         script = client.register_script(_script("renew"))
         keys = self._store.keys
         lease_ms = int(self._settings.lease_s * 1000)
-        while True:
+        while not self._ended:
             self._news.clear()
             status = encode_status(self._current_status())
             await script(
@@ -187,7 +197,7 @@ class Follower:
     async def _follow(self, client: Redis) -> None:
         await self._load(client)
         log_key = self._store.keys.log
-        while True:
+        while not self._ended:
             position = f"{self.version}-0"
             streams = await client.xread({log_key: position}, count=_BATCH, block=_BLOCK_MS)
             for entry_id, entry in _entries(streams):

@@ -103,6 +103,7 @@ class Worker:
             self._follower.say("serving")
             await self._told_to_end.wait()
         await self._drain()
+        self._follower.end()
         follow.cancel()
         renew.cancel()
         await self._follower.leave()

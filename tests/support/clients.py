@@ -144,6 +144,15 @@ class Asked:
     answer: Answer
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request of a load that was not answered well. kept: its connection had answered before."""
+
+    client: int
+    said: str
+    kept: bool = True
+
+
 class Load:
     """Clients that ask for `/` again and again, each on a connection that it keeps.
 
@@ -165,7 +174,7 @@ class Load:
         pause_s: float = 0.004,
     ) -> None:
         self.asked: list[Asked] = []
-        self.failures: list[tuple[int, str]] = []
+        self.failures: list[Failure] = []
         self.workers: dict[int, str] = {}
         self.prefix = f"load-{next(self._numbers)}-"
         self._port, self._tenant, self._mark = port, tenant, mark
@@ -222,14 +231,19 @@ class Load:
                 await self._progress.wait()
 
     async def _client(self, number: int, connection: Connection | None) -> None:
+        kept = True
         while not self._ending:
             try:
-                connection = connection or await opened(self._port)
-                if await self._ask(number, connection):
+                if connection is None:
+                    kept = False
+                    connection = await opened(self._port)
+                over = await self._ask(number, connection)
+                kept = True
+                if over:
                     await connection.close()
                     connection = None
             except (OSError, EOFError, TimeoutError, ValueError) as error:
-                self.failures.append((number, repr(error)))
+                self.failures.append(Failure(number, repr(error), kept=kept))
                 if connection is not None:
                     await connection.close()
                 connection = None
@@ -246,6 +260,6 @@ class Load:
         answer = await connection.get("/", tenant=self._tenant, x_id=name)
         self.asked.append(Asked(number, name, begun, answer))
         if answer.status != 200 or answer.body.decode() != answer.slot:
-            self.failures.append((number, f"{answer.status} {answer.body[:200]!r}"))
+            self.failures.append(Failure(number, f"{answer.status} {answer.body[:200]!r}"))
         self.workers[number] = answer.worker
         return answer.last

@@ -80,8 +80,8 @@ async def test_two_admins_make_a_hundred_changes_without_a_gap(start, shared, fo
     await published(admins[1])
     worker = await follow()
 
-    async def make(number: int) -> dict[str, Any]:
     async def make(number: int) -> Any:
+        path = f"/v1/tenants/t{number % 7}/pin"
         slot = "green" if number % 2 else "blue"
         status, result, _ = await admins[number % 2]("PUT", path, {"slot": slot})
         assert (status, result["published"]) == (200, True), result

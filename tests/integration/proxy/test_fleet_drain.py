@@ -57,11 +57,9 @@ async def test_the_end_comes_without_a_failed_request_under_load(fleet_of: Fleet
     async with Load(fleet.port, connections=connections) as load:
         fleet.child.send(signal.SIGTERM)
         assert await fleet.child.ended() == 0
-    refusals = [text for _, text in load.failures if "ConnectionRefusedError" in text]
-    # Connections that the kernel had taken for us when we closed are the only others to fail.
-    resets = [text for _, text in load.failures if "ConnectionResetError" in text]
-    assert len(load.failures) == len(refusals) + len(resets), load.failures
-    assert len(resets) <= len(connections)
+    # A client that comes back finds the port closed, or is reset while it waits in the queue.
+    kept = [failure for failure in load.failures if failure.kept]
+    assert not kept
     last = {asked.client: asked.answer.last for asked in load.asked}
     assert all(last.values()), "every client was told that its connection ends"
 

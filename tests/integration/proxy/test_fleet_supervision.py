@@ -34,7 +34,7 @@ async def test_a_killed_worker_costs_its_own_connections_only(
         await fleet.serving(unlike={victim})
         await load.everyone()
         after = await fleet.metrics()
-    failed = [client for client, _ in load.failures]
+    failed = [failure.client for failure in load.failures]
     assert len(failed) == len(set(failed)), "nobody failed twice"
     assert len({workers[client] for client in failed}) == 1, "one worker's clients failed"
     assert len(failed) == 3, "each of its kept connections broke once"
