@@ -29,6 +29,10 @@ class Shared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database_url: str = "postgresql://turnout@127.0.0.1:5432/turnout"
     routing_key: str = ""
 
+    def __repr__(self) -> str:
+        """Without URLs and key: they hold secrets."""
+        return f"<Shared redis_prefix={self.redis_prefix!r}>"
+
     def __post_init__(self) -> None:
         if not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("`redis_url` must begin with redis://, rediss:// or unix://")

@@ -67,6 +67,10 @@ class Jwt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     claim: str = "tenant"
     leeway_s: float = 60.0
 
+    def __repr__(self) -> str:
+        """Without the key."""
+        return f"<Jwt {self.algorithm or 'off'}>"
+
     def __post_init__(self) -> None:
         if self.algorithm and not (self.issuer and self.audience):
             raise ValueError("`identity.jwt` needs an issuer and an audience")
