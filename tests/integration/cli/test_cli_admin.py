@@ -45,6 +45,10 @@ async def test_the_release_managers_day(turnout: Turnout):
 
 async def test_the_table_the_fleet_and_the_audit_are_shown_to_people(turnout: Turnout):
     await turnout("endpoints", "set", "blue", "127.0.0.1:7001", "127.0.0.1:7002")
+    refused = await turnout("tenants", "pin", "acme", "globex", "green")
+    assert refused.code == 1, "nobody is sent to a slot without endpoints"
+    assert "green has no endpoint" in refused.stderr
+    await turnout("endpoints", "set", "green", "127.0.0.1:7003")
     await turnout("tenants", "pin", "acme", "globex", "green")
     await turnout("tenants", "register", "initech")
     shown = await turnout("routing", "show")
@@ -63,7 +67,7 @@ async def test_the_table_the_fleet_and_the_audit_are_shown_to_people(turnout: Tu
         "initech",
     ]
     ports = await turnout("endpoints", "show", "--json")
-    assert ports.json["green"]["endpoints"] == []
+    assert ports.json["green"]["endpoints"] == ["127.0.0.1:7003"]
     assert (await turnout("tenants", "forget", "initech")).code == 0
 
 
