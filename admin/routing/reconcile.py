@@ -117,11 +117,8 @@ class Reconciler:
         DatabaseUnavailableError, StoreUnavailableError.
         """
         async with self._lock:
-            # Redis first: the database is never behind what was published before it was asked.
-            snapshot = await self._fleet.refresh()
-            table = await self._store.current()
-            self.desired = table.version
-            needed = plan(table.version, snapshot, self._publisher.seen)
+            table, snapshot, needed = await self._look()
+            self.decided(table.version)
             anew = None
             if needed.step is Step.CATCH_UP:
                 await self._catch_up(table, snapshot.version)
@@ -145,6 +142,17 @@ class Reconciler:
                 log.debug("the database can't be reached")
             await asyncio.sleep(PRUNE_EVERY_S)
 
+    async def _look(self) -> tuple[RoutingTable, Snapshot, Plan]:
+        """Both stores, in the order that makes them comparable while others go on changing them.
+
+        What we saw in Redis before, then Redis, then the database: each is never behind the one
+        before it, unless something was lost.
+        """
+        seen = self._publisher.seen
+        snapshot = await self._fleet.refresh()
+        table = await self._store.current()
+        return table, snapshot, plan(table.version, snapshot, seen)
+
     async def _catch_up(self, table: RoutingTable, have: int) -> None:
         entries = await self._store.bodies(have, table.version)
         if [version for version, _ in entries] == list(range(have + 1, table.version + 1)):
@@ -154,9 +162,7 @@ class Reconciler:
 
     async def _republish(self) -> int | None:
         async with self._store.republishing():
-            snapshot = await self._fleet.refresh()
-            before = await self._store.current()
-            needed = plan(before.version, snapshot, self._publisher.seen)
+            before, snapshot, needed = await self._look()
             if needed.step is not Step.REPUBLISH:
                 return None
             if snapshot.version < 0 and before.version > 0:

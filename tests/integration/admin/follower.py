@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from admin.tasks import Tasks
 from config import Shared
 from proxy.routing.ack import WorkerStatus, encode_status
 from proxy.routing.change import ContractError, apply
@@ -39,12 +41,13 @@ class Follower:
         self._hears = asyncio.Event()
         if not deaf:
             self._hears.set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks = Tasks()
         self.registered = asyncio.Event()
         self.reached = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(self._keep(run)) for run in (self._renew, self._follow)]
+        self._tasks.start(f"{self.name}-renew", partial(self._keep, self._renew))
+        self._tasks.start(f"{self.name}-follow", partial(self._keep, self._follow))
         await self.registered.wait()
         return self
 
@@ -54,13 +57,11 @@ class Follower:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self.freeze()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.freeze()
 
-    def freeze(self) -> None:
+    async def freeze(self) -> None:
         """Like kill -9: no goodbye."""
-        for task in self._tasks:
-            task.cancel()
+        await self._tasks.close()
 
     def listen(self) -> None:
         self._hears.set()
@@ -82,7 +83,7 @@ class Follower:
 
     async def leave(self) -> None:
         """A clean exit."""
-        self.freeze()
+        await self.freeze()
         gone = encode_status(WorkerStatus(self.name, "here", 1, self.version, "gone"))
         async with Redis.from_url(self._url) as redis:
             await redis.zrem(self.keys.leases, self.name)

@@ -42,7 +42,7 @@ async def test_a_deaf_worker_is_named_until_it_acks(call, follow):
 
 async def test_a_dead_worker_is_waited_for_until_its_lease_ends(call, follow):
     dead = await follow("w1", lease_ms=400)
-    dead.freeze()
+    await dead.freeze()
     status, result, _ = await call("PUT", "/v1/canary", {"percent": 5})
     assert (status, result["converged"], result["acked"]) == (200, True, [])
     assert result["ack_ms"] > 100

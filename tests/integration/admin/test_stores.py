@@ -278,7 +278,7 @@ async def test_events_tell_what_happens(call, start, follow):
         assert seen["change"] == {"version": 3, "action": "canary", "actor": "tester"}
         assert seen["converged"]["workers"] == 1
         assert seen["worker"]["version"] == 3
-        worker.freeze()
+        await worker.freeze()
         assert await anext(events) == ("worker-lost", {"worker": "w1"})
 
 

@@ -1,0 +1,39 @@
+"""What Redis needs, for each way in which it can differ from the database."""
+
+import pytest
+
+from admin.routing.publish import Lease, Snapshot
+from admin.routing.reconcile import WILD, Plan, Step, plan
+from proxy.routing.ack import WorkerStatus
+
+
+def redis(version: int, log: int | None = None, workers: tuple[int, ...] = ()) -> Snapshot:
+    leases = tuple(
+        Lease(f"w{n}", 1000, WorkerStatus(f"w{n}", "", 1, served, "serving"))
+        for n, served in enumerate(workers)
+    )
+    return Snapshot(0.0, version, version if log is None else log, leases)
+
+
+@pytest.mark.parametrize(
+    ("desired", "snapshot", "seen", "expected"),
+    [
+        (7, redis(7), 7, Plan(Step.NOTHING)),
+        (7, redis(7), -1, Plan(Step.NOTHING)),
+        (7, redis(6), 6, Plan(Step.CATCH_UP)),
+        (7, redis(2), -1, Plan(Step.CATCH_UP)),
+        (0, redis(-1), -1, Plan(Step.REPUBLISH, "missing", -1)),
+        (7, redis(-1), 7, Plan(Step.REPUBLISH, "missing", 7)),
+        (7, redis(-1), -1, Plan(Step.REPUBLISH, "missing", -1)),
+        # The database was restored and Redis emptied: workers still know how far it was.
+        (7, redis(-1, workers=(40, 39)), -1, Plan(Step.REPUBLISH, "missing", 40)),
+        (7, redis(-1, workers=(7 + WILD,)), -1, Plan(Step.REPUBLISH, "missing", -1)),
+        (7, redis(5), 6, Plan(Step.REPUBLISH, "went back", 6)),
+        (7, redis(9), 7, Plan(Step.REPUBLISH, "ahead", 9)),
+        (7, redis(-1, log=9), 7, Plan(Step.REPUBLISH, "missing", 9)),
+        (7, redis(6, log=9), 6, Plan(Step.REPUBLISH, "torn", 9)),
+        (7, redis(7, log=-1), 7, Plan(Step.REPUBLISH, "torn", 7)),
+    ],
+)
+def test_what_redis_needs(desired, snapshot, seen, expected):
+    assert plan(desired, snapshot, seen) == expected
