@@ -188,9 +188,9 @@ class Process(Part):
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """SIGKILL, to its children too: it leads a process group."""
         if self._process is not None and self._process.poll() is None:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(KILL_S)
 
     def _begin(self) -> None:

@@ -23,7 +23,7 @@ DEFAULT_FOLDER = Path(".turnout/demo")
 DEFAULT_PORTS = {"proxy": 8080, "admin": 8081, "management": 8090}
 MAX_DEMOS = 50
 MAX_PORTS_TRIED = 200
-PORTS_WAIT_S = 30.0
+PORTS_WAIT_S = 15.0
 
 
 class DemoError(Exception):
@@ -97,8 +97,11 @@ def choose_ports(options: Options) -> Ports:
 
 
 @contextlib.contextmanager
-def ports_reserved() -> Iterator[None]:
+def ports_reserved(options: Options) -> Iterator[None]:
     """Other demos of this user choose no ports meanwhile. Given up after PORTS_WAIT_S."""
+    if None not in (options.proxy_port, options.admin_port, options.management_port):
+        yield  # there is nothing to choose
+        return
     path = Path(tempfile.gettempdir(), f"turnout-demo-ports-{os.geteuid()}.lock")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:

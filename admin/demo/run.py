@@ -68,6 +68,7 @@ def _run(demo: "Demo", signals: Signals) -> int:
             signals.phase = Phase.STOPPING
             demo.stop()
     except Hurry:
+        signals.phase = Phase.KILLING
         demo.kill()
         code = 130
     return code
@@ -91,7 +92,7 @@ class Demo:
         self._forget_last_run()
         if self._claim.note:
             self.voice.say(f"  note: {self._claim.note}")
-        with ports_reserved():
+        with ports_reserved(self._options):
             self._start_parts()
         self._token = create_token(self._secrets.token_secret, "demo", str(Role.ADMIN), TOKEN_S)
         self._route()

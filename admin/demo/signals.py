@@ -3,6 +3,7 @@
 starting   the first raises Interrupted, wherever the start is waiting
 watching   it wakes the watch, which ends
 stopping   one more raises Hurry: everything is killed
+killing    nothing: that takes a moment only
 """
 
 import os
@@ -28,6 +29,7 @@ class Phase(Enum):
     STARTING = auto()
     WATCHING = auto()
     STOPPING = auto()
+    KILLING = auto()
 
 
 class Signals:
@@ -58,6 +60,6 @@ class Signals:
             raise Interrupted
         if self.phase is Phase.STOPPING:
             raise Hurry
-        if not self.came:
+        if self.phase is Phase.WATCHING and not self.came:
             self.came = True
             os.write(self._write, b".")

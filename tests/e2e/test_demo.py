@@ -47,8 +47,8 @@ def descendants(pid: int) -> Iterator[int]:
             yield from descendants(int(child))
 
 
-def command_lines(pids: set[int]) -> list[str]:
-    return [Path("/proc", str(pid), "cmdline").read_text(errors="replace") for pid in pids]
+def command_line(pid: int) -> str:
+    return Path("/proc", str(pid), "cmdline").read_text(errors="replace").replace("\0", " ")
 
 
 def gone(pids: set[int], seconds: float) -> set[int]:
@@ -142,8 +142,11 @@ async def test_what_it_says_is_true_its_tour_works_and_ctrl_c_leaves_nothing(
 
     everything = demo.processes()
     assert len(everything) > len(PARTS) + 2
-    secrets = [about["token"], re.findall(":([^:@/]+)@", about["redis_url"])[0]]
-    assert not [line for line in command_lines(everything) if any(map(line.__contains__, secrets))]
+    urls = about["redis_url"] + about["database_url"]
+    secrets = [about["token"], *re.findall(":([^:@/]+)@", urls)]
+    assert len(secrets) == 3
+    for pid in everything:
+        assert not any(secret in command_line(pid) for secret in secrets), command_line(pid)
     child.send(signal.SIGINT)
     assert await child.ended(END_S) == 0
     assert gone(everything, 0) == set()
@@ -196,6 +199,34 @@ async def test_kill_9_of_the_demo_leaves_nothing(start: Start, tmp_path: Path):
     # And the folder can be used again.
     again = start("--no-erp")
     await ready(again, tmp_path / "demo")
+
+
+@pytest.mark.timeout(240)
+async def test_a_second_ctrl_c_hurries(start: Start, tmp_path: Path):
+    child = start("--no-erp")
+    demo = await ready(child, tmp_path / "demo")
+    everything = demo.processes()
+    # A proxy that doesn't drain holds up the end.
+    os.kill(demo.about["pids"]["proxy"], signal.SIGSTOP)
+    child.send(signal.SIGINT)
+    await child.line("^Stopping")
+    child.send(signal.SIGINT)
+    assert await child.ended(END_S) == 130
+    assert await asyncio.to_thread(gone, everything, END_S) == set()
+
+
+@pytest.mark.timeout(240)
+async def test_a_part_that_does_not_end_is_killed_with_its_children(start: Start, tmp_path: Path):
+    child = start("--no-erp")
+    demo = await ready(child, tmp_path / "demo")
+    everything = demo.processes()
+    proxy = {pid for pid in everything if " proxy " in command_line(pid)}
+    assert len(proxy) == 4
+    for pid in proxy:
+        os.kill(pid, signal.SIGSTOP)
+    child.send(signal.SIGINT)
+    assert await child.ended(END_S) == 0
+    assert gone(everything, 1) == set()
 
 
 @pytest.mark.timeout(240)
