@@ -7,6 +7,9 @@ from typing import Any
 
 log = logging.getLogger("turnout.tasks")
 
+_CANCEL_TRIES = 5
+_CANCEL_S = 1.0
+
 
 class Tasks:
     """The background tasks of one owner. A task that fails is logged; none is forgotten."""
@@ -23,11 +26,19 @@ class Tasks:
         return task
 
     async def cancel(self) -> None:
-        """Cancel what still runs and wait until it has ended."""
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        """Cancel what still runs and wait until it has ended, within bounds.
+
+        More than once: asyncio.wait_for, through which redis-py sends, loses a cancellation that
+        comes as the sending ends (before Python 3.12).
+        """
+        for _ in range(_CANCEL_TRIES):
+            running = [task for task in self._running if task is not asyncio.current_task()]
+            if not running:
+                return
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running, timeout=_CANCEL_S)
+        log.error("tasks that can't be cancelled: %s", [task.get_name() for task in running])
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
