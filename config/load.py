@@ -7,13 +7,13 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
 Section = TypeVar("Section", bound=msgspec.Struct)
 
-_WRONG_CHOICE = re.compile(r"Invalid (?:enum|literal) value .*?(?= - at |$)", re.DOTALL)
+_WRONG_CHOICE = re.compile(r"Invalid enum value .*( - at `[^`]*`)$", re.DOTALL)
 SECTIONS = frozenset({"proxy", "admin"})
 
 
@@ -142,7 +142,18 @@ def _convert(values: dict[str, Any], of: type[Section]) -> Section:
         return msgspec.convert(values, of, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
         # msgspec repeats the value of a wrong choice, which may be a secret put in a wrong place.
-        raise ConfigError(_WRONG_CHOICE.sub("Not one of the choices", str(error))) from None
+        message = _WRONG_CHOICE.sub(lambda found: _choices(of, found[1]) + found[1], str(error))
+        raise ConfigError(message) from None
+
+
+def _choices(of: Any, place: str) -> str:
+    """What may stand at a place of the settings, such as " - at `$.identity.jwt.algorithm`"."""
+    for name in re.findall(r"\.([a-z_0-9]+)", place):
+        of = {field.encode_name: field.type for field in msgspec.structs.fields(of)}[name]
+    while get_origin(of) not in {None, Literal}:
+        of = get_args(of)[0]
+    known = [str(choice) for choice in (get_args(of) or of)]
+    return f"Not one of {', '.join(choice or '(empty)' for choice in known)}"
 
 
 def _fails(values: dict[str, Any], of: type[msgspec.Struct]) -> bool:
