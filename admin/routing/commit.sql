@@ -1,25 +1,31 @@
--- One change: the head, the pins and tenants that it touches, its log entry, its audit row and,
--- if the request carried a key, the row that lets it be repeated. The caller holds the head.
+-- One change, if the head is still at version $24: the head, the pins and tenants that it touches,
+-- its log entry, its audit row and, if the request carried a key, the row that lets it be repeated.
+-- Gives the audit row's id; nothing is written, and nothing given, if the head has moved on.
 WITH head AS (
     UPDATE turnout.routing_head
        SET version = $1, active = $2, fallback = $3, canary_basis_points = $4, canary_unit = $5,
            canary_salt = $6, blue_endpoints = $7, green_endpoints = $8, changed_at = now()
+     WHERE version = $24
+    RETURNING version
 ), pinned AS (
     INSERT INTO turnout.pins (tenant, slot)
-    SELECT * FROM unnest($9::text[], $10::text[])
+    SELECT pin.tenant, pin.slot FROM head, unnest($9::text[], $10::text[]) AS pin (tenant, slot)
     ON CONFLICT (tenant) DO UPDATE SET slot = excluded.slot
 ), unpinned AS (
-    DELETE FROM turnout.pins WHERE tenant = ANY ($11::text[])
+    DELETE FROM turnout.pins USING head WHERE tenant = ANY ($11::text[])
 ), registered AS (
-    INSERT INTO turnout.tenants (tenant) SELECT unnest($12::text[]) ON CONFLICT DO NOTHING
+    INSERT INTO turnout.tenants (tenant)
+    SELECT name.tenant FROM head, unnest($12::text[]) AS name (tenant)
+    ON CONFLICT DO NOTHING
 ), forgotten AS (
-    DELETE FROM turnout.tenants WHERE tenant = ANY ($13::text[])
+    DELETE FROM turnout.tenants USING head WHERE tenant = ANY ($13::text[])
 ), entry AS (
-    INSERT INTO turnout.changes (version, body) VALUES ($1, $14)
+    INSERT INTO turnout.changes (version, body) SELECT head.version, $14 FROM head
 ), repeatable AS (
     INSERT INTO turnout.idempotency (actor, key, fingerprint, version)
-    SELECT $15, $22, $23, $1 WHERE $22::text IS NOT NULL
+    SELECT $15, $22, $23, head.version FROM head WHERE $22::text IS NOT NULL
 )
 INSERT INTO turnout.audit
     (actor, role, action, from_state, to_state, tenants, version, outcome, request_id)
-VALUES ($15, $16, $17, $18::jsonb, $19::jsonb, $20, $1, 'committed', $21);
+SELECT $15, $16, $17, $18::jsonb, $19::jsonb, $20, head.version, 'committed', $21 FROM head
+RETURNING id;

@@ -37,9 +37,24 @@ UNREACHABLE = (
     asyncpg.TransactionRollbackError,
 )
 
+SILENT = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+
 
 class DatabaseUnavailableError(Exception):
-    """PostgreSQL can't be reached, or not in time. Carries the kind of fault, never the URL."""
+    """PostgreSQL can't be reached, or not in time. Carries the kind of fault, never the URL.
+
+    answered: it said itself that it did not do what it was asked; otherwise it fell silent, and a
+    commit under way may have been made.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        # Messages of connection errors hold addresses, so: the class.
+        super().__init__(type(error).__name__)
+        self.answered = isinstance(error, asyncpg.PostgresError) and not isinstance(error, SILENT)
 
 
 async def _keep_session(_: object) -> None:
@@ -64,7 +79,7 @@ async def open_pool(url: str, settings: Settings) -> "Pool":
             },
         )
     except UNREACHABLE as error:
-        raise DatabaseUnavailableError(fault(error)) from error
+        raise DatabaseUnavailableError(error) from error
 
 
 class Database:
@@ -89,7 +104,7 @@ class Database:
             # asyncpg's DataError is an InterfaceError too: a wrong argument, our own fault.
             if isinstance(error, ValueError):
                 raise
-            raise DatabaseUnavailableError(fault(error)) from error
+            raise DatabaseUnavailableError(error) from error
 
     async def reachable(self) -> bool:
         """Whether it answers now."""
@@ -106,11 +121,6 @@ class Database:
             await asyncio.wait_for(self._pool.close(), 2.0)
         except TimeoutError:
             self._pool.terminate()
-
-
-def fault(error: BaseException) -> str:
-    """What kind of fault it was. Messages of connection errors hold addresses, so: the class."""
-    return type(error).__name__
 
 
 def _ms(seconds: float) -> str:

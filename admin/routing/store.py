@@ -1,9 +1,9 @@
 """The desired table in PostgreSQL: the system of record.
 
-Rules: a change holds the head's row from reading it to committing, so changes are one after
-another, also between several admins. `apply` decides what a change makes; SQL writes what it
-made. Nothing is published that isn't committed. The table in memory is only believed while its
-version is the head's.
+Rules: a change is written only if the head is still at the version that it was made from, so
+changes are one after another, also between several admins. `apply` decides what a change makes;
+SQL writes what it made. Nothing is published that isn't committed. The table in memory is only
+believed while its version is the head's.
 """
 
 import json
@@ -114,18 +114,7 @@ class Store:
         Raises VersionConflictError, KeyReusedError, DatabaseUnavailableError (nothing was changed),
         OutcomeUnknownError, and whatever the proposal raises.
         """
-        outcome: Committed | Repeated | None = None
-        try:
-            async with self._transaction() as connection:
-                outcome = await self._decide(connection, proposal)
-        except DatabaseUnavailableError:
-            self._table = None
-            if isinstance(outcome, Committed):
-                raise OutcomeUnknownError from None
-            raise
-        if isinstance(outcome, Committed):
-            self._table = outcome.table
-        return outcome
+        return await self._at_once(proposal) or await self._in_turn(proposal)
 
     async def bump(self, expected: int, floor: int, reason: str) -> RoutingTable | None:
         """The same table at a version above `floor`; None if it is no longer at `expected`.
@@ -140,7 +129,7 @@ class Store:
             table = replace(before, version=max(before.version, floor) + 1)
             author = audit.Author(audit.SYSTEM, audit.SYSTEM, reason)
             proposal = Proposal(audit.REPUBLISH, author, lambda _: ())
-            await _write(connection, before, table, Change(table.version, ()), proposal)
+            await _write(connection, Committed(before, table, Change(table.version, ())), proposal)
         self._table = table
         return table
 
@@ -168,6 +157,49 @@ class Store:
             )
         return [(row["version"], row["body"]) for row in rows]
 
+    async def _at_once(self, proposal: Proposal) -> Committed | None:
+        """One statement that compares the version and sets all: the usual case, in one round trip.
+
+        None if somebody else changed the table, or if it takes a second look to know.
+        """
+        if self._table is None or proposal.key is not None:
+            return None
+        try:
+            made = _made(self._table, proposal)
+        except Exception:  # noqa: BLE001 - it may fit the table as it is: the look in turn says so
+            return None
+        connected = False
+        try:
+            async with self.database.connection() as connection:
+                connected = True
+                is_made = await _write(connection, made, proposal)
+        except DatabaseUnavailableError as error:
+            self._lose(error, connected)
+            raise
+        if not is_made:
+            return None
+        self._table = made.table
+        return made
+
+    async def _in_turn(self, proposal: Proposal) -> Committed | Repeated:
+        """Hold the head, look, decide, write."""
+        outcome: Committed | Repeated | None = None
+        try:
+            async with self._transaction() as connection:
+                outcome = await self._decide(connection, proposal)
+        except DatabaseUnavailableError as error:
+            self._lose(error, isinstance(outcome, Committed))
+            raise
+        if isinstance(outcome, Committed):
+            self._table = outcome.table
+        return outcome
+
+    def _lose(self, error: DatabaseUnavailableError, may_be_made: bool) -> None:
+        """The database is gone. OutcomeUnknownError if it may have committed before."""
+        self._table = None
+        if may_be_made and not error.answered:
+            raise OutcomeUnknownError from error
+
     def _transaction(self) -> AbstractAsyncContextManager[Connection]:
         return _transaction(self.database)
 
@@ -187,14 +219,20 @@ class Store:
         if repeated:
             return repeated
         before = self._known(head) or await _load(connection, head)
-        if proposal.expected_version not in {None, before.version}:
-            raise VersionConflictError(before.version)
-        change = Change(before.version + 1, proposal.plan(before))
-        table = apply(before, change)
-        if proposal.check:
-            proposal.check(table, change)
-        await _write(connection, before, table, change, proposal)
-        return Committed(before, table, change)
+        made = _made(before, proposal)
+        await _write(connection, made, proposal)
+        return made
+
+
+def _made(before: RoutingTable, proposal: Proposal) -> Committed:
+    """What the proposal makes of this table; raises what `Store.commit` says."""
+    if proposal.expected_version not in {None, before.version}:
+        raise VersionConflictError(before.version)
+    change = Change(before.version + 1, proposal.plan(before))
+    table = apply(before, change)
+    if proposal.check:
+        proposal.check(table, change)
+    return Committed(before, table, change)
 
 
 @asynccontextmanager
@@ -236,19 +274,14 @@ async def _load(connection: Connection, head: asyncpg.Record | None) -> RoutingT
     )
 
 
-async def _write(
-    connection: Connection,
-    before: RoutingTable,
-    table: RoutingTable,
-    change: Change,
-    proposal: Proposal,
-) -> None:
-    """All of the change in one statement; lists become rows on the server."""
-    tenants = audit.tenants_of(change.operations)
+async def _write(connection: Connection, made: Committed, proposal: Proposal) -> bool:
+    """All of the change in one statement; False if the head is no longer where it began."""
+    before, table = made.before, made.table
+    tenants = audit.tenants_of(made.change.operations)
     was, became = audit.difference(before, table, tenants)
     pinned = [t for t in tenants if t in table.pins and before.pins.get(t) != table.pins[t]]
     author, key = proposal.author, proposal.key
-    await connection.execute(
+    row = await connection.fetchval(
         _COMMIT,
         *(table.version, table.active, table.fallback),
         *(table.canary.basis_points, table.canary.unit, table.canary.salt),
@@ -257,8 +290,10 @@ async def _write(
         [t for t in tenants if t in before.pins and t not in table.pins],
         [t for t in tenants if t in table.tenants and t not in before.tenants],
         [t for t in tenants if t in before.tenants and t not in table.tenants],
-        encode_change(change),
+        encode_change(made.change),
         *(author.actor, author.role, proposal.action),
         *(json.dumps(was), json.dumps(became), tenants, author.request_id),
         *((key.key, key.fingerprint) if key else (None, None)),
+        before.version,
     )
+    return row is not None

@@ -79,6 +79,7 @@ async def test_two_admins_make_a_hundred_changes_without_a_gap(start, shared, fo
     first = (await published(admins[0]))["version"]
     await published(admins[1])
     worker = await follow()
+    await worker.until(first)
 
     async def make(number: int) -> Any:
         path = f"/v1/tenants/t{number % 7}/pin"
