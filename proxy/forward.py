@@ -34,7 +34,8 @@ from proxy.exchange_states import (
     State,
 )
 from proxy.http1 import reply as replies
-from proxy.http1.framing import check_request, is_request_id, response_has_body
+from proxy.http1 import rewrite
+from proxy.http1.framing import check_request, is_request_id
 from proxy.http1.head import RequestHead, ResponseHead
 from proxy.http1.reply import LocalReply, render
 from proxy.router import Route
@@ -46,8 +47,6 @@ from proxy.upstream.pool import Claim, Pool
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _NO_HEAD = RequestHead(b"/")
 _NO_ROUTE = cast("Route", None)
-_CHUNKED = b"Transfer-Encoding: chunked\r\n"
-_LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Client(Protocol):
@@ -177,7 +176,11 @@ class Exchange:
         self._group = found.group
         services.block.cells[_IN_FLIGHT[found.group]] += 1
         self._repeatable = head.method in _REPEATABLE and not head.has_body
-        self._request_bytes = self._compose_request(head, found)
+        client = self._client
+        forwarded = rewrite.forwarded_lines(
+            head, client.peer, client.peer_lines, believed=client.trusted
+        )
+        self._request_bytes = rewrite.request(head, found.tenant_line + forwarded, self._request_id)
         self._send(None)
 
     def request_body(self, data: bytes) -> None:
@@ -205,9 +208,9 @@ class Exchange:
         self._sent_whole = True
         if self._head.chunked:
             if self._connection is not None:
-                self._connection.transport.write(_LAST_CHUNK)
+                self._connection.transport.write(rewrite.LAST_CHUNK)
             else:
-                self._held.append(_LAST_CHUNK)
+                self._held.append(rewrite.LAST_CHUNK)
         if self._received:
             self._client.deadline = self._services.now + self._timeouts.first_byte_s
 
@@ -287,27 +290,6 @@ class Exchange:
             return replies.BODY_TOO_LARGE
         return None
 
-    def _compose_request(self, head: RequestHead, route: Route) -> bytes:
-        client = self._client
-        if client.trusted and (head.forwarded_for is not None or head.forwarded):
-            peer_lines = _believed(head, client)
-        else:
-            peer_lines = b"%bX-Forwarded-Host: %b\r\n" % (client.peer_lines, head.host)
-        parts = [head.method, b" ", head.target, b" HTTP/1.1\r\nHost: ", head.host, b"\r\n"]
-        parts += head.lines
-        parts += (route.tenant_line, peer_lines)
-        parts += (b"X-Request-ID: ", self._request_id, b"\r\nVia: 1.1 turnout\r\n")
-        if head.chunked:
-            parts.append(_CHUNKED)
-        elif head.content_length >= 0:
-            parts.append(b"Content-Length: %d\r\n" % head.content_length)
-        if head.upgrade is not None:
-            parts.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade)
-        if head.expect is not None:
-            parts.append(b"Expect: 100-continue\r\n")
-        parts.append(b"\r\n")
-        return b"".join(parts)
-
     def _send(self, avoid: Pool | None, *, fresh: bool = False) -> None:
         """Claim an endpoint and a connection. fresh: not one that was used before."""
         pool = self._services.slots.groups[self._group].claim(avoid)
@@ -365,38 +347,12 @@ class Exchange:
         """The final answer begins."""
         self._advance(ANSWER)
         self._status = head.status
-        request = self._head
-        if not self._request_done or self._services.draining:
+        end = rewrite.body_end(self._head, head)
+        self._chunked_answer = end == rewrite.BY_CHUNKS
+        if not self._request_done or self._services.draining or end == rewrite.BY_CLOSE:
             self._keep_alive = False
-        out = self._out
-        out.append(b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason))
-        out += head.lines
-        out += (self._route.slot_line, b"X-Request-ID: ", self._request_id)
-        self._chunked_answer = False
-        if head.status == 426 and head.upgrade is not None:
-            out.append(b"\r\nUpgrade: " + head.upgrade)  # RFC 9110 §15.5.22 requires it
-        if head.content_length >= 0:
-            out.append(b"\r\nContent-Length: %d\r\n" % head.content_length)
-        else:
-            out.append(b"\r\n")
-            self._frame_without_length(head)
-        if not self._keep_alive:
-            out.append(b"Connection: close\r\n\r\n")
-        elif request.minor == 0:
-            out.append(b"Connection: keep-alive\r\n\r\n")
-        else:
-            out.append(b"\r\n")
-
-    def _frame_without_length(self, head: ResponseHead) -> None:
-        """Without a length the end is told by chunks, or to HTTP/1.0 by the close."""
-        if not response_has_body(self._head.method, head):
-            if head.chunked:
-                self._out.append(_CHUNKED)
-        elif self._head.minor == 1:
-            self._chunked_answer = True
-            self._out.append(_CHUNKED)
-        else:
-            self._keep_alive = False
+        own_lines = b"%bX-Request-ID: %b\r\n" % (self._route.slot_line, self._request_id)
+        self._out += rewrite.response(self._head, head, own_lines, end, keep_alive=self._keep_alive)
 
     def response_body(self, data: bytes) -> None:
         """A piece of the answer's body."""
@@ -416,7 +372,7 @@ class Exchange:
     def response_end(self) -> None:
         """The answer is complete."""
         if self._chunked_answer:
-            self._out.append(_LAST_CHUNK)
+            self._out.append(rewrite.LAST_CHUNK)
         self._finish(reusable=self._sent_whole)
 
     def switched(self, head: ResponseHead, rest: bytes) -> None:
@@ -549,16 +505,3 @@ _ABORTED = tuple(
 _RETRIES = tuple(
     telemetry.group_base(group) + telemetry.RETRIES for group in range(len(telemetry.GROUPS))
 )
-
-
-def _believed(head: RequestHead, client: Client) -> bytes:
-    """A trusted peer's account of the client, with the peer itself added (RFC 7239 §5.2)."""
-    before = head.forwarded_for
-    chain = client.peer if before is None else before + b", " + client.peer
-    given = {line[: line.index(b":")].lower() for line in head.forwarded}
-    lines = [b"X-Forwarded-For: %b\r\n" % chain, *head.forwarded]
-    if b"x-forwarded-proto" not in given:
-        lines.append(b"X-Forwarded-Proto: http\r\n")
-    if b"x-forwarded-host" not in given:
-        lines.append(b"X-Forwarded-Host: %b\r\n" % head.host)
-    return b"".join(lines)
