@@ -12,6 +12,7 @@ import structlog
 log = structlog.get_logger(__name__)
 RESTART_PAUSE_S = 0.5
 CANCEL_AGAIN_S = 0.2
+CANCEL_TRIES = 25
 
 
 class Tasks:
@@ -29,11 +30,14 @@ class Tasks:
         """End all tasks and wait for them."""
         left = set(self._tasks.values())
         self._tasks.clear()
-        while left:
+        for _ in range(CANCEL_TRIES):
+            if not left:
+                return
             # Once is not always enough: redis-py loses a cancellation while it connects.
             for task in left:
                 task.cancel()
             _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
+        log.error("tasks don't end", tasks=sorted(task.get_name() for task in left))
 
 
 async def _keep(name: str, run: Callable[[], Awaitable[None]]) -> None:

@@ -1,5 +1,6 @@
 """What the settings limit: bad tokens, bodies, networks of endpoints, listeners."""
 
+import asyncio
 import json
 
 from admin.tokens import create_token
@@ -28,6 +29,15 @@ async def test_a_body_over_the_limit(start):
     headers = {"Content-Type": "application/json"}
     answer = await call("PUT", "/v1/canary", data=big, headers=headers)
     is_problem(answer, 413, "body-too-large")
+
+    # Its length says enough: nothing of it has to come.
+    head = f"PUT /v1/canary HTTP/1.1\r\nHost: {call.address}\r\nConnection: close\r\n"
+    token = f"Authorization: Bearer {call.token}\r\nContent-Type: application/json\r\n"
+    reader, writer = await asyncio.open_connection(*call.address.split(":"))
+    writer.write(f"{head}{token}Content-Length: 1001\r\n\r\n".encode())
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+    writer.close()
+    await writer.wait_closed()
 
     async def chunks():
         for _ in range(20):

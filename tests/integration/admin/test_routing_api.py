@@ -40,7 +40,10 @@ async def test_a_deaf_worker_is_named_until_it_acks(call, follow):
     assert (status, again["converged"], again["acked"]) == (200, True, ["w1", "w2"])
 
 
-async def test_a_dead_worker_is_waited_for_until_its_lease_ends(call, follow):
+async def test_a_dead_worker_is_waited_for_until_its_lease_ends(start, follow):
+    # It looks when the lease ends, not when the reconciler happens to.
+    call = await start(reconcile_interval_s=3600.0)
+    await published(call)
     dead = await follow("w1", lease_ms=400)
     await dead.freeze()
     status, result, _ = await call("PUT", "/v1/canary", {"percent": 5})

@@ -165,6 +165,7 @@ async def test_redis_restarts(fresh_redis, database_url, start, follow, shared):
 
 async def test_redis_is_ahead_of_a_database_that_was_restored(call, shared, follow):
     worker = await follow()
+    await worker.until(1)
     await call("PUT", "/v1/canary", {"percent": 5})
     connection = await asyncpg.connect(shared.database_url)
     async with events_of(call, "republished") as events:

@@ -44,6 +44,13 @@ def test_a_lease_that_is_over_gives_the_worker_up():
     assert versions(view) == {}
 
 
+def test_a_renewal_outlives_a_reading_that_was_asked_for_before_it():
+    view = FleetView()
+    view.hear(status("a"), 10.0)
+    assert view.read(reading(9.9, lease("a", remaining_ms=-5)), 10.1) == []
+    assert versions(view) == {"a": 1}
+
+
 def test_an_emptied_registry_gives_nobody_up_before_its_lease_ends():
     view = FleetView()
     view.read(reading(10.0, lease("a", remaining_ms=2000)), 10.0)

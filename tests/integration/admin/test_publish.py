@@ -1,0 +1,143 @@
+"""The publication script on a real Redis: compare, set, append, and who is there."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from admin.routing.publish import Publisher, StoreUnavailableError, open_redis
+from proxy.routing.ack import WorkerStatus, encode_status
+from proxy.routing.change import Change, Cutover
+from proxy.routing.codec import decode_table, encode_change
+from proxy.routing.envelope import verify
+from proxy.routing.keys import Keys
+from proxy.routing.model import RoutingTable, Slot
+
+KEY = "a routing key"
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys("publish")
+
+
+@pytest.fixture
+async def redis(redis_url):
+    async with open_redis(redis_url, 1.0) as client:
+        yield client
+
+
+@pytest.fixture
+def publisher(redis, keys) -> Publisher:
+    return Publisher(redis, keys, KEY, log_entries=10, forget_s=60)
+
+
+def entry(version: int) -> tuple[int, bytes]:
+    return version, encode_change(Change(version, (Cutover(Slot.GREEN),)))
+
+
+async def ids(redis: "Redis", keys: Keys) -> list[bytes]:
+    entries: Any = await redis.xrange(keys.log)
+    return [entry_id for entry_id, _ in entries]
+
+
+async def test_what_is_written_is_whole_and_sealed(publisher, redis, keys):
+    outcome = await publisher.publish(RoutingTable(1), [entry(1)], None)
+    assert (outcome.word, outcome.snapshot.version, outcome.snapshot.log_version) == (
+        "published",
+        1,
+        1,
+    )
+    stored: Any = await redis.hgetall(keys.table)
+    assert decode_table(stored[b"body"]) == RoutingTable(1)
+    verify("table", 1, stored[b"body"], stored[b"mac"], KEY.encode())
+    logged: Any = await redis.xrange(keys.log)
+    [(entry_id, fields)] = logged
+    assert entry_id == b"1-0"
+    verify("change", 1, fields[b"body"], fields[b"mac"], KEY.encode())
+
+
+@pytest.mark.parametrize(("version", "expected"), [(4, 3), (4, 1), (3, 1)])
+async def test_a_version_that_does_not_follow_is_not_published(
+    publisher, redis, keys, version, expected
+):
+    await publisher.publish(RoutingTable(2), [entry(2)], None)
+    outcome = await publisher.publish(RoutingTable(version), [entry(version)], expected)
+    assert (outcome.word, outcome.snapshot.version) == ("behind", 2)
+    assert await ids(redis, keys) == [b"2-0"]
+
+
+@pytest.mark.parametrize(("version", "expected"), [(2, 1), (1, 0), (2, None), (1, None)])
+async def test_a_version_that_is_there_is_not_published_again(
+    publisher, redis, keys, version, expected
+):
+    await publisher.publish(RoutingTable(2), [entry(2)], None)
+    table = replace(RoutingTable(version), active=Slot.GREEN)
+    outcome = await publisher.publish(table, [entry(version)], expected)
+    assert (outcome.word, outcome.snapshot.version) == ("ahead", 2)
+    stored: Any = await redis.hget(keys.table, "body")
+    assert decode_table(stored) == RoutingTable(2)
+    assert await ids(redis, keys) == [b"2-0"]
+
+
+async def test_several_entries_are_published_as_one(publisher, redis, keys):
+    await publisher.publish(RoutingTable(1), [entry(1)], None)
+    outcome = await publisher.publish(RoutingTable(3), [entry(2), entry(3)], 1)
+    assert outcome.word == "published"
+    assert await ids(redis, keys) == [b"1-0", b"2-0", b"3-0"]
+    assert await publisher.version() == 3
+
+
+async def test_a_log_that_lost_its_table_is_not_written_below(publisher, redis, keys):
+    await publisher.publish(RoutingTable(5), [entry(5)], None)
+    await redis.delete(keys.table)
+    assert await publisher.version() == -1
+    assert (await publisher.publish(RoutingTable(5), [entry(5)], None)).word == "ahead"
+    assert (await publisher.publish(RoutingTable(6), [entry(6)], None)).word == "published"
+
+
+async def test_the_log_is_bounded(publisher, redis, keys):
+    for version in range(1, 400):
+        expected = None if version == 1 else version - 1
+        await publisher.publish(RoutingTable(version), [entry(version)], expected)
+    # Trimming is by whole nodes of a hundred entries.
+    assert await redis.xlen(keys.log) <= 10 + 100
+
+
+async def test_the_fleet_is_read_at_the_same_moment(publisher, redis, keys):
+    seconds, micros = await redis.time()
+    now = seconds * 1000 + micros // 1000
+    status = encode_status(WorkerStatus("a", "here", 1, 7, "serving"))
+    await redis.zadd(keys.leases, {"a": now + 5000, "lost": now - 5000, "long gone": now - 61_000})
+    await redis.hset(keys.workers, mapping={"a": status, "lost": b"?", "long gone": status})
+    for snapshot in (
+        (await publisher.publish(RoutingTable(1), [entry(1)], None)).snapshot,
+        await publisher.look(),
+    ):
+        lost, live = snapshot.leases
+        assert (live.worker, live.status.version) == ("a", 7)
+        assert 4000 < live.remaining_ms <= 5000
+        assert (lost.worker, lost.status.version, lost.status.state) == ("lost", 0, "unknown")
+        assert lost.remaining_ms <= -5000
+    assert await redis.hkeys(keys.workers) == [b"a", b"lost"]
+
+
+async def test_a_server_that_is_not_there(keys):
+    async with open_redis("redis://127.0.0.1:1/0", 0.5) as redis:
+        publisher = Publisher(redis, keys, KEY, log_entries=10, forget_s=60)
+        with pytest.raises(StoreUnavailableError):
+            await publisher.version()
+        with pytest.raises(StoreUnavailableError):
+            await publisher.look()
+        with pytest.raises(StoreUnavailableError) as caught:
+            await publisher.publish(RoutingTable(1), [entry(1)], None)
+    assert "127.0.0.1" not in str(caught.value)
+
+
+async def test_a_server_that_says_nothing(fresh_redis, keys):
+    async with open_redis(fresh_redis.url, 0.2) as redis:
+        publisher = Publisher(redis, keys, KEY, log_entries=10, forget_s=60)
+        await redis.client_pause(5000)
+        with pytest.raises(StoreUnavailableError, match="Timeout"):
+            await publisher.look()
