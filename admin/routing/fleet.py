@@ -22,6 +22,8 @@ from proxy.routing.keys import Keys
 log = structlog.get_logger(__name__)
 RECONNECT_S = 0.25
 RECHECK_S = 0.05
+SETTLE_S = 1.5
+"""Workers come back within this after Redis; until then nobody's absence means much."""
 
 
 class Fleet:
@@ -54,9 +56,9 @@ class Fleet:
         """How many workers count."""
         return len(self._view.live())
 
-    def settle(self, seconds: float) -> None:
+    def settle(self) -> None:
         """The registry was lost: give the workers time to return before "all" means anything."""
-        self._settled_at = monotonic() + seconds
+        self._settled_at = monotonic() + SETTLE_S
 
     def expect(self, version: int, started: float) -> None:
         """Tell listeners when all serve this version. started: what ack_ms counts from."""
@@ -91,12 +93,16 @@ class Fleet:
         except StoreUnavailableError:
             self._reach(False)
             raise
-        self._reach(True)
         self.take(snapshot)
         return snapshot
 
     def take(self, snapshot: Snapshot) -> None:
         """The registry was read, on its own or by a publication."""
+        leases = snapshot.leases
+        if not self.reachable and not (leases and all(one.remaining_ms > 0 for one in leases)):
+            # Redis was away for longer than a lease: that one is over says nothing of its worker.
+            self.settle()
+        self._reach(True)
         self.published = snapshot.version
         self._tell(self._view.read(snapshot, monotonic()))
 

@@ -1,5 +1,6 @@
 -- Publish by compare-and-set. KEYS: table, log, leases, workers.
--- ARGV: the version that the table must be at ('any': whatever lies below), the new version, the
+-- ARGV: the version that the table must be at ('any': whatever lies below; 'reset': whatever is
+-- there, which can't be believed and is taken away), the new version, the
 -- table's body and mac, entries to keep, ms after which a worker is forgotten, and then version,
 -- body and mac of each log entry. Entries end at the new version.
 -- Returns {word, version of the table, of the log, fleet}. The fleet is that of the moment of
@@ -7,7 +8,9 @@
 local version, last = standing(KEYS[1], KEYS[2])
 local target = tonumber(ARGV[2])
 local word
-if ARGV[1] == 'any' then
+if ARGV[1] == 'reset' then
+    redis.call('DEL', KEYS[2])
+elseif ARGV[1] == 'any' then
     if version >= target or last >= target then word = 'ahead' end
 elseif version >= target then
     word = 'ahead'

@@ -26,6 +26,8 @@ from proxy.routing.envelope import seal
 from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
 
+ANY = "any"
+RESET = "reset"
 FAULTS = (RedisError, OSError, TimeoutError)
 
 
@@ -96,7 +98,7 @@ class Publisher:
             version = await self._redis.hget(self._keys.table, "version")
         except FAULTS as error:
             raise StoreUnavailableError(type(error).__name__) from error
-        return -1 if version is None else int(version)
+        return int(version) if version is not None and version.isdigit() else -1
 
     async def look(self) -> Snapshot:
         """Where table and log stand, and the registry. StoreUnavailableError."""
@@ -104,16 +106,16 @@ class Publisher:
         return _snapshot(asked, version, log_version, leases)
 
     async def publish(
-        self, table: RoutingTable, entries: Sequence[tuple[int, bytes]], expected: int | None
+        self, table: RoutingTable, entries: Sequence[tuple[int, bytes]], expected: int | str
     ) -> Published:
         """Publish the table with the log entries (version, body) that lead to it.
 
-        expected: the version that must be there, None for any that is lower. StoreUnavailableError:
-        it may have been published or not.
+        expected: the version that must be there, ANY for any that is lower, RESET for what can't
+        be believed. StoreUnavailableError: it may have been published or not.
         """
         body = encode_table(table)
         arguments: list[Any] = [
-            "any" if expected is None else expected,
+            expected,
             table.version,
             body,
             seal("table", table.version, body, self._key),

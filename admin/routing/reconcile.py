@@ -19,15 +19,13 @@ from admin.routing import audit, idempotency
 from admin.routing.database import DatabaseUnavailableError
 from admin.routing.events import Hub
 from admin.routing.fleet import Fleet
-from admin.routing.publish import Publisher, Snapshot, StoreUnavailableError
+from admin.routing.publish import ANY, RESET, Publisher, Snapshot, StoreUnavailableError
 from admin.routing.store import Store
 from proxy.routing.change import Change
 from proxy.routing.codec import encode_change
 from proxy.routing.model import RoutingTable
 
 log = structlog.get_logger(__name__)
-SETTLE_S = 1.0
-"""Workers come back within half a second after Redis; until then nobody's absence means much."""
 WILD = 1_000_000
 """A worker's version isn't signed: one that lies this far above the table is not believed."""
 PRUNE_EVERY_S = 60.0
@@ -39,6 +37,10 @@ class Step(StrEnum):
     NOTHING = "nothing"
     CATCH_UP = "catch-up"
     REPUBLISH = "republish"
+    RESET = "reset"
+
+
+ANEW = frozenset({Step.REPUBLISH, Step.RESET})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +53,27 @@ class Plan:
 
 
 def plan(desired: int, snapshot: Snapshot, seen: int) -> Plan:
-    """What Redis needs. desired: the database's version; seen: the highest seen in Redis."""
-    versions = [lease.status.version for lease in snapshot.leases]
-    believed = [version for version in versions if version < desired + WILD]
-    floor = max([snapshot.version, snapshot.log_version, seen, *believed])
+    """What Redis needs. desired: the database's version; seen: the highest seen in Redis.
+
+    What lies in Redis is not signed as far as it is looked at here: a version far above the
+    table is believed of nobody, lest it use up the versions.
+    """
+    ceiling = desired + WILD
+    workers = [lease.status.version for lease in snapshot.leases if lease.status.version < ceiling]
+    stores = [version for version in (snapshot.version, snapshot.log_version) if version < ceiling]
+    floor = max([seen, *stores, *workers])
+    live = [lease.status.version for lease in snapshot.leases if lease.remaining_ms > 0]
+    if len(stores) < 2:
+        return Plan(Step.RESET, "unbelievable", floor)
     if snapshot.version < 0:
         return Plan(Step.REPUBLISH, "missing", floor)
     if snapshot.version != snapshot.log_version:
         return Plan(Step.REPUBLISH, "torn", floor)
     if snapshot.version > desired:
         return Plan(Step.REPUBLISH, "ahead", floor)
+    if any(desired < version < ceiling for version in live):
+        # They would count as serving what they never got, and refuse it when it comes.
+        return Plan(Step.REPUBLISH, "workers ahead", floor)
     if snapshot.version < min(seen, desired):
         return Plan(Step.REPUBLISH, "went back", floor)
     return Plan(Step.CATCH_UP if snapshot.version < desired else Step.NOTHING)
@@ -79,6 +92,7 @@ class Reconciler:
         self.announced: int | None = None
         self.desired: int | None = None
         self.database_reachable: bool | None = None
+        self._publication_fault = ""
 
     def wake(self) -> None:
         """Look now."""
@@ -98,13 +112,19 @@ class Reconciler:
     async def _try(self) -> None:
         try:
             await self.once()
-        except StoreUnavailableError:
-            # The fleet has told.
-            return
+        except StoreUnavailableError as error:
+            self._tell_fault(str(error))
         except DatabaseUnavailableError as error:
             self._reach_database(False, str(error))
         else:
+            self._publication_fault = ""
             self._reach_database(True)
+
+    def _tell_fault(self, fault: str) -> None:
+        """Redis answers a look but takes no table (read-only, full): nobody else would say so."""
+        if self._fleet.reachable and fault != self._publication_fault:
+            self._publication_fault = fault
+            log.error("the table can't be published", fault=fault)
 
     def _reach_database(self, reachable: bool, fault: str = "") -> None:
         if reachable is not self.database_reachable:
@@ -122,7 +142,7 @@ class Reconciler:
             anew = None
             if needed.step is Step.CATCH_UP:
                 await self._catch_up(table, snapshot.version)
-            elif needed.step is Step.REPUBLISH:
+            elif needed.step in ANEW:
                 anew = await self._republish()
             else:
                 self._publisher.seen = max(self._publisher.seen, snapshot.version)
@@ -158,29 +178,29 @@ class Reconciler:
         if [version for version, _ in entries] == list(range(have + 1, table.version + 1)):
             await self._publish(table, entries, have)
         else:
-            await self._publish_whole(table)
+            await self._publish_whole(table, ANY)
 
     async def _republish(self) -> int | None:
         async with self._store.republishing():
             before, snapshot, needed = await self._look()
-            if needed.step is not Step.REPUBLISH:
+            if needed.step not in ANEW:
                 return None
             if snapshot.version < 0 and before.version > 0:
-                self._fleet.settle(SETTLE_S)
+                self._fleet.settle()
             table = await self._store.bump(before.version, needed.floor, needed.reason)
             if table is None:
                 return None
             log.warning("the table is published anew", reason=needed.reason, version=table.version)
-            if await self._publish_whole(table):
+            if await self._publish_whole(table, RESET if needed.step is Step.RESET else ANY):
                 self._hub.tell("republished", {"version": table.version, "reason": needed.reason})
             return table.version
 
-    async def _publish_whole(self, table: RoutingTable) -> bool:
+    async def _publish_whole(self, table: RoutingTable, expected: str) -> bool:
         entry = encode_change(Change(table.version, ()))
-        return await self._publish(table, [(table.version, entry)], None)
+        return await self._publish(table, [(table.version, entry)], expected)
 
     async def _publish(
-        self, table: RoutingTable, entries: list[tuple[int, bytes]], expected: int | None
+        self, table: RoutingTable, entries: list[tuple[int, bytes]], expected: int | str
     ) -> bool:
         started = monotonic()
         outcome = await self._publisher.publish(table, entries, expected)

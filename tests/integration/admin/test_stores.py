@@ -10,9 +10,10 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from admin.routing import idempotency
 from admin.routing.audit import Author
 from admin.routing.database import Database, open_pool
-from admin.routing.reconcile import SETTLE_S
+from admin.routing.fleet import SETTLE_S
 from admin.routing.store import Proposal, Store
 from config import Shared
 from proxy.routing.change import Operation, Pin
@@ -198,6 +199,42 @@ async def test_what_was_committed_but_not_published_is_published_in_order(
     assert worker.table.pins == dict.fromkeys("abc", "green")
     assert (worker.loaded, worker.versions) == (1, [1, 2, 3, 4])
     assert await read_log(shared) == [1, 2, 3, 4]
+
+
+async def test_what_is_old_is_taken_off(call, shared, settings):
+    headers = {"Idempotency-Key": "old"}
+    await call("PUT", "/v1/canary", {"percent": 5}, headers=headers)
+    await call("PUT", "/v1/canary", {"percent": 6}, headers={"Idempotency-Key": "new"})
+    connection = await asyncpg.connect(shared.database_url)
+    await connection.execute(
+        "UPDATE turnout.idempotency SET at = now() - interval '25 hours' WHERE key = 'old'"
+    )
+    database = Database(await open_pool(shared.database_url, settings), 1.0)
+    await idempotency.prune(database, 24, 1)
+    await database.close()
+    keys = await connection.fetch("SELECT key FROM turnout.idempotency")
+    versions = await connection.fetch("SELECT version FROM turnout.changes")
+    await connection.close()
+    assert ([row["key"] for row in keys], [row["version"] for row in versions]) == (["new"], [3])
+    again = await call("PUT", "/v1/canary", {"percent": 5}, headers=headers)
+    assert again[1]["version"] == 4
+
+
+async def test_a_redis_that_takes_no_table_is_told(call, shared, follow):
+    """Committed, not published: the answer says so, and the change goes out when Redis takes it."""
+    worker = await follow()
+    await worker.until(1)
+    async with Redis.from_url(shared.redis_url) as redis:
+        body: Any = await redis.hgetall(Keys(shared.redis_prefix).table)
+        await redis.acl_setuser("default", commands=["-xadd"], enabled=True)
+        try:
+            status, result, _ = await call("PUT", "/v1/canary", {"percent": 5, "timeout_ms": 0})
+            assert (status, result["published"], result["converged"]) == (202, False, False)
+            assert await redis.hgetall(Keys(shared.redis_prefix).table) == body
+        finally:
+            await redis.acl_setuser("default", commands=["+xadd"], enabled=True)
+    await worker.until(2)
+    assert worker.versions == [1, 2]
 
 
 async def test_without_postgresql_nothing_changes(fresh_postgres, redis_url, start, follow, shared):
