@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from admin.routing.publish import Publisher, StoreUnavailableError, open_redis
+from admin.routing.publish import ANY, ANY, RESET, Publisher, StoreUnavailableError, open_redis
 from proxy.routing.ack import WorkerStatus, encode_status
 from proxy.routing.change import Change, Cutover
 from proxy.routing.codec import decode_table, encode_change
@@ -43,7 +43,7 @@ async def ids(redis: "Redis", keys: Keys) -> list[bytes]:
 
 
 async def test_what_is_written_is_whole_and_sealed(publisher, redis, keys):
-    outcome = await publisher.publish(RoutingTable(1), [entry(1)], None)
+    outcome = await publisher.publish(RoutingTable(1), [entry(1)], ANY)
     assert (outcome.word, outcome.snapshot.version, outcome.snapshot.log_version) == (
         "published",
         1,
@@ -62,17 +62,17 @@ async def test_what_is_written_is_whole_and_sealed(publisher, redis, keys):
 async def test_a_version_that_does_not_follow_is_not_published(
     publisher, redis, keys, version, expected
 ):
-    await publisher.publish(RoutingTable(2), [entry(2)], None)
+    await publisher.publish(RoutingTable(2), [entry(2)], ANY)
     outcome = await publisher.publish(RoutingTable(version), [entry(version)], expected)
     assert (outcome.word, outcome.snapshot.version) == ("behind", 2)
     assert await ids(redis, keys) == [b"2-0"]
 
 
-@pytest.mark.parametrize(("version", "expected"), [(2, 1), (1, 0), (2, None), (1, None)])
+@pytest.mark.parametrize(("version", "expected"), [(2, 1), (1, 0), (2, ANY), (1, ANY)])
 async def test_a_version_that_is_there_is_not_published_again(
     publisher, redis, keys, version, expected
 ):
-    await publisher.publish(RoutingTable(2), [entry(2)], None)
+    await publisher.publish(RoutingTable(2), [entry(2)], ANY)
     table = replace(RoutingTable(version), active=Slot.GREEN)
     outcome = await publisher.publish(table, [entry(version)], expected)
     assert (outcome.word, outcome.snapshot.version) == ("ahead", 2)
@@ -82,7 +82,7 @@ async def test_a_version_that_is_there_is_not_published_again(
 
 
 async def test_several_entries_are_published_as_one(publisher, redis, keys):
-    await publisher.publish(RoutingTable(1), [entry(1)], None)
+    await publisher.publish(RoutingTable(1), [entry(1)], ANY)
     outcome = await publisher.publish(RoutingTable(3), [entry(2), entry(3)], 1)
     assert outcome.word == "published"
     assert await ids(redis, keys) == [b"1-0", b"2-0", b"3-0"]
@@ -90,16 +90,23 @@ async def test_several_entries_are_published_as_one(publisher, redis, keys):
 
 
 async def test_a_log_that_lost_its_table_is_not_written_below(publisher, redis, keys):
-    await publisher.publish(RoutingTable(5), [entry(5)], None)
+    await publisher.publish(RoutingTable(5), [entry(5)], ANY)
     await redis.delete(keys.table)
     assert await publisher.version() == -1
-    assert (await publisher.publish(RoutingTable(5), [entry(5)], None)).word == "ahead"
-    assert (await publisher.publish(RoutingTable(6), [entry(6)], None)).word == "published"
+    assert (await publisher.publish(RoutingTable(5), [entry(5)], ANY)).word == "ahead"
+    assert (await publisher.publish(RoutingTable(6), [entry(6)], ANY)).word == "published"
+
+
+async def test_what_can_not_be_believed_is_taken_away(publisher, redis, keys):
+    await publisher.publish(RoutingTable(9), [entry(9)], ANY)
+    assert (await publisher.publish(RoutingTable(2), [entry(2)], RESET)).word == "published"
+    assert await ids(redis, keys) == [b"2-0"]
+    assert await publisher.version() == 2
 
 
 async def test_the_log_is_bounded(publisher, redis, keys):
     for version in range(1, 400):
-        expected = None if version == 1 else version - 1
+        expected = ANY if version == 1 else version - 1
         await publisher.publish(RoutingTable(version), [entry(version)], expected)
     # Trimming is by whole nodes of a hundred entries.
     assert await redis.xlen(keys.log) <= 10 + 100
@@ -112,7 +119,7 @@ async def test_the_fleet_is_read_at_the_same_moment(publisher, redis, keys):
     await redis.zadd(keys.leases, {"a": now + 5000, "lost": now - 5000, "long gone": now - 61_000})
     await redis.hset(keys.workers, mapping={"a": status, "lost": b"?", "long gone": status})
     for snapshot in (
-        (await publisher.publish(RoutingTable(1), [entry(1)], None)).snapshot,
+        (await publisher.publish(RoutingTable(1), [entry(1)], ANY)).snapshot,
         await publisher.look(),
     ):
         lost, live = snapshot.leases
@@ -131,7 +138,7 @@ async def test_a_server_that_is_not_there(keys):
         with pytest.raises(StoreUnavailableError):
             await publisher.look()
         with pytest.raises(StoreUnavailableError) as caught:
-            await publisher.publish(RoutingTable(1), [entry(1)], None)
+            await publisher.publish(RoutingTable(1), [entry(1)], ANY)
     assert "127.0.0.1" not in str(caught.value)
 
 
