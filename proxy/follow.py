@@ -108,7 +108,7 @@ class Follower:
                 # A worker that renews its lease and follows no more would never converge.
                 log.exception("following failed at version %d; loading again", self.version)
             finally:
-                await client.aclose()
+                await _close(client)
             await asyncio.sleep(self._settings.reconnect_s)
 
     async def renew(self) -> None:
@@ -119,8 +119,11 @@ class Follower:
                 await self._renew(client)
             except _UNREACHABLE as error:
                 self._lost(error)
+            except Exception:
+                # One that follows and renews no more would serve unseen, without a lease.
+                log.exception("renewing the lease failed; trying again")
             finally:
-                await client.aclose()
+                await _close(client)
             await asyncio.sleep(self._settings.reconnect_s)
 
     async def leave(self) -> None:
@@ -135,7 +138,7 @@ class Follower:
         except _UNREACHABLE as error:
             log.warning("could not give the lease back: %s", type(error).__name__)
         finally:
-            await client.aclose()
+            await _close(client)
 
     def _connect(self, timeout_s: float) -> Redis:
         return Redis.from_url(
@@ -297,6 +300,13 @@ def _table_at(version: int, body: bytes) -> RoutingTable:
     if table.version != version:
         raise ContractError("the table is of another version than it says")
     return table
+
+
+async def _close(client: Redis) -> None:
+    try:
+        await client.aclose()
+    except _UNREACHABLE as error:
+        log.debug("a connection to the store did not close well: %s", type(error).__name__)
 
 
 def _script(name: str) -> str:

@@ -67,6 +67,12 @@ class Client(Protocol):
     def resume(self) -> None:
         """Go on taking the request."""
 
+    def hold(self) -> None:
+        """Take no more of the request until there is a connection for it."""
+
+    def release(self) -> None:
+        """There is one."""
+
     def exchange_done(self, *, keep_alive: bool) -> None:
         """The answer is complete: next request, or close once it is sent."""
 
@@ -87,6 +93,7 @@ class Exchange:
         "_client",
         "_connection",
         "_ended",
+        "_endpoint_full",
         "_endpoint_paused",
         "_group",
         "_head",
@@ -125,6 +132,7 @@ class Exchange:
         self._request_done = False
         self._sent_whole = False
         self._endpoint_paused = False
+        self._endpoint_full = False
         self._chunked_answer = False
         self._keep_alive = True
         self._group = LOCAL
@@ -161,7 +169,7 @@ class Exchange:
         )
         self._started = time.monotonic()
         self._head = head
-        self._request_done = self._sent_whole = False
+        self._request_done = self._sent_whole = self._endpoint_full = False
         self._received = 0
         self._attempts = 0
         self._group = LOCAL
@@ -198,7 +206,7 @@ class Exchange:
             self._connection.transport.write(data)
         else:
             self._held.append(data)
-            self._client.pause()
+            self._client.hold()
 
     def request_end(self) -> None:
         """The request has been read to its end."""
@@ -227,7 +235,9 @@ class Exchange:
         if self.state == RELAYING:
             self._client.abort()
         elif not self._request_done:
-            self.request_broken(replies.BODY_TIMEOUT)
+            # A 408 invites to send it again: not where the endpoint is the one that stopped.
+            stopped = replies.ANSWER_TIMEOUT if self._endpoint_full else replies.BODY_TIMEOUT
+            self.request_broken(stopped)
         elif self.state == AWAITING:
             self._keep_alive = False
             self._reply(replies.ANSWER_TIMEOUT)
@@ -316,7 +326,7 @@ class Exchange:
             for data in self._held:
                 connection.transport.write(data)
             self._held.clear()
-            self._client.resume()
+            self._client.release()
 
     def connected(self, connection: EndpointConnection) -> None:
         """A new connection is made."""
@@ -405,7 +415,7 @@ class Exchange:
         connection, self._connection = self._connection, None
         if self.state == RELAYING:
             self._broken_off()
-        elif connection is not None and connection.reused and self._repeatable:
+        elif self._repeatable and connection is not None and connection.may_be_repeated:
             # RFC 9110 §9.2.2: the endpoint may have closed it before it saw the request.
             self._unclaim()
             self._advance(RETRY)
@@ -431,6 +441,7 @@ class Exchange:
 
     def upstream_writable(self, *, writable: bool) -> None:
         """The endpoint takes more of the request, or no more for now."""
+        self._endpoint_full = not writable
         if writable:
             self._client.resume()
         else:
@@ -479,7 +490,8 @@ class Exchange:
             self._claim = None
         connection, self._connection = self._connection, None
         if connection is not None:
-            if reusable and self._pool is not None and not connection.closed:
+            unsent = not connection.closed and connection.transport.get_write_buffer_size()
+            if reusable and self._pool is not None and not connection.closed and not unsent:
                 self._let_endpoint_go_on(connection)
                 self._pool.give_back(connection, self._ended)
             else:

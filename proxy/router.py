@@ -73,7 +73,7 @@ class Router:
         found = self._by_header.get(head.tenant)
         if found is None:
             found = self._identify_and_decide(head, request_id)
-            if self._remember:
+            if self._remember and isinstance(found, Route):
                 if len(self._by_header) >= _MAX_REMEMBERED:
                     self._by_header.clear()
                 self._by_header[head.tenant] = found
@@ -102,7 +102,7 @@ class Router:
         found = self._by_tenant.get(tenant)
         if found is None:
             found = self._ask_table(tenant, request_id)
-            if self._remember:
+            if self._remember and isinstance(found, Route):
                 if len(self._by_tenant) >= _MAX_REMEMBERED:
                     self._by_tenant.clear()
                 self._by_tenant[tenant] = found

@@ -80,6 +80,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Supervise until told to end; the exit code."""
+        # Whoever started us may have ignored it, and that is inherited: children would go unseen.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         log.info("listening on %s", address_of(self._listening))
         log.info("management on %s", address_of(self._management))
@@ -176,7 +178,7 @@ class Supervisor:
                         self._listening,
                         self._telemetry.blocks[block],
                         self._lifeline,
-                        self._telemetry.total(telemetry.VERSION) > 0,
+                        self._telemetry.serves,
                     )
                 )
             code = 0

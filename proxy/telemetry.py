@@ -107,6 +107,12 @@ class Telemetry:
                 return index
         return None
 
+    def serves(self) -> bool:
+        """Whether some worker takes requests and has a table to decide them by."""
+        return any(
+            block.cells[STATE] == SERVING and block.cells[VERSION] > 0 for block in self.blocks
+        )
+
     def total(self, cell: int) -> int:
         """One cell summed over all workers, past and present."""
         return sum(block.cells[cell] for block in self.blocks)

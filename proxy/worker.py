@@ -51,8 +51,8 @@ RETIRE = signal.SIGQUIT
 class Inherited:
     """What a worker has from its supervisor.
 
-    lifeline: a pipe that ends with the supervisor. others_serve: other workers have a table, so
-    that this one takes no connections before it has one too.
+    lifeline: a pipe that ends with the supervisor. others_serve: whether other workers serve by
+    a table now, so that this one takes no connections before it has one too.
     """
 
     shared: Shared
@@ -60,7 +60,7 @@ class Inherited:
     listening: socket.socket
     block: Block
     lifeline: int
-    others_serve: bool
+    others_serve: Callable[[], bool]
 
 
 def run(inherited: Inherited) -> None:
@@ -119,21 +119,27 @@ class Worker:
         """Without a store a worker still serves, if only 503, unless others can do better."""
         waits = (self._follower.loaded.wait(), self._told_to_end.wait())
         tasks = [self._tasks.start(wait, "wait for the first table") for wait in waits]
-        patience = self._settings.follow.start_without_table_s
-        limit = None if self._inherited.others_serve else patience
-        await asyncio.wait(tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        limit = self._settings.follow.start_without_table_s
+        done: set[asyncio.Task[object]] = set()
+        while not done:
+            done, _ = await asyncio.wait(tasks, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if not done and not self._inherited.others_serve():
+                log.warning("no routing table after %g s: answering 503 until there is one", limit)
+                break
         for task in tasks:
             task.cancel()
-        if not self._follower.loaded.is_set() and not self._told_to_end.is_set():
-            log.warning("no routing table after %g s: answering 503 until there is one", patience)
 
     async def _sweep(self) -> None:
         """Renew the coarse clock and act on deadlines that have passed."""
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = self._services.now = time.monotonic()
-            self._listener.sweep(now)
-            self._services.slots.sweep(now)
+            try:
+                self._listener.sweep(now)
+                self._services.slots.sweep(now)
+            except Exception:
+                # Without this clock no time-out would ever come.
+                log.exception("a sweep failed")
 
     # ── ending ────────────────────────────────────────────────────────────────────────────────
 

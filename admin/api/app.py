@@ -83,6 +83,8 @@ async def _handle(
 ) -> web.StreamResponse:
     if principal is not None and route.role is not None:
         require(principal, route.role)
+    if request.body_exists and not route.has_body:
+        raise Problem("invalid-query", f"{route.method} takes a query and no body")
     raw = await read_body(request, parts.settings) if route.has_body else b""
     given = from_body(raw, route.given) if route.has_body else from_query(request, route.given)
     request_id, started = request[REQUEST_ID], request[STARTED]

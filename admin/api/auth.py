@@ -61,23 +61,27 @@ class Authenticator:
         return self._verify(token, digest, request.remote or "")
 
     def _verify(self, token: str, digest: bytes, address: str) -> Principal:
-        wait_s = self._failures.wait_s(address, monotonic())
-        if wait_s > 0:
-            raise Problem(
-                "too-many-failed-tokens",
-                "this address showed too many bad tokens",
-                headers={"Retry-After": str(math.ceil(wait_s))},
-            )
+        # A good token is good from any address: one bad script must not lock out its neighbours.
         try:
             settings = self._settings
             principal = verify_token(settings.token_secret, token, settings.token_leeway_s)
         except TokenError as error:
-            self._failures.add(address, monotonic())
-            raise _refusal("invalid-token", str(error), ' error="invalid_token"') from None
+            raise self._failed(error, address) from None
         self._verified[digest] = principal
         if len(self._verified) > self._settings.token_memory:
             del self._verified[next(iter(self._verified))]
         return principal
+
+    def _failed(self, error: TokenError, address: str) -> Problem:
+        wait_s = self._failures.wait_s(address, monotonic())
+        if wait_s > 0:
+            return Problem(
+                "too-many-failed-tokens",
+                "this address showed too many bad tokens",
+                headers={"Retry-After": str(math.ceil(wait_s))},
+            )
+        self._failures.add(address, monotonic())
+        return _refusal("invalid-token", str(error), ' error="invalid_token"')
 
 
 def require(principal: Principal, role: Role) -> None:

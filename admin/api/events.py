@@ -28,8 +28,11 @@ async def read(call: Call, given: EventsQuery) -> web.StreamResponse:
         await response.prepare(call.request)
         await _feed(call, subscription, response)
     except (ClientConnectionResetError, ConnectionResetError):
-        pass
+        subscription.overrun = True
     finally:
+        # What it did not take is not flushed: closing would wait for that, without end.
+        if subscription.overrun and call.request.transport is not None:
+            call.request.transport.abort()
         call.parts.hub.leave(subscription)
     return response
 

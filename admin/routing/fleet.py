@@ -98,13 +98,17 @@ class Fleet:
 
     def take(self, snapshot: Snapshot) -> None:
         """The registry was read, on its own or by a publication."""
-        leases = snapshot.leases
-        if not self.reachable and not (leases and all(one.remaining_ms > 0 for one in leases)):
-            # Redis was away for longer than a lease: that one is over says nothing of its worker.
+        if not self.reachable and self._is_doubtful(snapshot):
             self.settle()
         self._reach(True)
         self.published = snapshot.version
         self._tell(self._view.read(snapshot, monotonic()))
+
+    def _is_doubtful(self, snapshot: Snapshot) -> bool:
+        """Whether workers may be missing only because Redis was: leases ended meanwhile."""
+        leases = snapshot.leases
+        ended = any(lease.remaining_ms <= 0 for lease in leases)
+        return ended or (self.reachable is False and not leases)
 
     async def follow(self) -> None:
         """Follow the news for ever."""

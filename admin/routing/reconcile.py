@@ -62,21 +62,26 @@ def plan(desired: int, snapshot: Snapshot, seen: int) -> Plan:
     workers = [lease.status.version for lease in snapshot.leases if lease.status.version < ceiling]
     stores = [version for version in (snapshot.version, snapshot.log_version) if version < ceiling]
     floor = max([seen, *stores, *workers])
-    live = [lease.status.version for lease in snapshot.leases if lease.remaining_ms > 0]
     if len(stores) < 2:
         return Plan(Step.RESET, "unbelievable", floor)
-    if snapshot.version < 0:
-        return Plan(Step.REPUBLISH, "missing", floor)
-    if snapshot.version != snapshot.log_version:
-        return Plan(Step.REPUBLISH, "torn", floor)
-    if snapshot.version > desired:
-        return Plan(Step.REPUBLISH, "ahead", floor)
-    if any(desired < version < ceiling for version in live):
-        # They would count as serving what they never got, and refuse it when it comes.
-        return Plan(Step.REPUBLISH, "workers ahead", floor)
-    if snapshot.version < min(seen, desired):
-        return Plan(Step.REPUBLISH, "went back", floor)
+    fault = _fault(desired, snapshot, seen, ceiling)
+    if fault:
+        return Plan(Step.REPUBLISH, fault, floor)
     return Plan(Step.CATCH_UP if snapshot.version < desired else Step.NOTHING)
+
+
+def _fault(desired: int, snapshot: Snapshot, seen: int, ceiling: int) -> str:
+    """Why the version has to rise above all that anybody has seen; empty if it has not to."""
+    live = [lease.status.version for lease in snapshot.leases if lease.remaining_ms > 0]
+    faults = {
+        "missing": snapshot.version < 0,
+        "torn": snapshot.version != snapshot.log_version,
+        "ahead": snapshot.version > desired,
+        # They would count as serving what they never got, and refuse it when it comes.
+        "workers ahead": any(desired < version < ceiling for version in live),
+        "went back": snapshot.version < min(seen, desired),
+    }
+    return next((fault for fault, found in faults.items() if found), "")
 
 
 class Reconciler:

@@ -11,11 +11,11 @@ Rules:
 """
 
 import asyncio
-import os
 import socket
 import struct
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol, cast
 
 from proxy import telemetry
@@ -32,6 +32,7 @@ _HEAD_END = b"\r\n\r\n"
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _PIPELINED = 1
 _BACKPRESSURE = 2
+_NO_CONNECTION = 4
 
 
 class Exchange(Protocol):
@@ -161,7 +162,9 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable = True
         self._exchange.client_writable(writable=True)
-        if not self._busy:
+        if self._closing and not self._busy:
+            self._linger_from_now()
+        elif not self._busy:
             self._schedule_next()
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────
@@ -278,6 +281,12 @@ class ClientConnection(asyncio.Protocol):
     def resume(self) -> None:
         self._gate.open(_BACKPRESSURE)
 
+    def hold(self) -> None:
+        self._gate.close(_NO_CONNECTION)
+
+    def release(self) -> None:
+        self._gate.open(_NO_CONNECTION)
+
     def exchange_done(self, *, keep_alive: bool) -> None:
         services = self._services
         self._busy = False
@@ -321,16 +330,21 @@ class ClientConnection(asyncio.Protocol):
         if self._waiting:
             waiting = self._waiting.popleft()
             self._begin(waiting.head)
-            for data in waiting.body:
-                self._exchange.request_body(data)
-            if waiting.complete:
-                self._exchange.request_end()
+            self._hand_on(waiting)
         if self._stash and not self._closing and not self._must_wait:
             data, self._stash = self._stash, b""
             self._gate.open(_PIPELINED)
             self._feed(data)
         if self._ended and self._nothing_left:
             self._linger()
+
+    def _hand_on(self, waiting: Waiting) -> None:
+        """What was read of the request already, unless it was answered by its head alone."""
+        for data in waiting.body:
+            if self._busy:
+                self._exchange.request_body(data)
+        if waiting.complete and self._busy:
+            self._exchange.request_end()
 
     def abort(self) -> None:
         """Reset the connection: an end of file would make a broken answer look whole.
@@ -339,9 +353,10 @@ class ClientConnection(asyncio.Protocol):
         """
         self._closing = True
         if not self.transport.is_closing():
-            number = self.transport.get_extra_info("socket").fileno()
-            with socket.socket(fileno=os.dup(number)) as same:
-                same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            with suppress(OSError):
+                self.transport.get_extra_info("socket").setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
+                )
         self.transport.abort()
 
     def open_tunnel(self, endpoint: Upgraded, group: int, rest: bytes) -> None:
@@ -375,7 +390,7 @@ class ClientConnection(asyncio.Protocol):
         elif self._busy:
             self._exchange.expire()
         elif self._closing:
-            self.transport.abort()
+            self.abort()
         elif self._head_bytes:
             self._refuse(replies.HEAD_TIMEOUT)
         else:
@@ -392,7 +407,10 @@ class ClientConnection(asyncio.Protocol):
             self.close()
 
     def close(self) -> None:
-        """Close after the last byte is sent; a tunnel at both ends."""
+        """Close after the last byte is sent, a tunnel at both ends; cut what is under way."""
+        if self._busy and self._tunnel is None:
+            self.abort()
+            return
         self._closing = True
         if self._tunnel is not None:
             self._tunnel.close()
@@ -403,12 +421,19 @@ class ClientConnection(asyncio.Protocol):
         self._closing = True
         self._waiting.clear()
         self._stash = b""
-        self.deadline = self._services.now + self._services.settings.timeouts.linger_s
-        self._gate.open(_PIPELINED | _BACKPRESSURE)
+        self._linger_from_now()
+        self._gate.open(_PIPELINED | _BACKPRESSURE | _NO_CONNECTION)
         if self._ended:
             self.transport.close()
         elif not self.transport.is_closing():
             self.transport.write_eof()
+
+    def _linger_from_now(self) -> None:
+        """A slow client gets its time to take the answer; then a while to end the connection."""
+        timeouts = self._services.settings.timeouts
+        unsent = self.transport.get_write_buffer_size()
+        limit_s = timeouts.write_idle_s if unsent else timeouts.linger_s
+        self.deadline = self._services.now + limit_s
 
 
 class Peer:

@@ -109,4 +109,7 @@ class Listener:
     def sweep(self, now: float) -> None:
         """Act on deadlines that have passed. now: monotonic seconds."""
         for connection in list(self.connections):
-            connection.sweep(now)
+            try:
+                connection.sweep(now)
+            except Exception:
+                log.exception("a connection's deadline could not be acted on")

@@ -5,6 +5,7 @@ are learned, up to a bound. Hop-by-hop fields (RFC 9110 §7.6.1) and the fields 
 itself never reach `lines`.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -39,25 +40,40 @@ _HOP_BY_HOP: Final = {
     b"x-turnout-slot": DROP,
 }
 _MAX_LEARNED: Final = 4096
+_MAX_LEARNED_BYTES: Final = 64
+_MAX_CACHED_BYTES: Final = 256
 
 
 class FieldKinds(dict[bytes, int]):
     """Name as it came → what the proxy does with the field. Unknown names are learned."""
+
+    def __init__(self, known: Mapping[bytes, int]) -> None:
+        super().__init__(known)
+        self._known = dict(known)
 
     def __missing__(self, name: bytes) -> int:
         lower = name.lower()
         kind = dict.get(self, lower)
         if kind is None:
             kind = self._unknown(lower)
-        if len(self) < _MAX_LEARNED:
+        if len(name) <= _MAX_LEARNED_BYTES:
+            if len(self) >= _MAX_LEARNED:
+                self._forget()
             self[name] = kind
         return kind
 
+    def _forget(self) -> None:
+        """Forget what was learned: junk names must not keep others from being remembered."""
+        self.clear()
+        self.update(self._known)
+
     def _unknown(self, lower: bytes) -> int:
         """`X_Tenant_ID` is read as X-Tenant-ID by CGI-like servers: such aliases are dropped."""
-        if b"_" in lower and dict.get(self, lower.replace(b"_", b"-"), PLAIN) != PLAIN:
-            return DROP
-        return PLAIN
+        dashed = lower.replace(b"_", b"-")
+        kind = self._known.get(dashed, PLAIN)
+        if dashed.startswith(b"x-forwarded-"):
+            kind = kind or FORWARDED
+        return DROP if kind != PLAIN and dashed != lower else kind
 
 
 def request_kinds(tenant_header: str) -> FieldKinds:
@@ -94,14 +110,20 @@ class ConnectionOptions(NamedTuple):
     named: frozenset[bytes]
 
 
-@lru_cache(maxsize=1024)
 def connection_options(value: bytes) -> ConnectionOptions:
     """The options of a Connection field (RFC 9110 §7.6.1)."""
+    return _remembered(value) if len(value) <= _MAX_CACHED_BYTES else _options(value)
+
+
+def _options(value: bytes) -> ConnectionOptions:
     tokens = {token.strip(b" \t") for token in value.lower().split(b",")}
     named = frozenset(tokens - {b"close", b"keep-alive", b"upgrade", b""})
     return ConnectionOptions(
         b"close" in tokens, b"keep-alive" in tokens, b"upgrade" in tokens, named
     )
+
+
+_remembered = lru_cache(maxsize=1024)(_options)
 
 
 def without(lines: list[bytes], named: frozenset[bytes]) -> list[bytes]:

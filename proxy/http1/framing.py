@@ -17,6 +17,7 @@ _HOST = re.compile(
 )
 _MAX_LENGTH_DIGITS = 18
 _SLASH = 0x2F
+_MAX_HOST = 260  # what is remembered is bounded in number and in length
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/[^#]*|\?[^#]*)?", re.IGNORECASE)
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 
@@ -47,7 +48,7 @@ def _check_line(head: RequestHead) -> LocalReply | None:
         if refusal is not None:
             return refusal
     # RFC 1945 knows no Host: only an HTTP/1.0 client may leave it out.
-    if (head.hosts != 1 or not _is_host(head.host)) and (head.hosts or head.minor):
+    if (head.hosts != 1 or not is_host(head.host)) and (head.hosts or head.minor):
         return BAD_HOST
     return None
 
@@ -101,9 +102,13 @@ def _check_target(head: RequestHead) -> LocalReply | None:
     return None
 
 
+def is_host(host: bytes) -> bool:
+    """RFC 3986 §3.2.2: a name or address with an optional port; empty only where it is absent."""
+    return len(host) <= _MAX_HOST and _is_host(host)
+
+
 @lru_cache(maxsize=4096)
 def _is_host(host: bytes) -> bool:
-    """RFC 3986 §3.2.2: a name or address with an optional port; empty only where it is absent."""
     return _HOST.fullmatch(host) is not None
 
 
@@ -123,6 +128,8 @@ def check_response(head: ResponseHead) -> str:
         return head.fault
     if not 100 <= head.status <= 599:
         return "a status outside 100 to 599"
+    if head.status < 200 and (head.content_length > 0 or head.transfer_encoding is not None):
+        return "an interim answer with a body"
     if head.transfer_encoding is not None:
         if head.content_length >= 0 or head.minor == 0:
             return "a length beside a transfer coding"

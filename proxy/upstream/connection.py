@@ -78,6 +78,7 @@ class EndpointConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_answer_begun",
         "_bodiless",
         "_complete",
         "_final",
@@ -111,6 +112,7 @@ class EndpointConnection(asyncio.Protocol):
         self._until_close = False
         self._head_bytes = 0
         self._interims = 0
+        self._answer_begun = False
         self._limits = limits
         self._switching: ResponseHead | None = None
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
@@ -126,6 +128,11 @@ class EndpointConnection(asyncio.Protocol):
         state = "closed" if self.closed else "held" if self.holder else "idle"
         return f"<EndpointConnection {state} keep_alive={self.keep_alive} reused={self.reused}>"
 
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether the endpoint may have closed it before it saw the request (RFC 9110 §9.2.2)."""
+        return self.reused and not self._answer_begun
+
     def begin(self, holder: Holder, method: bytes, head: bytes) -> None:
         """Send a request's head for this holder."""
         self.holder = holder
@@ -136,6 +143,7 @@ class EndpointConnection(asyncio.Protocol):
         self._until_close = False
         self._head_bytes = 0
         self._interims = 0
+        self._answer_begun = False
         self.owes_answer = True
         self.transport.write(head)
 
@@ -155,6 +163,7 @@ class EndpointConnection(asyncio.Protocol):
         if self.holder is None or not self.owes_answer:
             self._unasked()
             return
+        self._answer_begun = True
         try:
             taken = self._parser.feed(data)
         except ParseError as error:
@@ -214,7 +223,7 @@ class EndpointConnection(asyncio.Protocol):
     def response_body(self, data: bytes) -> None:
         if self._complete:
             self.keep_alive = False
-        elif self.holder is not None:
+        elif self.holder is not None and self._final:
             self.holder.response_body(data)
 
     def response_end(self) -> None:

@@ -102,12 +102,14 @@ class Pool:
 
     @property
     def full(self) -> bool:
-        """Whether no further connection may be opened."""
-        return self._open >= self._limits.max_connections
+        """Whether no further connection may be opened, even in place of an idle one."""
+        return self._open - len(self._idle) >= self._limits.max_connections
 
     def connect(self, claimant: Claimant) -> Claim:
         """Open a connection for the claimant, who hears of it later."""
         claim = Claim(claimant)
+        if self._open >= self._limits.max_connections and self._idle:
+            self._idle.pop(0).close()  # the one that idled longest makes room
         self._open += 1
         self._tasks.start(self._connect(claim), "connect")
         return claim

@@ -17,7 +17,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from admin.routing.publish import Lease, Publisher, open_redis
+from admin.routing.publish import ANY, Lease, Publisher, open_redis
 from proxy.routing.ack import converge, decode_status
 from proxy.routing.change import Change, Operation, SetEndpoints, apply
 from proxy.routing.codec import encode_change
@@ -70,17 +70,15 @@ class Routing:
         """Publish one change; its version."""
         before = self.table
         change = Change(before.version + 1, operations)
-        await self._publish(apply(before, change), change, before.version or None)
+        await self._publish(apply(before, change), change, before.version or ANY)
         return change.version
 
     async def anew(self, version: int) -> int:
         """Publish the table anew at this version, as after a loss."""
-        await self._publish(
-            replace(self.table, version=version), Change(version, ()), expected=None
-        )
+        await self._publish(replace(self.table, version=version), Change(version, ()), expected=ANY)
         return version
 
-    async def _publish(self, table: RoutingTable, change: Change, expected: int | None) -> None:
+    async def _publish(self, table: RoutingTable, change: Change, expected: int | str) -> None:
         entries = [(change.version, encode_change(change))]
         published = await self._publisher.publish(table, entries, expected)
         assert published.word == "published", published

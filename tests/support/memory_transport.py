@@ -222,6 +222,10 @@ class MemoryTransport(asyncio.Transport):
             self._readiness[1].send(b"x")
         return self._readiness[0].fileno()
 
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        if (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER):
+            self.resets = value == _RESET_ON_CLOSE
+
     # ── the far side ──────────────────────────────────────────────────────────────────────────
 
     def deliver(self, item: bytes | None) -> None:
@@ -285,8 +289,6 @@ class MemoryTransport(asyncio.Transport):
 
     def _close_readiness(self) -> None:
         if self._readiness is not None:
-            options = self._readiness[0].getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
-            self.resets = options == _RESET_ON_CLOSE
             for end in self._readiness:
                 end.close()
             self._readiness = None

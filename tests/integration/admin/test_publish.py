@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from admin.routing.publish import ANY, ANY, RESET, Publisher, StoreUnavailableError, open_redis
+from admin.routing.publish import ANY, RESET, Publisher, StoreUnavailableError, open_redis
 from proxy.routing.ack import WorkerStatus, encode_status
 from proxy.routing.change import Change, Cutover
 from proxy.routing.codec import decode_table, encode_change

@@ -338,3 +338,26 @@ async def test_places_for_listeners_are_limited(start):
         is_problem(await call("GET", "/v1/events"), 503, "too-many-listeners")
     while (await call("HEAD", "/v1/events"))[0] != 405:
         pass
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda redis, keys: redis.hset(keys.table, "version", 2**53 - 2),
+        lambda redis, keys: redis.hset(keys.table, "version", "abc"),
+        lambda redis, keys: redis.xadd(keys.log, {"body": b"x"}, id=f"{2**53 - 2}-0"),
+    ],
+    ids=["a huge version", "no version", "a huge entry"],
+)
+async def test_a_spoilt_store_is_written_anew_and_uses_up_no_versions(spoil, call, follow, shared):
+    worker = await follow()
+    before = (await converged(call))["version"]
+    async with Redis.from_url(shared.redis_url) as redis:
+        await spoil(redis, Keys(shared.redis_prefix))
+    async with asyncio.timeout(10):
+        await published(call, before + 1)
+        await worker.until(before + 1)
+        told = await converged(call)
+    assert before < told["version"] < before + 10
+    assert worker.version == told["version"]
+    assert (await call("PUT", "/v1/tenants/acme/pin", {"slot": "green"}))[0] == 200

@@ -33,6 +33,12 @@ def redis(version: int, log: int | None = None, workers: tuple[int, ...] = ()) -
         (7, redis(-1, log=9), 7, Plan(Step.REPUBLISH, "missing", 9)),
         (7, redis(6, log=9), 6, Plan(Step.REPUBLISH, "torn", 9)),
         (7, redis(7, log=-1), 7, Plan(Step.REPUBLISH, "torn", 7)),
+        # Both stores were restored, the workers were not: they would seem to serve what comes.
+        (7, redis(7, workers=(7, 40)), 7, Plan(Step.REPUBLISH, "workers ahead", 40)),
+        (7, redis(7, workers=(7 + WILD,)), 7, Plan(Step.NOTHING)),
+        # Who can write to Redis must not be able to use up the versions.
+        (7, redis(2**53 - 2), 7, Plan(Step.RESET, "unbelievable", 7)),
+        (7, redis(7, log=2**53), 7, Plan(Step.RESET, "unbelievable", 7)),
     ],
 )
 def test_what_redis_needs(desired, snapshot, seen, expected):
