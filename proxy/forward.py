@@ -490,8 +490,9 @@ class Exchange:
             self._claim = None
         connection, self._connection = self._connection, None
         if connection is not None:
-            unsent = not connection.closed and connection.transport.get_write_buffer_size()
-            if reusable and self._pool is not None and not connection.closed and not unsent:
+            # An early answer may leave bytes of a body behind that nobody waits for.
+            left = self._received and connection.transport.get_write_buffer_size()
+            if reusable and self._pool is not None and not connection.closed and not left:
                 self._let_endpoint_go_on(connection)
                 self._pool.give_back(connection, self._ended)
             else:
