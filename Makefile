@@ -44,7 +44,7 @@ test: .venv/.ready ## the whole suite (ARGS="…" goes to pytest)
 
 .PHONY: test-fast
 test-fast: .venv/.ready ## unit and contract tests
-	$(BIN)/pytest tests/unit tests/contract $(ARGS)
+	$(BIN)/pytest --hypothesis-profile fast tests/unit tests/contract $(ARGS)
 
 .PHONY: check
 check: .venv/.ready ## format, lint, types, import contracts

@@ -14,10 +14,14 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from hypothesis import settings
 
 from admin.embedded import EmbeddedPostgres, EmbeddedRedis
 from tests.support.processes import Children
 from tests.support.servers import emptied_redis, empty_database, session_postgres
+
+# For `make test-fast`: a quarter of the examples; the whole suite draws them all.
+settings.register_profile("fast", max_examples=25)
 
 _CHILDREN = pytest.StashKey[Children]()
 _SEED = int(os.environ.get("TURNOUT_TEST_SEED") or secrets.randbits(32))
