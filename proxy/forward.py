@@ -5,7 +5,7 @@ Rules:
 2. A request is sent at most once, but for a repeatable one (GET, HEAD, OPTIONS without a body)
    whose reused connection ended before a byte of answer, and but for any whose connection
    could not be made, for then nothing was sent. Even those are tried at most twice.
-3. What was claimed is released in one place, `_finish`.
+3. What was claimed is released in one place, `_release`.
 4. An answer that breaks off is never made to look whole: the client's connection is cut.
 One object serves all exchanges of a client's connection, one after the other.
 """
@@ -164,9 +164,6 @@ class Exchange:
         """A request's head is here."""
         services = self._services
         self._advance(REQUEST)
-        self._client.deadline = services.now + (
-            self._timeouts.body_idle_s if head.has_body else self._timeouts.first_byte_s
-        )
         self._started = time.monotonic()
         self._head = head
         self._request_done = self._sent_whole = self._endpoint_full = False
@@ -183,8 +180,12 @@ class Exchange:
         self._route = found
         self._group = found.group
         services.block.cells[_IN_FLIGHT[found.group]] += 1
-        self._repeatable = head.method in _REPEATABLE and not head.has_body
-        client = self._client
+        has_body = head.has_body
+        self._repeatable = head.method in _REPEATABLE and not has_body
+        timeouts, client = self._timeouts, self._client
+        client.deadline = services.now + (
+            timeouts.body_idle_s if has_body else timeouts.first_byte_s
+        )
         forwarded = rewrite.forwarded_lines(
             head, client.peer, client.peer_lines, believed=client.trusted
         )

@@ -375,11 +375,6 @@ class ClientConnection(asyncio.Protocol):
 
     # ── the worker ────────────────────────────────────────────────────────────────────────────
 
-    @property
-    def in_tunnel(self) -> bool:
-        """Whether the connection was upgraded."""
-        return self._tunnel is not None
-
     def sweep(self, now: float) -> None:
         """Act on a deadline that has passed. now: monotonic seconds."""
         tunnel = self._tunnel

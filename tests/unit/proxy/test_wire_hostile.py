@@ -54,6 +54,15 @@ def test_an_endpoint_that_stops_reading_is_not_the_client_s_fault(wire: Wire) ->
     assert wire.client.answer().status == 504, "a 408 would invite the client to send it again"
 
 
+@playbook(cuts=("whole",), settings={"timeouts": {"body_idle_s": 20, "first_byte_s": 5}})
+def test_a_chunked_body_that_never_begins_has_the_time_of_a_body(wire: Wire) -> None:
+    wire.client.sends(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+    wire.later(19)
+    wire.client.got_nothing()
+    wire.later(2)
+    assert wire.client.answer().status == 408
+
+
 @playbook(routing=table(blue=1))
 def test_nothing_is_sent_again_after_an_interim_answer(wire: Wire) -> None:
     wire.client.sends(GET)
