@@ -10,11 +10,10 @@ Rules:
 One object serves all exchanges of a client's connection, one after the other.
 """
 
-import asyncio
-import time
-from typing import Protocol, cast
+from time import monotonic
+from typing import Final
 
-from proxy import telemetry
+from proxy import parties, telemetry
 from proxy.exchange_states import (
     ANSWER,
     ANSWERED,
@@ -35,55 +34,21 @@ from proxy.exchange_states import (
 )
 from proxy.http1 import reply as replies
 from proxy.http1 import rewrite
-from proxy.http1.framing import check_request, is_request_id
+from proxy.http1.framing import is_request_id
 from proxy.http1.head import RequestHead, ResponseHead
 from proxy.http1.reply import LocalReply, render
+from proxy.parties import Client
 from proxy.router import Route
 from proxy.services import Services
 from proxy.telemetry import LOCAL
 from proxy.upstream.connection import EndpointConnection
 from proxy.upstream.pool import Claim, Pool
 
-_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-_NO_HEAD = RequestHead(b"/")
-_NO_ROUTE = cast("Route", None)
+_REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+_NO_HEAD: Final = RequestHead(b"/")
 
 
-class Client(Protocol):
-    """The client's connection, as the exchange sees it."""
-
-    peer_lines: bytes
-    peer: bytes
-    trusted: bool
-    deadline: float
-    transport: asyncio.Transport
-
-    def write(self, data: bytes) -> None:
-        """Send bytes of the answer."""
-
-    def pause(self) -> None:
-        """Take no more of the request for now."""
-
-    def resume(self) -> None:
-        """Go on taking the request."""
-
-    def hold(self) -> None:
-        """Take no more of the request until there is a connection for it."""
-
-    def release(self) -> None:
-        """There is one."""
-
-    def exchange_done(self, *, keep_alive: bool) -> None:
-        """The answer is complete: next request, or close once it is sent."""
-
-    def abort(self) -> None:
-        """Cut the connection, so that the client sees that the answer broke off."""
-
-    def open_tunnel(self, endpoint: EndpointConnection, group: int, rest: bytes) -> None:
-        """Join both connections: bytes, not messages, from here on."""
-
-
-class Exchange:
+class Exchange(parties.Exchange):
     """See the module. All arguments and times are of one worker."""
 
     __slots__ = (
@@ -124,7 +89,7 @@ class Exchange:
         self._claim: Claim | None = None
         self._pool: Pool | None = None
         self._head = _NO_HEAD
-        self._route = _NO_ROUTE
+        self._route: Route
         self._request_bytes = b""
         self._request_id = b""
         self._held: list[bytes] = []
@@ -155,41 +120,44 @@ class Exchange:
 
     # ── the client's side ─────────────────────────────────────────────────────────────────────
 
-    @property
-    def wants_switch(self) -> bool:
-        """Whether the request offers an Upgrade whose answer is not here yet."""
-        return self._head.upgrade is not None and self.state in UNANSWERED
-
     def begin(self, head: RequestHead) -> None:
         """A request's head is here."""
-        services = self._services
+        services, client = self._services, self._client
         self._advance(REQUEST)
-        self._started = time.monotonic()
+        self._started = monotonic()
         self._head = head
-        self._request_done = self._sent_whole = self._endpoint_full = False
+        has_body = head.has_body
+        self._request_done = self._sent_whole = not has_body
+        self._endpoint_full = False
         self._received = 0
         self._attempts = 0
-        self._group = LOCAL
-        self._request_id = self._identify(head)
+        request_id = head.request_id
+        if request_id is None or not client.trusted or not is_request_id(request_id):
+            request_id = services.next_request_id()
+        self._request_id = request_id
         found = self._route_or_refuse(head)
         self._keep_alive = head.keep_alive and not services.draining
         if isinstance(found, LocalReply):
+            self._group = LOCAL
             services.block.cells[_IN_FLIGHT[LOCAL]] += 1
             self._reply(found)
             return
         self._route = found
-        self._group = found.group
-        services.block.cells[_IN_FLIGHT[found.group]] += 1
-        has_body = head.has_body
-        self._repeatable = head.method in _REPEATABLE and not has_body
-        timeouts, client = self._timeouts, self._client
+        group = self._group = found.group
+        services.block.cells[_IN_FLIGHT[group]] += 1
+        self._repeatable = not has_body and head.method in _REPEATABLE
+        timeouts = self._timeouts
         client.deadline = services.now + (
             timeouts.body_idle_s if has_body else timeouts.first_byte_s
         )
-        forwarded = rewrite.forwarded_lines(
-            head, client.peer, client.peer_lines, believed=client.trusted
-        )
-        self._request_bytes = rewrite.request(head, found.tenant_line + forwarded, self._request_id)
+        if client.trusted:
+            own_lines = rewrite.forwarded_lines(head, client.peer, client.peer_lines)
+        else:
+            own_lines = [head.host_lines, client.peer_lines]
+        if found.tenant_line:
+            own_lines.append(found.tenant_line)
+        own_lines.append(_OWN_LINES + request_id)
+        self._request_bytes = rewrite.request(head, own_lines)
         self._send(None)
 
     def request_body(self, data: bytes) -> None:
@@ -252,7 +220,7 @@ class Exchange:
             self._release(reusable=False)
             self._advance(CLOSE)
 
-    def client_writable(self, *, writable: bool) -> None:
+    def client_writable(self, writable: bool) -> None:
         """The client takes more of the answer, or no more for now."""
         connection = self._connection
         if connection is None or connection.closed:
@@ -273,22 +241,15 @@ class Exchange:
 
     # ── claiming and sending ──────────────────────────────────────────────────────────────────
 
-    def _identify(self, head: RequestHead) -> bytes:
-        """The request's id: the one that a trusted peer gave it, or a new one."""
-        given = head.request_id
-        if given is not None and self._client.trusted and is_request_id(given):
-            return given
-        return self._services.next_request_id()
-
     def _route_or_refuse(self, head: RequestHead) -> Route | LocalReply:
         router = self._services.router
-        refusal = check_request(head) or self._over_limit(head)
-        if refusal is None and head.target == b"*":
-            refusal = replies.OPTIONS
-        if refusal is None and router.table is None:
-            refusal = replies.NO_TABLE
+        refusal = head.refusal or self._over_limit(head)
         if refusal is not None:
             return refusal
+        if head.target == b"*":
+            return replies.OPTIONS
+        if router.table is None:
+            return replies.NO_TABLE
         if not self._client.trusted:
             head.tenant = None
         return router.route(head, self._request_id)
@@ -351,8 +312,8 @@ class Exchange:
     def interim(self, head: ResponseHead) -> None:
         """100 Continue, 103 Early Hints: passed on to clients that know them."""
         if self._head.minor == 1 and self.state == AWAITING:
-            lines = b"".join(head.lines)
-            self._client.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, lines))
+            lines = [head.line, *head.lines, b"\r\n"]
+            self._client.transport.write(b"\r\n".join(lines))
 
     def response_head(self, head: ResponseHead) -> None:
         """The final answer begins."""
@@ -362,13 +323,15 @@ class Exchange:
         self._chunked_answer = end == rewrite.BY_CHUNKS
         if not self._request_done or self._services.draining or end == rewrite.BY_CLOSE:
             self._keep_alive = False
-        own_lines = b"%bX-Request-ID: %b\r\n" % (self._route.slot_line, self._request_id)
-        self._out += rewrite.response(self._head, head, own_lines, end, keep_alive=self._keep_alive)
+        own_lines = self._route.slot_line + self._request_id
+        self._out.append(
+            rewrite.response(self._head, head, own_lines, end, keep_alive=self._keep_alive)
+        )
 
     def response_body(self, data: bytes) -> None:
         """A piece of the answer's body."""
         if self._chunked_answer:
-            self._out += (b"%x\r\n" % len(data), data, b"\r\n")
+            self._out.append(b"%x\r\n%b\r\n" % (len(data), data))
         else:
             self._out.append(data)
 
@@ -376,7 +339,7 @@ class Exchange:
         """Write what a read from the endpoint has given, in one piece."""
         out = self._out
         if out:
-            self._client.transport.write(b"".join(out))
+            self._client.transport.write(out[0] if len(out) == 1 else b"".join(out))
             out.clear()
             self._client.deadline = self._services.now + self._timeouts.answer_idle_s
 
@@ -394,12 +357,10 @@ class Exchange:
             self.upstream_fault("a switch of protocols that was not asked for")
             return
         self._advance(SWITCH)
-        lines = b"".join(head.lines)
-        self._client.write(
-            b"HTTP/1.1 101 Switching Protocols\r\n%b%bX-Request-ID: %b\r\n"
-            b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n"
-            % (lines, self._route.slot_line, self._request_id, asked)
-        )
+        own_lines = self._route.slot_line + self._request_id
+        switch = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % asked
+        lines = [b"HTTP/1.1 101 Switching Protocols", *head.lines, own_lines, switch]
+        self._client.transport.write(b"\r\n".join(lines))
         self._status = 101
         self._count()
         self._services.block.cells[_IN_FLIGHT[self._group]] -= 1
@@ -440,7 +401,7 @@ class Exchange:
             self._keep_alive = self._keep_alive and self._request_done
             self._reply(replies.BAD_ANSWER)
 
-    def upstream_writable(self, *, writable: bool) -> None:
+    def upstream_writable(self, writable: bool) -> None:
         """The endpoint takes more of the request, or no more for now."""
         self._endpoint_full = not writable
         if writable:
@@ -458,9 +419,10 @@ class Exchange:
             self._keep_alive = False
         self._advance(ANSWER)
         self._status = refusal.status
-        keep_alive = self._keep_alive
         with_body = self._head.method != b"HEAD"
-        self._client.write(render(refusal, self._request_id, keep_alive=keep_alive, body=with_body))
+        self._client.transport.write(
+            render(refusal, self._request_id, keep_alive=self._keep_alive, body=with_body)
+        )
         self._finish(reusable=False)
 
     def _broken_off(self) -> None:
@@ -475,10 +437,10 @@ class Exchange:
         self._count()
         self._release(reusable=reusable)
         self._advance(NEXT_REQUEST)
-        self._client.exchange_done(keep_alive=self._keep_alive)
+        self._client.exchange_done(self._keep_alive)
 
     def _count(self) -> None:
-        now = time.monotonic()
+        now = monotonic()
         self._ended = now
         self._services.block.finished(
             self._group, self._status, int((now - self._started) * 1_000_000)
@@ -519,3 +481,4 @@ _ABORTED = tuple(
 _RETRIES = tuple(
     telemetry.group_base(group) + telemetry.RETRIES for group in range(len(telemetry.GROUPS))
 )
+_OWN_LINES: Final = b"Via: 1.1 turnout\r\nX-Request-ID: "

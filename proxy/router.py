@@ -6,7 +6,6 @@ bounded.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from proxy.bearer import BearerError, BearerVerifier
 from proxy.http1.head import RequestHead
@@ -19,18 +18,21 @@ _MAX_REMEMBERED = 100_000
 _SLOT_INDEX: Mapping[Slot, int] = {slot: index for index, slot in enumerate(Slot)}
 
 
-@dataclass(frozen=True, slots=True)
 class Route:
     """Where a request goes, with the field lines that say so.
 
-    group: 0 blue, 1 green. tenant_line: sent to the endpoint. slot_line: sent to the client.
+    group: 0 blue, 1 green. tenant_line: sent to the endpoint; empty without a tenant. slot_line:
+    sent to the client before the request's id.
     """
 
-    slot: Slot
-    group: int
-    reason: str
-    tenant_line: bytes
-    slot_line: bytes
+    __slots__ = ("group", "reason", "slot", "slot_line", "tenant_line")
+
+    def __init__(self, slot: Slot, group: int, reason: str, tenant_line: bytes) -> None:
+        self.slot = slot
+        self.group = group
+        self.reason = reason
+        self.tenant_line = tenant_line
+        self.slot_line = f"X-Turnout-Slot: {slot}\r\nX-Request-ID: ".encode()
 
 
 class Router:
@@ -116,11 +118,10 @@ class Router:
         )
         if not isinstance(decision, Forward):
             return LocalReply(decision.status, decision.code, decision.detail)
-        tenant_line = f"{self._tenant_header}: {tenant}\r\n" if tenant is not None else ""
+        tenant_line = f"{self._tenant_header}: {tenant}" if tenant is not None else ""
         return Route(
             decision.slot,
             _SLOT_INDEX[decision.slot],
             str(decision.reason),
             tenant_line.encode(),
-            f"X-Turnout-Slot: {decision.slot}\r\n".encode(),
         )

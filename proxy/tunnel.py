@@ -6,19 +6,10 @@ and leaves the other open; when one connection is gone the other is closed after
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
 
 from proxy import telemetry
+from proxy.parties import Upgraded
 from proxy.services import Services
-
-
-class Upgraded(Protocol):
-    """The endpoint's connection, as it was before the switch."""
-
-    transport: asyncio.Transport
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """It is gone."""
 
 
 class Side(asyncio.Protocol):

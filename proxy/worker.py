@@ -25,7 +25,8 @@ from proxy.config import Jwt, Settings
 from proxy.downstream.listener import Listener
 from proxy.follow import Follower, Store
 from proxy.forward import Exchange
-from proxy.http1.fields import request_kinds
+from proxy.http1.fields import request_fields
+from proxy.http1.parser import RequestParser
 from proxy.router import Router
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.decision import Policy
@@ -207,7 +208,7 @@ def _services(settings: Settings, block: Block) -> Services:
         router=Router(rules, policy, identity.header, _verifier(identity.jwt)),
         slots=Slots(limits, block),
         block=block,
-        kinds=request_kinds(identity.header),
+        requests=RequestParser(request_fields(identity.header)),
         request_id_prefix=secrets.token_hex(8).encode(),
         now=time.monotonic(),
     )

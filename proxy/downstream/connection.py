@@ -1,9 +1,8 @@
 """A client's connection: bytes in, one exchange at a time, answers out in order.
 
 Rules:
-1. Requests that arrive while one is under way (pipelining, RFC 9112 §9.3.2) wait their turn,
-   unparsed in `_stash` if it can be known where they begin; what follows a chunked body in one
-   read is parsed already and waits in `_waiting`. No more than one read of either is held.
+1. Nothing is read of a request while one is under way (pipelining, RFC 9112 §9.3.2): its bytes
+   wait in `_unread`, no more than one read of them.
 2. No request begins while the client does not take what was written to it.
 3. A connection is closed by sending what is owed, then an end of file, then reading on for a
    while: closing at once would reset the connection under an answer that the client has not
@@ -13,88 +12,59 @@ Rules:
 import asyncio
 import socket
 import struct
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol, cast
+from typing import Final, cast
 
 from proxy import telemetry
 from proxy.downstream.flow import Gate
 from proxy.http1 import reply as replies
-from proxy.http1.head import RequestHead
-from proxy.http1.parser import ParseError, RequestParser, TooManyFieldsError
+from proxy.http1.chunks import ChunkedBody
+from proxy.http1.fields import Malformed
+from proxy.http1.parser import check_first, check_part
 from proxy.http1.reply import LocalReply, render
+from proxy.parties import Client, Exchange, Upgraded
 from proxy.services import Services
-from proxy.tunnel import Tunnel, Upgraded
+from proxy.tunnel import Tunnel
 
-_CHUNKED_SLICE = 16 * 1024
-_HEAD_END = b"\r\n\r\n"
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_PIPELINED = 1
-_BACKPRESSURE = 2
-_NO_CONNECTION = 4
+# What the next bytes are.
+_HEAD: Final = 0  # a request's head, or the rest of it
+_BODY: Final = 1  # the body of the request under way
+_TURN: Final = 2  # a request that waits its turn, or the protocol that an Upgrade offered
+_CLOSING: Final = 3  # nothing that is read
+_TUNNEL: Final = 4  # the tunnel's
 
+_HEAD_END: Final = b"\r\n\r\n"
+_CR: Final = 0x0D
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_LINE_BESIDE_TARGET: Final = 64  # method and version take less
 
-class Exchange(Protocol):
-    """What carries a request out; see `proxy.forward`."""
-
-    @property
-    def wants_switch(self) -> bool: ...
-    def begin(self, head: RequestHead) -> None: ...
-    def request_body(self, data: bytes) -> None: ...
-    def request_end(self) -> None: ...
-    def request_broken(self, refusal: LocalReply) -> None: ...
-    def expire(self) -> None: ...
-    def client_lost(self) -> None: ...
-    def client_writable(self, *, writable: bool) -> None: ...
-    def tunnel_closed(self) -> None: ...
+# Why the client is not read.
+_PIPELINED: Final = 1
+_BACKPRESSURE: Final = 2
+_NO_CONNECTION: Final = 4
 
 
-class Waiting:
-    """A pipelined request, as far as it has been read."""
-
-    __slots__ = ("body", "complete", "head")
-
-    def __init__(self, head: RequestHead) -> None:
-        self.head = head
-        self.body: list[bytes] = []
-        self.complete = False
-
-
-class ClientConnection(asyncio.Protocol):
-    """See the module.
-
-    deadline: monotonic seconds by which something must have happened; idle_since: when the last
-    exchange ended. peer: the client's
-    address. peer_lines: the X-Forwarded fields that tell it. trusted: it lies in a trusted
-    network.
-    """
+class ClientConnection(Client):
+    """See the module. idle_since: when the last exchange ended; monotonic seconds."""
 
     __slots__ = (
         "_body_left",
         "_busy",
-        "_closing",
+        "_chunks",
         "_ended",
         "_exchange",
         "_gate",
-        "_head_bytes",
-        "_head_tail",
-        "_in_body",
         "_lost",
         "_on_lost",
-        "_parser",
         "_scheduled",
+        "_searched",
         "_services",
-        "_stash",
+        "_state",
         "_tunnel",
-        "_waiting",
+        "_unread",
         "_writable",
-        "deadline",
         "idle_since",
-        "peer",
-        "peer_lines",
-        "transport",
-        "trusted",
     )
 
     def __init__(
@@ -104,26 +74,22 @@ class ClientConnection(asyncio.Protocol):
         peer: "Peer",
         on_lost: "Callable[[ClientConnection], None]",
     ) -> None:
+        super().__init__(peer.address, peer.lines, peer.trusted)
         self._services = services
-        self.peer, self.peer_lines, self.trusted = peer.address, peer.lines, peer.trusted
         self._exchange = exchange(services, self)
         self._on_lost = on_lost
-        self._parser = RequestParser(services.kinds, self)
+        self._state = _HEAD
         self._busy = False
-        self._in_body = False
-        self._closing = False
         self._ended = False
         self._lost = False
         self._scheduled = False
         self._writable = True
-        self._head_bytes = 0
-        self._head_tail = b""
+        self._unread = b""
+        self._searched = 0
         self._body_left = 0
-        self._stash = b""
-        self._waiting: deque[Waiting] = deque()
+        self._chunks: ChunkedBody | None = None
         self._tunnel: Tunnel | None = None
-        self._gate: Gate = cast("Gate", None)
-        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
+        self._gate: Gate
         self.idle_since = services.now
         self.deadline = services.now + services.settings.timeouts.head_s
 
@@ -135,145 +101,157 @@ class ClientConnection(asyncio.Protocol):
         self.transport.set_write_buffer_limits(self._services.settings.limits.write_buffer_bytes)
 
     def data_received(self, data: bytes) -> None:
-        if self._closing:
-            return
-        if self._stash:
-            self._stash += data
-        else:
-            self._feed(data)
+        if self._unread:
+            data = self._unread + data
+            self._unread = b""
+        self._read(data)
 
     def eof_received(self) -> bool:
         """A client may end its side after its last request and still wait for the answer."""
-        if self._closing or not self._busy or self._in_body:
+        if not self._busy or self._state in {_BODY, _CLOSING}:
             return False
         self._ended = True
         return True
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's
-        self._closing = self._lost = True
-        self._waiting.clear()
+        self._state = _CLOSING
+        self._lost = True
+        self._unread = b""
         self._exchange.client_lost()
         self._on_lost(self)
 
     def pause_writing(self) -> None:
         self._writable = False
-        self._exchange.client_writable(writable=False)
+        self._exchange.client_writable(False)
 
     def resume_writing(self) -> None:
         self._writable = True
-        self._exchange.client_writable(writable=True)
-        if self._closing and not self._busy:
+        self._exchange.client_writable(True)
+        if self._busy:
+            return
+        if self._state == _CLOSING:
             self._linger_from_now()
-        elif not self._busy:
+        else:
             self._schedule_next()
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────
 
-    @property
-    def _must_wait(self) -> bool:
-        """Whether the next bytes belong to a request whose turn has not come."""
-        if self._busy:
-            return bool(self._waiting) or not self._in_body
-        return self._scheduled or not self._writable
-
-    def _feed(self, data: bytes) -> None:
-        """Parse, but nothing of a request whose turn has not come."""
-        while data and not self._closing:
-            if self._must_wait:
-                self._stash = data
+    def _read(self, data: bytes) -> None:
+        """Read on, but nothing of a request whose turn has not come."""
+        while data:
+            state = self._state
+            if state == _HEAD and self._writable:
+                data = self._read_head(data)
+            elif state == _BODY:
+                data = self._read_body(data)
+            elif state == _CLOSING:
+                return
+            else:
+                self._unread = data
                 self._gate.close(_PIPELINED)
                 return
-            size = self._part_size(data)
-            if not size:
-                return
-            part = data if size >= len(data) else data[:size]
-            try:
-                taken = self._parser.feed(part)
-            except ParseError as error:
-                self._unreadable(error)
-                return
-            if self._parser.overhead > self._services.settings.limits.chunk_overhead_bytes:
-                self._refuse(replies.CHUNK_OVERHEAD)
-                return
-            if taken >= 0:
-                if self._exchange.wants_switch:
-                    self._stash = data[taken:]
-                    self._gate.close(_PIPELINED)
-                    return
-                size = taken
-            data = data[size:]
 
-    def _part_size(self, data: bytes) -> int:
-        """How much may be parsed at once: a head, or what is left of a body; 0: no more."""
-        if self._in_body:
-            return self._body_left if self._body_left > 0 else _CHUNKED_SLICE
-        tail = self._head_tail
-        end = (tail + data).find(_HEAD_END) if tail else data.find(_HEAD_END)
-        size = len(data) if end < 0 else end + len(_HEAD_END) - len(tail)
-        if not self._head_bytes:
-            self.deadline = self._services.now + self._services.settings.timeouts.head_s
-        self._head_bytes += size
-        if self._head_bytes > self._services.settings.limits.head_bytes:
-            self._refuse(replies.HEAD_TOO_LARGE)
-            return 0
+    def _read_head(self, data: bytes) -> bytes:
+        """Begin with a request whose head is whole; what follows the head."""
+        end = data.find(_HEAD_END, self._searched)
         if end < 0:
-            self._head_tail = (tail + data)[-3:]
-        return size
+            self._keep_part(data)
+            return b""
+        self._searched = 0
+        rest = data[end + 4 :]
+        text = data[:end]
+        services = self._services
+        if data[0] == _CR:
+            # RFC 9112 §2.2: an empty line before a request line is let by.
+            if not text:
+                return rest
+            while text.startswith(b"\r\n"):
+                text = text[2:]
+        if end > services.settings.limits.head_bytes:
+            self._refuse(replies.HEAD_TOO_LARGE)
+            return b""
+        try:
+            head = services.requests.head(text)
+        except Malformed as malformed:
+            self._refuse(malformed.reply)
+            return b""
+        if head.has_body:
+            self._state = _BODY
+            self._body_left = head.content_length
+            if head.chunked:
+                self._chunks = ChunkedBody(services.settings.limits.chunk_overhead_bytes)
+        else:
+            self._state = _TURN
+        self._busy = True
+        self._exchange.begin(head)
+        return rest
 
-    def _unreadable(self, error: ParseError) -> None:
-        if self._closing:
-            return  # refused already: what follows was not going to be read
-        too_many = isinstance(error, TooManyFieldsError)
-        self._refuse(replies.HEAD_TOO_LARGE if too_many else replies.BAD_REQUEST)
+    def _keep_part(self, data: bytes) -> None:
+        """Wait for the rest of a head, unless it can't become one any more."""
+        limits = self._services.settings.limits
+        if data == b"\r\n":
+            self._searched = 0
+            return
+        if not self._searched:
+            self.deadline = self._services.now + self._services.settings.timeouts.head_s
+        if len(data) > limits.head_bytes:
+            self._refuse(replies.HEAD_TOO_LARGE)
+            return
+        try:
+            check_part(data, self._searched)
+            if b"\r\n" not in data[2 : self._searched]:
+                check_first(data.removeprefix(b"\r\n"))
+                if len(data) > limits.request_line_bytes + _LINE_BESIDE_TARGET:
+                    self._check_line_end(data, limits.request_line_bytes + _LINE_BESIDE_TARGET)
+        except Malformed as malformed:
+            self._refuse(malformed.reply)
+            return
+        self._searched = max(len(data) - 3, 1)
+        self._unread = data
+
+    def _check_line_end(self, data: bytes, limit: int) -> None:
+        if data.find(b"\r\n", 2, limit) < 0:
+            raise Malformed(replies.LINE_TOO_LONG)
+
+    def _read_body(self, data: bytes) -> bytes:
+        """Hand the body on; what follows it."""
+        chunks = self._chunks
+        if chunks is not None:
+            return self._read_chunks(chunks, data)
+        left = self._body_left
+        piece = data if len(data) <= left else data[:left]
+        self._body_left = left - len(piece)
+        if self._body_left == 0:
+            self._state = _TURN
+        self._exchange.request_body(piece)
+        if self._state == _TURN:
+            self._exchange.request_end()
+        return data[len(piece) :]
+
+    def _read_chunks(self, chunks: ChunkedBody, data: bytes) -> bytes:
+        try:
+            position = chunks.feed(data, 0)
+        except Malformed as malformed:
+            self._state = _CLOSING
+            self._exchange.request_broken(malformed.reply)
+            return b""
+        if chunks.done:
+            self._state = _TURN
+            self._chunks = None
+        if chunks.pieces:
+            self._exchange.request_body(chunks.take())
+        if self._state == _TURN:
+            self._exchange.request_end()
+        return data[position:]
 
     def _refuse(self, refusal: LocalReply) -> None:
-        """Answer what can't be read, if no other answer is owed before it; read no more."""
-        if self._waiting or (self._busy and not self._in_body):
-            self._closing = True
-        elif self._busy:
-            self._closing = True
-            self._exchange.request_broken(refusal)
-        else:
-            self.write(render(refusal, self._services.next_request_id(), keep_alive=False))
-            self._services.block.finished(telemetry.LOCAL, refusal.status, 0)
-            self._linger()
-
-    # ── the parser ────────────────────────────────────────────────────────────────────────────
-
-    def request_head(self, head: RequestHead) -> None:
-        self._head_bytes = 0
-        self._head_tail = b""
-        if self._closing:
-            return
-        self._in_body = True
-        self._body_left = head.content_length
-        if self._busy:
-            self._waiting.append(Waiting(head))
-        else:
-            self._begin(head)
-
-    def request_body(self, data: bytes) -> None:
-        self._body_left -= len(data)
-        if self._closing:
-            return
-        if self._waiting:
-            self._waiting[-1].body.append(data)
-        else:
-            self._exchange.request_body(data)
-
-    def request_end(self) -> None:
-        self._in_body = False
-        if self._closing:
-            return
-        if self._waiting:
-            self._waiting[-1].complete = True
-        else:
-            self._exchange.request_end()
+        """Answer what can't be read as a request; read no more."""
+        reply = render(refusal, self._services.next_request_id(), keep_alive=False)
+        self.transport.write(reply)
+        self._services.block.finished(telemetry.LOCAL, refusal.status, 0)
+        self._linger()
 
     # ── the exchange ──────────────────────────────────────────────────────────────────────────
-
-    def write(self, data: bytes) -> None:
-        self.transport.write(data)
 
     def pause(self) -> None:
         self._gate.close(_BACKPRESSURE)
@@ -287,71 +265,45 @@ class ClientConnection(asyncio.Protocol):
     def release(self) -> None:
         self._gate.open(_NO_CONNECTION)
 
-    def exchange_done(self, *, keep_alive: bool) -> None:
+    def exchange_done(self, keep_alive: bool) -> None:
         services = self._services
         self._busy = False
         self._gate.open(_BACKPRESSURE)
-        # Requests that were read before a refusal are still answered.
-        if not keep_alive or (self._closing and not self._waiting):
+        if not keep_alive or self._state == _CLOSING:
             self._linger()
             return
-        timeouts = services.settings.timeouts
+        self._state = _HEAD
         self.idle_since = services.now
-        self.deadline = services.now + (
-            timeouts.head_s if self._head_bytes else timeouts.keep_alive_s
-        )
-        if self._waiting or self._stash:
+        self.deadline = services.now + services.settings.timeouts.keep_alive_s
+        if self._unread:
             self._schedule_next()
         elif self._ended:
             self._linger()
-        else:
-            self._gate.open(_PIPELINED)
-
-    @property
-    def _nothing_left(self) -> bool:
-        """Whether every request that was read has been answered."""
-        return not (self._busy or self._waiting or self._stash)
-
-    def _begin(self, head: RequestHead) -> None:
-        self._busy = True
-        self._exchange.begin(head)
 
     def _schedule_next(self) -> None:
         """Go on soon. Not now: an exchange that ends at once would come back here, deeper."""
-        if not self._scheduled and (self._waiting or self._stash):
+        if self._unread and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._next)
 
     def _next(self) -> None:
-        """Begin the request that waited longest; then parse on, if its turn has come."""
+        """Read the request that waits, if its turn has come."""
         self._scheduled = False
-        if self._lost or self._busy or not self._writable:
+        if self._busy or not self._writable or self._state != _HEAD:
             return
-        if self._waiting:
-            waiting = self._waiting.popleft()
-            self._begin(waiting.head)
-            self._hand_on(waiting)
-        if self._stash and not self._closing and not self._must_wait:
-            data, self._stash = self._stash, b""
+        data, self._unread = self._unread, b""
+        self._read(data)
+        if self._state == _HEAD or not self._unread:
             self._gate.open(_PIPELINED)
-            self._feed(data)
-        if self._ended and self._nothing_left:
-            self._linger()
-
-    def _hand_on(self, waiting: Waiting) -> None:
-        """What was read of the request already, unless it was answered by its head alone."""
-        for data in waiting.body:
-            if self._busy:
-                self._exchange.request_body(data)
-        if waiting.complete and self._busy:
-            self._exchange.request_end()
+        if self._ended and self._state == _HEAD:
+            self._linger()  # the rest of a head will not come
 
     def abort(self) -> None:
         """Reset the connection: an end of file would make a broken answer look whole.
 
         (An answer without a length to an HTTP/1.0 client ends with the connection.)
         """
-        self._closing = True
+        self._state = _CLOSING
         if not self.transport.is_closing():
             with suppress(OSError):
                 self.transport.get_extra_info("socket").setsockopt(
@@ -360,16 +312,17 @@ class ClientConnection(asyncio.Protocol):
         self.transport.abort()
 
     def open_tunnel(self, endpoint: Upgraded, group: int, rest: bytes) -> None:
-        early, self._stash = self._stash, b""
+        early, self._unread = self._unread, b""
+        self._state = _TUNNEL
         self._tunnel = Tunnel(self._services, self.transport, endpoint, group, self._tunnel_closed)
         if rest:
-            self.write(rest)
+            self.transport.write(rest)
         if early:
             endpoint.transport.write(early)
         self._gate.open(_PIPELINED)
 
     def _tunnel_closed(self) -> None:
-        self._closing = True
+        self._state = _CLOSING
         self._exchange.tunnel_closed()
         self._on_lost(self)
 
@@ -384,9 +337,9 @@ class ClientConnection(asyncio.Protocol):
             return
         elif self._busy:
             self._exchange.expire()
-        elif self._closing:
+        elif self._state == _CLOSING:
             self.abort()
-        elif self._head_bytes:
+        elif self._unread:
             self._refuse(replies.HEAD_TIMEOUT)
         else:
             self.close()
@@ -397,25 +350,23 @@ class ClientConnection(asyncio.Protocol):
         One that is busy, or was just used, may have its next request on the way already: that
         is answered with `Connection: close`.
         """
-        idle = not self._busy and not self._head_bytes and self._tunnel is None
-        if idle and not self._closing and self.idle_since <= idle_since:
+        idle = self._state == _HEAD and not self._unread
+        if idle and self.idle_since <= idle_since:
             self.close()
 
     def close(self) -> None:
         """Close after the last byte is sent, a tunnel at both ends; cut what is under way."""
-        if self._busy and self._tunnel is None:
-            self.abort()
-            return
-        self._closing = True
         if self._tunnel is not None:
             self._tunnel.close()
+        elif self._busy:
+            self.abort()
         else:
+            self._state = _CLOSING
             self.transport.close()
 
     def _linger(self) -> None:
-        self._closing = True
-        self._waiting.clear()
-        self._stash = b""
+        self._state = _CLOSING
+        self._unread = b""
         self._linger_from_now()
         self._gate.open(_PIPELINED | _BACKPRESSURE | _NO_CONNECTION)
         if self._ended:
@@ -439,4 +390,4 @@ class Peer:
     def __init__(self, address: str, *, trusted: bool) -> None:
         self.address = address.encode()
         self.trusted = trusted
-        self.lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n" % self.address
+        self.lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http" % self.address

@@ -12,9 +12,11 @@ import logging
 import socket
 from collections.abc import Callable
 from functools import lru_cache
+from typing import cast
 
 from proxy import telemetry
-from proxy.downstream.connection import ClientConnection, Exchange, Peer
+from proxy.downstream.connection import ClientConnection, Peer
+from proxy.parties import Exchange
 from proxy.services import Services
 from proxy.tasks import Tasks
 
@@ -86,7 +88,9 @@ class Listener:
         if len(self.connections) >= self._services.settings.limits.connections:
             self._pause()
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: connection, accepted)
+            # asyncio asks for no base class, only for the methods; see `proxy.parties`.
+            protocol = cast("asyncio.Protocol", connection)
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, accepted)
         except OSError:
             accepted.close()
             self._lost(connection)

@@ -1,13 +1,16 @@
-"""Field names: which ones the proxy reads, which it drops, and how the rest is passed on.
+"""Field lines (RFC 9112 §5): which ones the proxy reads, which it drops, how the rest go on.
 
-Rule: a name is classified once, by a dictionary keyed by the bytes as they came; new spellings
-are learned, up to a bound. Hop-by-hop fields (RFC 9110 §7.6.1) and the fields that Turnout sets
-itself never reach `lines`.
+Rules: a line is read once. Its reading is remembered by the line's own bytes, for most lines
+come again and again (HTTP/2 has its table of fields for the same reason); what is remembered is
+bounded in number and in length, and never holds a credential. Hop-by-hop fields (RFC 9110
+§7.6.1) and the fields that Turnout sets itself never reach a head's `lines`.
 """
 
+import re
 from collections.abc import Mapping
-from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
+
+from proxy.http1.reply import BAD_REQUEST, LocalReply
 
 PLAIN: Final = 0
 HOST: Final = 1
@@ -23,8 +26,23 @@ FORWARDED_FOR: Final = 10
 FORWARDED: Final = 11
 KEEP_ALIVE: Final = 12
 DROP: Final = 13
+SECRET: Final = 14
+"""Goes on like PLAIN, and is not remembered."""
 
-_HOP_BY_HOP: Final = {
+MAX_FIELDS: Final = 100
+_MAX_REMEMBERED: Final = 4096
+_MAX_REMEMBERED_BYTES: Final = 256
+_MAX_LENGTH_DIGITS: Final = 18
+
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_HOST = re.compile(
+    rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?"
+)
+_MAX_HOST: Final = 260
+_NOT_REMEMBERED: Final = frozenset({AUTHORIZATION, REQUEST_ID, SECRET})
+
+_HOP_BY_HOP: Final[Mapping[bytes, int]] = {
     b"connection": CONNECTION,
     b"content-length": CONTENT_LENGTH,
     b"transfer-encoding": TRANSFER_ENCODING,
@@ -39,93 +57,139 @@ _HOP_BY_HOP: Final = {
     b"http2-settings": DROP,
     b"x-turnout-slot": DROP,
 }
-_MAX_LEARNED: Final = 4096
-_MAX_LEARNED_BYTES: Final = 64
-_MAX_CACHED_BYTES: Final = 256
+_OF_REQUESTS: Final[Mapping[bytes, int]] = {
+    b"host": HOST,
+    b"expect": EXPECT,
+    b"authorization": AUTHORIZATION,
+    b"cookie": SECRET,
+    b"x-request-id": REQUEST_ID,
+    b"x-forwarded-for": FORWARDED_FOR,
+    b"x-forwarded-proto": FORWARDED,
+    b"x-forwarded-host": FORWARDED,
+    b"x-forwarded-port": FORWARDED,
+    b"x-real-ip": FORWARDED,
+    b"forwarded": FORWARDED,
+}
+_OF_RESPONSES: Final[Mapping[bytes, int]] = {b"x-request-id": DROP, b"set-cookie": SECRET}
 
 
-class FieldKinds(dict[bytes, int]):
-    """Name as it came → what the proxy does with the field. Unknown names are learned."""
+class Malformed(Exception):  # noqa: N818 - what the message is, as in h11's LocalProtocolError
+    """The message can't be read in the strict reading. reply: what its sender gets."""
 
-    def __init__(self, known: Mapping[bytes, int]) -> None:
-        super().__init__(known)
-        self._known = dict(known)
+    def __init__(self, reply: LocalReply, reason: str = "") -> None:
+        super().__init__(reason or reply.detail)
+        self.reply = reply
 
-    def __missing__(self, name: bytes) -> int:
+
+class Field:
+    """One field line as read.
+
+    kind: what the proxy does with it. value: without white space around it. text: the line as it
+    goes on (of Host: with X-Forwarded-Host after it). number: of Content-Length, -2 if it is
+    none; of Host 1 if it is valid, else 0. options: of Connection, lower case.
+    """
+
+    __slots__ = ("kind", "number", "options", "text", "value")
+
+    def __init__(self, kind: int, text: bytes, value: bytes) -> None:
+        self.kind = kind
+        self.text = text
+        self.value = value
+        self.number = 0
+        self.options: frozenset[bytes] = frozenset()
+        if kind == CONTENT_LENGTH:
+            self.number = content_length(value)
+        elif kind == HOST:
+            self.number = int(is_host(value))
+            self.text = host_lines(value)
+        elif kind == CONNECTION:
+            self.options = connection_options(value)
+
+
+class FieldReader:
+    """Reads the field lines of all messages of one kind.
+
+    plain: lines that go on as they came. special: line → Field, for the others. Who reads a head
+    looks into these two first, and calls `read` for a line that is in neither.
+    """
+
+    def __init__(self, kinds: Mapping[bytes, int]) -> None:
+        self.plain: set[bytes] = set()
+        self.special: dict[bytes, Field] = {}
+        self._kinds = dict(kinds)
+
+    def read(self, line: bytes) -> Field:
+        """One line without its line end. Malformed if it is no field line."""
+        name, colon, value = line.partition(b":")
+        if not colon or _TOKEN.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+            raise Malformed(BAD_REQUEST, "a field line out of form")
+        value = value.strip(b" \t")
+        kind = self.kind(name)
+        text = b"%b: %b" % (name, value)
+        field = Field(kind, text, value)
+        if len(line) <= _MAX_REMEMBERED_BYTES and kind not in _NOT_REMEMBERED:
+            self._remember(line, field)
+        return field
+
+    def _remember(self, line: bytes, field: Field) -> None:
+        if len(self.plain) + len(self.special) >= _MAX_REMEMBERED:
+            # Lines that come only once must not keep others from being remembered.
+            self.plain.clear()
+            self.special.clear()
+        if field.kind == PLAIN and field.text == line:
+            self.plain.add(line)
+        else:
+            self.special[line] = field
+
+    def kind(self, name: bytes) -> int:
+        """What is done with fields of this name.
+
+        `X_Tenant_ID` is read as X-Tenant-ID by CGI-like servers: such aliases are dropped.
+        """
         lower = name.lower()
-        kind = dict.get(self, lower)
-        if kind is None:
-            kind = self._unknown(lower)
-        if len(name) <= _MAX_LEARNED_BYTES:
-            if len(self) >= _MAX_LEARNED:
-                self._forget()
-            self[name] = kind
-        return kind
-
-    def _forget(self) -> None:
-        """Forget what was learned: junk names must not keep others from being remembered."""
-        self.clear()
-        self.update(self._known)
-
-    def _unknown(self, lower: bytes) -> int:
-        """`X_Tenant_ID` is read as X-Tenant-ID by CGI-like servers: such aliases are dropped."""
         dashed = lower.replace(b"_", b"-")
-        kind = self._known.get(dashed, PLAIN)
-        if dashed.startswith(b"x-forwarded-"):
-            kind = kind or FORWARDED
+        kind = self._kinds.get(dashed, PLAIN)
+        if kind == PLAIN and dashed.startswith(b"x-forwarded-"):
+            kind = self._kinds.get(b"x-forwarded-proto", PLAIN)
         return DROP if kind != PLAIN and dashed != lower else kind
 
 
-def request_kinds(tenant_header: str) -> FieldKinds:
-    """The fields of a request. tenant_header: the name of the header that names the tenant."""
-    return FieldKinds(
-        {
-            **_HOP_BY_HOP,
-            b"host": HOST,
-            b"expect": EXPECT,
-            b"authorization": AUTHORIZATION,
-            b"x-request-id": REQUEST_ID,
-            b"x-forwarded-for": FORWARDED_FOR,
-            b"x-forwarded-proto": FORWARDED,
-            b"x-forwarded-host": FORWARDED,
-            b"x-forwarded-port": FORWARDED,
-            b"x-real-ip": FORWARDED,
-            b"forwarded": FORWARDED,
-            tenant_header.lower().encode(): TENANT,
-        }
-    )
+def request_fields(tenant_header: str) -> FieldReader:
+    """The fields of requests. tenant_header: the name of the header that names the tenant."""
+    return FieldReader({**_HOP_BY_HOP, **_OF_REQUESTS, tenant_header.lower().encode(): TENANT})
 
 
-def response_kinds() -> FieldKinds:
-    """The fields of a response."""
-    return FieldKinds({**_HOP_BY_HOP, b"x-request-id": DROP})
+def response_fields() -> FieldReader:
+    """The fields of responses."""
+    return FieldReader({**_HOP_BY_HOP, **_OF_RESPONSES})
 
 
-class ConnectionOptions(NamedTuple):
-    """What a Connection field says. named: fields that end at this hop, lower case."""
-
-    close: bool
-    keep_alive: bool
-    upgrade: bool
-    named: frozenset[bytes]
+def is_token(text: bytes) -> bool:
+    """Whether it is a token (RFC 9110 §5.6.2)."""
+    return _TOKEN.fullmatch(text) is not None
 
 
-def connection_options(value: bytes) -> ConnectionOptions:
-    """The options of a Connection field (RFC 9110 §7.6.1)."""
-    return _remembered(value) if len(value) <= _MAX_CACHED_BYTES else _options(value)
+def content_length(value: bytes) -> int:
+    """A Content-Length's value, -2 if it is not 1 to 18 digits."""
+    return int(value) if value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS else -2
 
 
-def _options(value: bytes) -> ConnectionOptions:
-    tokens = {token.strip(b" \t") for token in value.lower().split(b",")}
-    named = frozenset(tokens - {b"close", b"keep-alive", b"upgrade", b""})
-    return ConnectionOptions(
-        b"close" in tokens, b"keep-alive" in tokens, b"upgrade" in tokens, named
-    )
+def is_host(host: bytes) -> bool:
+    """RFC 3986 §3.2.2: a name or address with an optional port; empty only where it is absent."""
+    return len(host) <= _MAX_HOST and _HOST.fullmatch(host) is not None
 
 
-_remembered = lru_cache(maxsize=1024)(_options)
+def host_lines(host: bytes) -> bytes:
+    """Host and X-Forwarded-Host as they are sent on."""
+    return b"Host: %b\r\nX-Forwarded-Host: %b" % (host, host)
+
+
+def connection_options(value: bytes) -> frozenset[bytes]:
+    """The options of a Connection field, lower case (RFC 9110 §7.6.1)."""
+    options = [token.strip(b" \t") for token in value.lower().split(b",")]
+    return frozenset(option for option in options if option)
 
 
 def without(lines: list[bytes], named: frozenset[bytes]) -> list[bytes]:
-    """The lines but for those with these names."""
+    """The lines but for those with these names, lower case."""
     return [line for line in lines if line[: line.index(b":")].lower() not in named]

@@ -1,99 +1,70 @@
 """One message's head, as far as a proxy looks at it.
 
-Rule: everything the proxy decides by is lifted out of the field lines while they are parsed and
-stands in an attribute of its own; `lines` holds only what is passed on as it came. A head sent
-on is rebuilt from these parts, so what was checked is what is sent.
+Rule: everything the proxy decides by is lifted out of the field lines while they are read and
+stands in an attribute of its own; `lines` holds only what is passed on. A head sent on is
+rebuilt from these parts, so what was checked is what is sent.
+
+Most heads set few of the attributes: the rest are read from the class, as they stand here.
 """
+
+from proxy.http1.reply import LocalReply
 
 
 class RequestHead:
     """A request's head.
 
-    lines: end-to-end field lines, each `name: value CRLF`. content_length: -1 where the field
-    is absent. minor: 0 or 1, for HTTP/1.0 and HTTP/1.1. hosts: how often Host stood there.
-    specials: how many other fields there were. tenant, request_id, forwarded_for: the
-    values as they came, None where absent; not to be believed before the peer is trusted.
+    line: the request line as it is sent on. lines: end-to-end field lines, each `name: value`
+    without its line end. content_length: -1 where the field is absent. minor: 0 or 1, for
+    HTTP/1.0 and HTTP/1.1. hosts: how often Host stood there. host_lines: Host and
+    X-Forwarded-Host as they are sent on. options: of the Connection fields, lower case;
+    None without one. tenant, request_id, forwarded_for, authorization: the values as they came, None where
+    absent; not to be believed before the peer is trusted. refusal: why it can't be served.
     """
 
-    __slots__ = (
-        "authorization",
-        "chunked",
-        "connection",
-        "content_length",
-        "expect",
-        "fault",
-        "forwarded",
-        "forwarded_for",
-        "host",
-        "hosts",
-        "keep_alive",
-        "lines",
-        "method",
-        "minor",
-        "request_id",
-        "specials",
-        "target",
-        "tenant",
-        "transfer_encoding",
-        "upgrade",
-    )
+    line: bytes = b""
+    method: bytes = b""
+    target: bytes = b""
+    minor: int = 1
+    host: bytes = b""
+    hosts: int = 0
+    host_lines: bytes = b""
+    content_length: int = -1
+    transfer_encoding: bytes | None = None
+    chunked: bool = False
+    has_body: bool = False
+    options: frozenset[bytes] | None = None
+    keep_alive: bool = True
+    upgrade: bytes | None = None
+    expect: bytes | None = None
+    tenant: bytes | None = None
+    authorization: bytes | None = None
+    request_id: bytes | None = None
+    forwarded_for: bytes | None = None
+    forwarded: list[bytes] | None = None
+    refusal: LocalReply | None = None
 
-    def __init__(self, target: bytes) -> None:
+    def __init__(self, target: bytes = b"/") -> None:
         self.target = target
-        self.method = b""
-        self.minor = 1
-        self.host = b""
-        self.hosts = 0
         self.lines: list[bytes] = []
-        self.content_length = -1
-        self.transfer_encoding: bytes | None = None
-        self.chunked = False
-        self.connection: bytes | None = None
-        self.keep_alive = True
-        self.upgrade: bytes | None = None
-        self.expect: bytes | None = None
-        self.tenant: bytes | None = None
-        self.authorization: bytes | None = None
-        self.request_id: bytes | None = None
-        self.forwarded_for: bytes | None = None
-        self.forwarded: list[bytes] = []
-        self.specials = 0
-        self.fault = ""
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows (RFC 9112 §6.3: a request without either field has none)."""
-        return self.chunked or self.content_length > 0
 
 
 class ResponseHead:
-    """A response's head. content_length: -1 where the field is absent. See RequestHead."""
+    """A response's head. line: the status line, sent on as HTTP/1.1. See RequestHead.
 
-    __slots__ = (
-        "chunked",
-        "connection",
-        "content_length",
-        "fault",
-        "keep_alive",
-        "keep_alive_field",
-        "lines",
-        "minor",
-        "reason",
-        "status",
-        "transfer_encoding",
-        "upgrade",
-    )
+    keep_alive_field: the value of Keep-Alive. fault: why it can't be passed on.
+    """
+
+    line: bytes = b""
+    status: int = 0
+    minor: int = 1
+    content_length: int = -1
+    transfer_encoding: bytes | None = None
+    chunked: bool = False
+    options: frozenset[bytes] | None = None
+    keep_alive: bool = True
+    keep_alive_field: bytes | None = None
+    upgrade: bytes | None = None
+    fault: str = ""
 
     def __init__(self) -> None:
-        self.status = 0
-        self.reason = b""
-        self.minor = 1
         self.lines: list[bytes] = []
-        self.content_length = -1
-        self.transfer_encoding: bytes | None = None
-        self.chunked = False
-        self.connection: bytes | None = None
-        self.keep_alive = True
-        self.keep_alive_field: bytes | None = None
-        self.upgrade: bytes | None = None
-        self.fault = ""

@@ -1,330 +1,285 @@
-"""llhttp's callbacks fill one head and hand body chunks on. No leniency is switched on.
+"""Heads from bytes (RFC 9112 §2 to §5), strictly: what isn't in the grammar is refused.
 
-Rule: a parser speaks to its sink in the order of the bytes: head, body chunks, end; then the
-next message. Trailers are dropped here.
+Rules: a head is read when it is complete, from its bytes without the empty line that ends it;
+lines end in CRLF and in nothing else. What two readers could take differently is refused, never
+repaired. Nothing is kept from one message to the next but the readings of whole lines.
 """
 
-from typing import Protocol
-
-import httptools
+import re
+from typing import Final
 
 from proxy.http1 import fields
-from proxy.http1.fields import FieldKinds
-from proxy.http1.framing import content_length
+from proxy.http1.fields import (
+    CONNECTION,
+    CONTENT_LENGTH,
+    HOST,
+    KEEP_ALIVE,
+    MAX_FIELDS,
+    PLAIN,
+    SECRET,
+    TENANT,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    Field,
+    FieldReader,
+    Malformed,
+    is_token,
+)
+from proxy.http1.framing import BAD_FRAMING, BAD_HOST, check_request, check_response
 from proxy.http1.head import RequestHead, ResponseHead
+from proxy.http1.reply import (
+    BAD_REQUEST,
+    HEAD_TOO_LARGE,
+    UNKNOWN_METHOD,
+    VERSION_REFUSED,
+    LocalReply,
+)
 
-MAX_FIELDS = 100
-_CHUNK_FRAME = 20  # 16 hex digits and two line ends, as a chunk may have without extensions
-_PLAIN = fields.PLAIN
+_VERSION = re.compile(rb"HTTP/([0-9])\.[0-9]")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
+_LONE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\0")
+_MAX_STATUS_LINES: Final = 1024
+_SLASH: Final = 0x2F
 
-
-class RequestSink(Protocol):
-    """Who gets a client's requests."""
-
-    def request_head(self, head: RequestHead) -> None:
-        """A head is complete."""
-
-    def request_body(self, data: bytes) -> None:
-        """A piece of its body."""
-
-    def request_end(self) -> None:
-        """The message is complete."""
-
-
-class ResponseSink(Protocol):
-    """Who gets an endpoint's responses, interim ones included."""
-
-    def response_head(self, head: ResponseHead) -> None:
-        """A head is complete."""
-
-    def response_body(self, data: bytes) -> None:
-        """A piece of its body."""
-
-    def response_end(self) -> None:
-        """The message is complete."""
+METHODS: Final = frozenset(
+    b"GET HEAD POST PUT PATCH DELETE OPTIONS CONNECT TRACE "
+    b"ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR "
+    b"MKCOL MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH PROPFIND PROPPATCH PURGE QUERY REBIND REPORT "
+    b"SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL".split()
+)
+"""IANA's registry of HTTP methods, and PURGE, which caches know."""
 
 
-class ParseError(Exception):
-    """The bytes are not HTTP/1.1, or not in the strict reading."""
+class RequestParser:
+    """Reads the heads of requests. reader: what the fields mean."""
+
+    __slots__ = ("_reader",)
+
+    def __init__(self, reader: FieldReader) -> None:
+        self._reader = reader
+
+    def head(self, text: bytes) -> RequestHead:
+        """A whole head. Malformed if it is none; its `refusal` says what else is wrong."""
+        lines = text.split(b"\r\n")
+        head = _request_line(lines[0])
+        if len(lines) > MAX_FIELDS + 1:
+            raise Malformed(HEAD_TOO_LARGE)
+        reader, passed_on = self._reader, head.lines
+        plain, special = reader.plain, reader.special
+        for index in range(1, len(lines)):
+            line = lines[index]
+            if line in plain:
+                passed_on.append(line)
+                continue
+            field = special.get(line)
+            if field is None:
+                field = reader.read(line)
+            kind = field.kind
+            if kind == TENANT and head.tenant is None:
+                head.tenant = field.value
+            elif kind == HOST:
+                if head.hosts != 0 or field.number == 0:
+                    _refuse(head, BAD_HOST)
+                head.hosts += 1
+                head.host = field.value
+                head.host_lines = field.text
+            elif kind == PLAIN:
+                passed_on.append(field.text)
+            else:
+                _take(head, field)
+        check_request(head)
+        return head
 
 
-class TooManyFieldsError(ParseError):
-    """More than MAX_FIELDS fields in one head."""
+def check_part(text: bytes, start: int) -> None:
+    """What is there, from `start` on, of a head that isn't complete.
 
-
-class _Message:
-    """What both parsers know of the message under way.
-
-    They count what a chunked body carries beside its content, for extensions and trailers have
-    no bound of their own in llhttp.
+    Malformed if no rest can mend it.
     """
-
-    __slots__ = ("_body", "_chunks", "_fed", "_is_1_1")
-
-    def __init__(self) -> None:
-        # The first line of a read said so; asking llhttp costs a formatted string.
-        self._is_1_1 = False
-        self._chunks = 0
-        self._body = 0
-        self._fed = 0
-
-    @property
-    def overhead(self) -> int:
-        """Bytes of the chunked body under way that are neither content nor plain chunk sizes."""
-        return self._fed - self._body - _CHUNK_FRAME * self._chunks if self._chunks else 0
-
-    def on_chunk_header(self) -> None:
-        self._chunks += 1
-
-    def _begin_chunks(self) -> None:
-        self._chunks = 1
-        self._body = self._fed = 0
+    if _LONE_LINE_END.search(text, start) is not None:
+        raise Malformed(BAD_REQUEST, "a line end that is not CRLF")
 
 
-class RequestParser(_Message):
-    """Requests from one client connection.
-
-    Where an Upgrade is offered, llhttp stops after the head even if a body follows (as in an
-    h2c offer with POST): that body is counted off here.
-    """
-
-    __slots__ = ("_head", "_kinds", "_llhttp", "_sink", "_uncounted")
-
-    def __init__(self, kinds: FieldKinds, sink: RequestSink) -> None:
-        super().__init__()
-        self._kinds = kinds
-        self._sink = sink
-        self._head: RequestHead | None = None
-        self._uncounted = 0
-        self._llhttp = httptools.HttpRequestParser(self)
-
-    def feed(self, data: bytes) -> int:
-        """Parse on. -1 if all was taken, else how much was: an Upgrade was offered there."""
-        if self._uncounted:
-            return self._feed_body(data, 0)
-        if self._chunks:
-            self._fed += len(data)
-        elif self._head is None:
-            end = data.find(b"\r\n")
-            self._is_1_1 = data[end - 9 : end] == b" HTTP/1.1"
-        try:
-            self._llhttp.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            return self._offered(data, int(upgrade.args[0]))
-        except httptools.HttpParserError as error:
-            cause = error.__context__
-            if isinstance(cause, TooManyFieldsError):
-                raise cause from None
-            if cause is not None and not isinstance(cause, httptools.HttpParserError):
-                raise cause from None  # a fault of ours, not of the client
-            raise ParseError(str(error)) from None
-        return -1
-
-    def _offered(self, data: bytes, offset: int) -> int:
-        return self._feed_body(data, offset) if self._uncounted else offset
-
-    def _feed_body(self, data: bytes, offset: int) -> int:
-        piece = data[offset : offset + self._uncounted]
-        self._uncounted -= len(piece)
-        if piece:
-            self._sink.request_body(piece)
-        if self._uncounted:
-            return -1
-        self._sink.request_end()
-        return offset + len(piece)
-
-    def on_url(self, url: bytes) -> None:
-        head = self._head
-        if head is None:
-            self._head = RequestHead(url)
-        else:
-            head.target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        head = self._head
-        if head is None or head.method:
-            return  # a trailer: dropped
-        kind = self._kinds[name]
-        if kind == _PLAIN:
-            head.lines.append(name + b": " + value + b"\r\n")
-            return
-        value = value.rstrip(b" \t")
-        if kind == fields.HOST:
-            head.host = value
-            head.hosts += 1
-        else:
-            _take_special(head, kind, name, value)
-
-    def on_headers_complete(self) -> None:
-        head = self._head
-        if head is None:
-            raise ParseError("a head without a request line")
-        llhttp = self._llhttp
-        head.method = llhttp.get_method()
-        if len(head.lines) + head.specials > MAX_FIELDS:
-            raise TooManyFieldsError
-        if not self._is_1_1:
-            _check_version(head, llhttp.get_http_version())
-        self._is_1_1 = False
-        if head.upgrade is not None and llhttp.should_upgrade():
-            if head.transfer_encoding is not None:
-                head.fault = "an upgrade is offered beside a chunked body"
-            self._uncounted = max(head.content_length, 0)
-        if head.transfer_encoding is not None:
-            self._begin_chunks()
-        self._sink.request_head(head)
-
-    def on_body(self, data: bytes) -> None:
-        self._body += len(data)
-        self._sink.request_body(data)
-
-    def on_message_complete(self) -> None:
-        self._head = None
-        self._chunks = 0
-        if not self._uncounted:
-            self._sink.request_end()
+def check_first(text: bytes) -> None:
+    """The first line of a head that isn't complete, or the start of it. Malformed."""
+    line, ended, _ = text.partition(b"\r\n")
+    if ended:
+        _request_line(line)
+    elif text and text != b"\r" and not is_token(text[:1]):
+        raise Malformed(BAD_REQUEST, "a request line out of form")
 
 
-# Fields that may stand several times: their values are joined as one list (RFC 9110 §5.3).
-_JOINED = {
-    fields.CONNECTION: "connection",
-    fields.TRANSFER_ENCODING: "transfer_encoding",
-    fields.UPGRADE: "upgrade",
-    fields.EXPECT: "expect",
-    fields.FORWARDED_FOR: "forwarded_for",
-}
-# Fields that must stand once: of two, a reader behind us might believe the other.
-_SINGLE = {
-    fields.TENANT: "tenant",
-    fields.AUTHORIZATION: "authorization",
-    fields.REQUEST_ID: "request_id",
-}
+def _request_line(line: bytes) -> RequestHead:
+    """RFC 9112 §3: method SP target SP version."""
+    parts = line.split(b" ")
+    if len(parts) != 3:
+        raise Malformed(BAD_REQUEST, "a request line out of form")
+    method, target, version = parts
+    head = RequestHead(target)
+    head.method = method
+    head.line = line
+    if version != b"HTTP/1.1":
+        _old_version(head, version)
+    if method not in METHODS:
+        if not is_token(method):
+            raise Malformed(BAD_REQUEST, "the method is no token")
+        head.refusal = UNKNOWN_METHOD
+    text = target.decode("latin-1")
+    if not (text.isascii() and text.isprintable()) or not target or b"#" in target:
+        raise Malformed(BAD_REQUEST, "the request target can't be read")
+    return head
 
 
-def _take_special(head: RequestHead, kind: int, name: bytes, value: bytes) -> None:
-    """A field that the proxy reads itself."""
-    head.specials += 1
-    if kind in _JOINED:
-        _join(head, _JOINED[kind], value)
-    elif kind in _SINGLE:
-        if getattr(head, _SINGLE[kind]) is not None:
-            head.fault = f"two fields give the {_SINGLE[kind]}"
-        setattr(head, _SINGLE[kind], value)
-        if kind == fields.AUTHORIZATION:
-            head.lines.append(name + b": " + value + b"\r\n")
-    elif kind == fields.CONTENT_LENGTH:
-        _take_length(head, value)
+def _old_version(head: RequestHead, version: bytes) -> None:
+    found = _VERSION.fullmatch(version)
+    if found is None or found[1] == b"0":
+        raise Malformed(BAD_REQUEST, "the protocol version can't be read")
+    if found[1] != b"1":
+        raise Malformed(VERSION_REFUSED)
+    if version != b"HTTP/1.0":
+        raise Malformed(BAD_REQUEST, "a protocol version other than 1.0 and 1.1")
+    head.minor = 0
+    head.line = b"%b %b HTTP/1.1" % (head.method, head.target)
+
+
+def _take(head: RequestHead, field: Field) -> None:
+    """A field that the proxy reads itself, but for those that nearly every request has."""
+    kind, value = field.kind, field.value
+    if kind == CONTENT_LENGTH:
+        if field.number < 0 or head.content_length not in {-1, field.number}:
+            _refuse(head, BAD_FRAMING)
+        head.content_length = field.number
+    elif kind == CONNECTION:
+        head.options = field.options if head.options is None else head.options | field.options
+    elif kind == SECRET:
+        head.lines.append(field.text)
+    elif kind == fields.AUTHORIZATION:
+        _once(head, head.authorization)
+        head.authorization = value
+        head.lines.append(field.text)
+    elif kind == TRANSFER_ENCODING:
+        head.transfer_encoding = _joined(head.transfer_encoding, value)
+    else:
+        _take_rare(head, field)
+
+
+def _take_rare(head: RequestHead, field: Field) -> None:
+    kind, value = field.kind, field.value
+    if kind == TENANT:
+        _once(head, head.tenant)
+    elif kind == fields.REQUEST_ID:
+        _once(head, head.request_id)
+        head.request_id = value
+    elif kind == UPGRADE:
+        head.upgrade = _joined(head.upgrade, value)
+    elif kind == fields.EXPECT:
+        head.expect = _joined(head.expect, value)
+    elif kind == fields.FORWARDED_FOR:
+        head.forwarded_for = _joined(head.forwarded_for, value)
     elif kind == fields.FORWARDED:
-        head.forwarded.append(name + b": " + value + b"\r\n")
+        if head.forwarded is None:
+            head.forwarded = []
+        head.forwarded.append(field.text)
 
 
-def _join(head: RequestHead | ResponseHead, attribute: str, value: bytes) -> None:
-    before = getattr(head, attribute)
-    setattr(head, attribute, value if before is None else before + b", " + value)
+_TWICE: Final = LocalReply(400, "bad-field", "a field that must stand once stands twice")
 
 
-def _check_version(head: RequestHead | ResponseHead, version: str) -> None:
-    if version != "1.1":
-        head.minor = 0
-        if version != "1.0":
-            head.fault = "a protocol version other than 1.0 and 1.1"
+def _once(head: RequestHead, before: bytes | None) -> None:
+    """Of two such fields a reader behind us might believe the other."""
+    if before is not None:
+        _refuse(head, _TWICE)
 
 
-def _take_length(head: RequestHead | ResponseHead, value: bytes) -> None:
-    head.content_length = content_length(value)
-    if head.content_length < 0:
-        head.fault = "Content-Length is not a number"
+def _refuse(head: RequestHead, refusal: LocalReply) -> None:
+    if head.refusal is None:
+        head.refusal = refusal
 
 
-class ResponseParser(_Message):
-    """Responses on one connection to an endpoint. begun: whether a message is under way.
+def _joined(before: bytes | None, value: bytes) -> bytes:
+    """Several fields of one name are one list (RFC 9110 §5.3)."""
+    return value if before is None else b"%b, %b" % (before, value)
 
-    After a response to HEAD that names a length, llhttp waits for a body that never comes: the
-    connection calls `renew`, for httptools has no way to tell it.
-    """
 
-    __slots__ = ("_head", "_kinds", "_llhttp", "_sink", "begun")
+class StatusLine:
+    """A status line as read. text: as it is sent on, in HTTP/1.1."""
 
-    def __init__(self, kinds: FieldKinds, sink: ResponseSink) -> None:
-        super().__init__()
-        self._kinds = kinds
-        self._sink = sink
-        self.begun = False
-        self._head: ResponseHead | None = None
-        self._llhttp = httptools.HttpResponseParser(self)
+    __slots__ = ("minor", "status", "text")
 
-    def renew(self) -> None:
-        """Expect a new response, whatever the one before it promised."""
-        self._head = None
-        self._chunks = 0
-        self.begun = False
-        self._llhttp = httptools.HttpResponseParser(self)
+    def __init__(self, minor: int, status: int, text: bytes) -> None:
+        self.minor = minor
+        self.status = status
+        self.text = text
 
-    def feed(self, data: bytes) -> int:
-        """Parse on. -1 if all was taken, else how much was: the protocol was switched there."""
-        if self._chunks:
-            self._fed += len(data)
-        elif not self.begun:
-            self._is_1_1 = data.startswith(b"HTTP/1.1 ")
-        try:
-            self._llhttp.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            return int(upgrade.args[0])
-        except httptools.HttpParserError as error:
-            cause = error.__context__
-            if cause is not None and not isinstance(cause, httptools.HttpParserError | ParseError):
-                raise cause from None  # a fault of ours, not of the endpoint
-            raise ParseError(str(error)) from None
-        return -1
 
-    def on_message_begin(self) -> None:
-        self.begun = True
+class ResponseParser:
+    """Reads the heads of responses. reader: what the fields mean."""
 
-    def on_status(self, reason: bytes) -> None:
-        head = self._head
-        if head is None:
-            head = self._head = ResponseHead()
-        head.reason += reason
+    __slots__ = ("_reader", "_status_lines")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        head = self._head
-        if head is None:
-            head = self._head = ResponseHead()
-        elif head.status:
-            return  # a trailer: dropped
-        kind = self._kinds[name]
-        if kind == _PLAIN:
-            head.lines.append(name + b": " + value + b"\r\n")
-            return
-        value = value.rstrip(b" \t")
-        if kind == fields.CONTENT_LENGTH:
-            _take_length(head, value)
-        elif kind in _JOINED:
-            _join(head, _JOINED[kind], value)
-        elif kind == fields.KEEP_ALIVE:
-            head.keep_alive_field = value
+    def __init__(self, reader: FieldReader) -> None:
+        self._reader = reader
+        self._status_lines: dict[bytes, StatusLine] = {}
 
-    def on_headers_complete(self) -> None:
-        head = self._head
-        if head is None:
-            head = self._head = ResponseHead()
-        llhttp = self._llhttp
-        head.status = llhttp.get_status_code()
-        if len(head.lines) > MAX_FIELDS:
-            raise TooManyFieldsError
-        if not self._is_1_1:
-            _check_version(head, llhttp.get_http_version())
-        self._is_1_1 = False
-        if head.transfer_encoding is not None:
-            self._begin_chunks()
-        self._sink.response_head(head)
+    def head(self, text: bytes) -> ResponseHead:
+        """A whole head. Malformed if it is none; its `fault` says what else is wrong."""
+        lines = text.split(b"\r\n")
+        if len(lines) > MAX_FIELDS + 1:
+            raise Malformed(BAD_REQUEST, "too many fields")
+        status_line = self._status_lines.get(lines[0])
+        if status_line is None:
+            status_line = self._status_line(lines[0])
+        head = ResponseHead()
+        head.line = status_line.text
+        head.status = status_line.status
+        if status_line.minor == 0:
+            head.minor = 0
+        reader, passed_on = self._reader, head.lines
+        plain, special = reader.plain, reader.special
+        for index in range(1, len(lines)):
+            line = lines[index]
+            if line in plain:
+                passed_on.append(line)
+                continue
+            field = special.get(line)
+            if field is None:
+                field = reader.read(line)
+            kind = field.kind
+            if kind == PLAIN:
+                passed_on.append(field.text)
+            elif kind == CONTENT_LENGTH and head.content_length == -1:
+                head.content_length = field.number
+            else:
+                _take_of_response(head, field)
+        check_response(head)
+        return head
 
-    def on_body(self, data: bytes) -> None:
-        self._body += len(data)
-        self._sink.response_body(data)
+    def _status_line(self, line: bytes) -> StatusLine:
+        """RFC 9112 §4; the space after the code may be missing where there is no reason."""
+        found = _STATUS_LINE.fullmatch(line)
+        if found is None:
+            raise Malformed(BAD_REQUEST, "a status line out of form")
+        text = b"HTTP/1.1 %b %b" % (found[2], found[3] or b"")
+        status_line = StatusLine(int(found[1]), int(found[2]), text)
+        if len(self._status_lines) >= _MAX_STATUS_LINES:
+            self._status_lines.clear()
+        if len(line) <= 64:
+            self._status_lines[line] = status_line
+        return status_line
 
-    def on_message_complete(self) -> None:
-        self._head = None
-        self._chunks = 0
-        self.begun = False
-        self._sink.response_end()
+
+def _take_of_response(head: ResponseHead, field: Field) -> None:
+    kind, value = field.kind, field.value
+    if kind == SECRET:
+        head.lines.append(field.text)
+    elif kind == CONNECTION:
+        head.options = field.options if head.options is None else head.options | field.options
+    elif kind == CONTENT_LENGTH:
+        if head.content_length != field.number:
+            head.fault = "two lengths that differ"
+    elif kind == TRANSFER_ENCODING:
+        head.transfer_encoding = _joined(head.transfer_encoding, value)
+    elif kind == KEEP_ALIVE:
+        head.keep_alive_field = value
+    elif kind == UPGRADE:
+        head.upgrade = _joined(head.upgrade, value)

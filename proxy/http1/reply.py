@@ -29,6 +29,8 @@ OPTIONS = LocalReply(
 METHOD_REFUSED = LocalReply(
     405, "method-refused", "CONNECT and TRACE are not served here", allow=_METHODS
 )
+UNKNOWN_METHOD = LocalReply(501, "unknown-method", "no such method is known here")
+VERSION_REFUSED = LocalReply(505, "version-refused", "only HTTP/1.1 and HTTP/1.0 are spoken here")
 NO_TABLE = LocalReply(503, "no-routing-table", "no routing table has been loaded yet", 1)
 NO_ENDPOINT = LocalReply(503, "no-endpoint", "the slot has no endpoint", 1)
 ALL_BUSY = LocalReply(503, "all-busy", "every connection to the slot is in use", 1)

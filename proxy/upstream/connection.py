@@ -1,95 +1,82 @@
 """One connection to an endpoint: its responses go to the exchange that holds it.
 
 Rules: a connection is held by one exchange at a time, or idle in its pool. The end of an answer
-is told only after all bytes of a read were parsed: what follows it in the same read belongs to
-nobody, and must not meet the connection's next holder. Bytes that nobody asked for, or that are
-not HTTP/1.1 in the strict reading, end the connection.
+is told only after all bytes of a read were looked at: what follows it in the same read belongs
+to nobody, and must not meet the connection's next holder. Bytes that nobody asked for, or that
+are not HTTP/1.1 in the strict reading, end the connection.
 """
 
 import asyncio
 import re
-from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Final, cast
 
-from proxy.http1.fields import FieldKinds
-from proxy.http1.framing import check_response, ends_with_connection
+from proxy.http1.chunks import ChunkedBody
+from proxy.http1.fields import Malformed
+from proxy.http1.framing import response_has_body
 from proxy.http1.head import ResponseHead
-from proxy.http1.parser import ParseError, ResponseParser
+from proxy.http1.parser import ResponseParser, check_part
+from proxy.http1.reply import BAD_ANSWER
+from proxy.parties import Exchange
 
 _TIMEOUT = re.compile(rb"(?:^|[,; ])timeout=([0-9]{1,6})(?:$|[,; ])")
+_HEAD_END: Final = b"\r\n\r\n"
+
+# What the next bytes are.
+_IDLE: Final = 0  # unasked
+_HEAD: Final = 1  # of an answer's head
+_LENGTH: Final = 2  # of a body that has a length
+_CHUNKS: Final = 3  # of a chunked body
+_UNTIL_CLOSE: Final = 4  # of a body that lasts until the connection ends
+_SWITCHED: Final = 5  # of another protocol
 
 
-class Holder(Protocol):
-    """The exchange, as the connection to the endpoint sees it."""
-
-    def interim(self, head: ResponseHead) -> None:
-        """A 1xx response other than 101."""
-
-    def response_head(self, head: ResponseHead) -> None:
-        """The final response begins."""
-
-    def response_body(self, data: bytes) -> None:
-        """A piece of its body."""
-
-    def response_end(self) -> None:
-        """It is complete."""
-
-    def flush(self) -> None:
-        """All bytes of a read were parsed."""
-
-    def switched(self, head: ResponseHead, rest: bytes) -> None:
-        """101: from here on the bytes are not HTTP; `rest` is what came with it."""
-
-    def upstream_lost(self) -> None:
-        """The connection ended before the response did."""
-
-    def upstream_fault(self, reason: str) -> None:
-        """The endpoint's bytes can't be passed on; the connection is closed."""
-
-    def upstream_writable(self, *, writable: bool) -> None:
-        """Whether more of the request may be written."""
-
-
-class Owner(Protocol):
+class Owner:
     """The pool, as its connections see it."""
+
+    __slots__ = ()
 
     def opened(self) -> None:
         """A connection is made."""
+        raise NotImplementedError
 
     def lost(self, connection: "EndpointConnection") -> None:
         """A connection is gone."""
+        raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
 class AnswerLimits:
     """head_bytes: of an answer's head with its interim ones, and of its chunk extensions and
     trailers. interim_answers: how many.
     """  # noqa: D205 - one sentence a field
 
-    head_bytes: int
-    interim_answers: int
+    __slots__ = ("head_bytes", "interim_answers")
+
+    def __init__(self, head_bytes: int, interim_answers: int) -> None:
+        self.head_bytes = head_bytes
+        self.interim_answers = interim_answers
 
 
-class EndpointConnection(asyncio.Protocol):
-    """See the module.
+class EndpointConnection:
+    """See the module; an asyncio protocol.
 
     holder: the exchange that it serves. reused: whether it served another before. owes_answer:
     a request was sent and its answer is not complete. keep_alive: it may serve another after.
+    closed: it takes no more.
     """
 
     __slots__ = (
         "_answer_begun",
-        "_bodiless",
-        "_complete",
-        "_final",
+        "_chunks",
         "_head_bytes",
         "_interims",
+        "_left",
         "_limits",
         "_method",
         "_owner",
         "_parser",
-        "_switching",
-        "_until_close",
+        "_searched",
+        "_state",
+        "_unread",
         "closed",
         "holder",
         "idle_limit_s",
@@ -101,22 +88,22 @@ class EndpointConnection(asyncio.Protocol):
     )
 
     def __init__(
-        self, kinds: FieldKinds, owner: Owner, idle_limit_s: float, limits: AnswerLimits
+        self, parser: ResponseParser, owner: Owner, idle_limit_s: float, limits: AnswerLimits
     ) -> None:
         self._owner = owner
-        self._parser = ResponseParser(kinds, self)
+        self._parser = parser
+        self._limits = limits
+        self._state = _IDLE
         self._method = b""
-        self._final = False
-        self._complete = False
-        self._bodiless = False
-        self._until_close = False
+        self._unread = b""
+        self._searched = 0
+        self._left = 0
+        self._chunks: ChunkedBody | None = None
         self._head_bytes = 0
         self._interims = 0
         self._answer_begun = False
-        self._limits = limits
-        self._switching: ResponseHead | None = None
-        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
-        self.holder: Holder | None = None
+        self.transport: asyncio.Transport
+        self.holder: Exchange | None = None
         self.closed = False
         self.keep_alive = True
         self.owes_answer = False
@@ -133,14 +120,11 @@ class EndpointConnection(asyncio.Protocol):
         """Whether the endpoint may have closed it before it saw the request (RFC 9110 §9.2.2)."""
         return self.reused and not self._answer_begun
 
-    def begin(self, holder: Holder, method: bytes, head: bytes) -> None:
+    def begin(self, holder: Exchange, method: bytes, head: bytes) -> None:
         """Send a request's head for this holder."""
         self.holder = holder
         self._method = method
-        self._final = False
-        self._complete = False
-        self._bodiless = False
-        self._until_close = False
+        self._state = _HEAD
         self._head_bytes = 0
         self._interims = 0
         self._answer_begun = False
@@ -160,28 +144,34 @@ class EndpointConnection(asyncio.Protocol):
         self._owner.opened()
 
     def data_received(self, data: bytes) -> None:
-        if self.holder is None or not self.owes_answer:
+        holder = self.holder
+        if holder is None or not self.owes_answer:
             self._unasked()
             return
         self._answer_begun = True
+        if self._unread:
+            data = self._unread + data
+            self._unread = b""
         try:
-            taken = self._parser.feed(data)
-        except ParseError as error:
-            if not self._complete:
-                self._fault(str(error) or "too many fields")
-                return
-            self.keep_alive = False
-            taken = -1
-        if self._complete:
-            self._end()
-        elif taken >= 0 and self._switching is not None and self.holder is not None:
-            self.holder.switched(self._switching, data[taken:])
-        elif self.holder is not None:
-            self.holder.flush()
-            self._check_limits(len(data))
+            rest = self._read(holder, data)
+        except Malformed as malformed:
+            self._fault(str(malformed))
+            return
+        if self.holder is None:
+            return
+        if self._state == _IDLE:
+            if rest:
+                self.keep_alive = False
+            self.owes_answer = False
+            holder.response_end()
+        elif self._state != _SWITCHED:
+            holder.flush()
 
     def eof_received(self) -> None:
         """The endpoint ends: the transport closes, and `connection_lost` follows."""
+        self.keep_alive = False
+        if self.holder is None:
+            self.closed = True  # for those who would take it until then
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
@@ -189,7 +179,7 @@ class EndpointConnection(asyncio.Protocol):
         holder, self.holder = self.holder, None
         if holder is None:
             return
-        if self._until_close and error is None:
+        if self._state == _UNTIL_CLOSE and error is None:
             self.owes_answer = False
             holder.response_end()
         else:
@@ -197,68 +187,101 @@ class EndpointConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         if self.holder is not None:
-            self.holder.upstream_writable(writable=False)
+            self.holder.upstream_writable(False)
 
     def resume_writing(self) -> None:
         if self.holder is not None:
-            self.holder.upstream_writable(writable=True)
+            self.holder.upstream_writable(True)
 
-    # ── the parser ────────────────────────────────────────────────────────────────────────────
+    # ── reading ───────────────────────────────────────────────────────────────────────────────
 
-    def response_head(self, head: ResponseHead) -> None:
-        holder = self.holder
-        if holder is None or self._complete:
-            self.keep_alive = False
-            return
-        fault = check_response(head)
-        if fault:
-            self._fault(fault)
+    def _read(self, holder: Exchange, data: bytes) -> bytes:
+        """Read on; what follows the answer's end. Malformed."""
+        while data and self.holder is not None:
+            state = self._state
+            if state == _HEAD:
+                data = self._read_head(holder, data)
+            elif state == _LENGTH:
+                data = self._read_length(holder, data)
+            elif state == _CHUNKS:
+                data = self._read_chunks(holder, data)
+            elif state == _UNTIL_CLOSE:
+                holder.response_body(data)
+                return b""
+            elif state == _SWITCHED:
+                return b""
+            else:
+                return data
+        return data
+
+    def _read_head(self, holder: Exchange, data: bytes) -> bytes:
+        end = data.find(_HEAD_END, self._searched)
+        if end < 0:
+            if self._head_bytes + len(data) > self._limits.head_bytes:
+                raise Malformed(BAD_ANSWER, "a head over the limit")
+            check_part(data, self._searched)
+            self._searched = max(len(data) - 3, 0)
+            self._unread = data
+            return b""
+        self._searched = 0
+        self._head_bytes += end
+        if self._head_bytes > self._limits.head_bytes:
+            raise Malformed(BAD_ANSWER, "a head over the limit")
+        head = self._parser.head(data[:end])
+        if head.fault:
+            raise Malformed(BAD_ANSWER, head.fault)
+        rest = data[end + 4 :]
+        if head.status >= 200:
+            self._final_head(holder, head)
         elif head.status == 101:
-            self._switching = head
-        elif head.status < 200:
-            self._interim(head, holder)
+            self._state = _SWITCHED
+            holder.switched(head, rest)
         else:
-            self._final_head(head, holder)
-
-    def response_body(self, data: bytes) -> None:
-        if self._complete:
-            self.keep_alive = False
-        elif self.holder is not None and self._final:
-            self.holder.response_body(data)
-
-    def response_end(self) -> None:
-        # An interim response ends too, but the answer is still owed.
-        if self._final:
-            self._complete = True
-
-    # ── own steps ─────────────────────────────────────────────────────────────────────────────
-
-    def _interim(self, head: ResponseHead, holder: Holder) -> None:
-        self._interims += 1
-        if self._interims > self._limits.interim_answers:
-            self._fault("too many interim answers")
-        else:
+            self._interims += 1
+            if self._interims > self._limits.interim_answers:
+                raise Malformed(BAD_ANSWER, "too many interim answers")
             holder.interim(head)
+        return rest
 
-    def _final_head(self, head: ResponseHead, holder: Holder) -> None:
-        self._final = True
+    def _final_head(self, holder: Exchange, head: ResponseHead) -> None:
         self.keep_alive = head.keep_alive
         if head.keep_alive_field is not None:
             self._learn_timeout(head.keep_alive_field)
-        self._until_close = ends_with_connection(self._method, head)
-        if self._until_close:
+        if not response_has_body(self._method, head.status) or head.content_length == 0:
+            self._state = _IDLE
+        elif head.chunked:
+            self._state = _CHUNKS
+            self._chunks = ChunkedBody(self._limits.head_bytes)
+        elif head.content_length > 0:
+            self._state = _LENGTH
+            self._left = head.content_length
+        else:
+            self._state = _UNTIL_CLOSE
             self.keep_alive = False
-        # llhttp knows no HEAD: it would wait for the body that the fields announce.
-        self._bodiless = self._complete = self._method == b"HEAD"
         holder.response_head(head)
 
-    def _check_limits(self, size: int) -> None:
-        if not self._final:
-            self._head_bytes += size
-        if self._head_bytes > self._limits.head_bytes:
-            self._fault("a head over the limit")
-        elif self._parser.overhead > self._limits.head_bytes:
-            self._fault("chunk extensions and trailers over the limit")
+    def _read_length(self, holder: Exchange, data: bytes) -> bytes:
+        left = self._left
+        piece = data if len(data) <= left else data[:left]
+        self._left = left - len(piece)
+        if self._left == 0:
+            self._state = _IDLE
+        holder.response_body(piece)
+        return data[len(piece) :]
+
+    def _read_chunks(self, holder: Exchange, data: bytes) -> bytes:
+        chunks = self._chunks
+        if chunks is None:
+            raise RuntimeError("a chunked body without its reader")
+        position = chunks.feed(data, 0)
+        if chunks.done:
+            self._state = _IDLE
+            self._chunks = None
+        if chunks.pieces:
+            holder.response_body(chunks.take())
+        return data[position:]
+
+    # ── own steps ─────────────────────────────────────────────────────────────────────────────
 
     def _learn_timeout(self, value: bytes) -> None:
         """`Keep-Alive: timeout=5`: ours ends a second sooner, so that the race is rarely run."""
@@ -266,18 +289,10 @@ class EndpointConnection(asyncio.Protocol):
         if found is not None:
             self.idle_limit_s = min(self.idle_limit_s, max(int(found[1]) - 1.0, 0.0))
 
-    def _end(self) -> None:
-        if self._bodiless:
-            self._parser.renew()
-        elif self._parser.begun:
-            self.keep_alive = False
-        self.owes_answer = False
-        if self.holder is not None:
-            self.holder.response_end()
-
     def _unasked(self) -> None:
         self.keep_alive = False
         if self.holder is None:
+            self.closed = True
             self.transport.abort()
 
     def _fault(self, reason: str) -> None:

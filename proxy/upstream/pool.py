@@ -10,17 +10,17 @@ import asyncio
 import select
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from proxy import telemetry
-from proxy.http1.fields import FieldKinds
+from proxy.http1.parser import ResponseParser
 from proxy.routing.model import Endpoint
 from proxy.tasks import Tasks
 from proxy.telemetry import Block
-from proxy.upstream.connection import AnswerLimits, EndpointConnection
+from proxy.upstream.connection import AnswerLimits, EndpointConnection, Owner
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PoolLimits:
     """How a pool waits and how much it takes.
 
@@ -59,17 +59,22 @@ class Claim:
         self.claimant = None
 
 
-class Pool:
+class Pool(Owner):
     """One endpoint's connections in one worker. group: the telemetry group of its slot."""
 
     def __init__(
-        self, endpoint: Endpoint, limits: PoolLimits, kinds: FieldKinds, block: Block, group: int
+        self,
+        endpoint: Endpoint,
+        limits: PoolLimits,
+        parser: ResponseParser,
+        block: Block,
+        group: int,
     ) -> None:
         self.endpoint = endpoint
         self.in_flight = 0
         self.retired = False
         self._limits = limits
-        self._kinds = kinds
+        self._parser = parser
         self._cells = block.cells
         self._base = telemetry.group_base(group)
         self._idle: list[EndpointConnection] = []
@@ -87,7 +92,7 @@ class Pool:
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if connection.closed or connection.transport.is_closing():
+            if connection.closed:
                 continue
             if not repeatable:
                 if time.monotonic() - connection.idle_since > self._limits.fresh_s:
@@ -118,10 +123,8 @@ class Pool:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._limits.connect_timeout_s):
-                _, connection = await loop.create_connection(
-                    lambda: EndpointConnection(
-                        self._kinds, self, self._limits.idle_timeout_s, self._limits.answer
-                    ),
+                _, protocol = await loop.create_connection(
+                    self._new_connection,
                     self.endpoint.host,
                     self.endpoint.port,
                 )
@@ -131,12 +134,19 @@ class Pool:
             if claim.claimant is not None:
                 claim.claimant.connect_failed()
             return
+        connection = cast("EndpointConnection", protocol)
         if claim.claimant is None:
             self._keep(connection, time.monotonic())
         elif connection.closed:
             claim.claimant.connect_failed()
         else:
             claim.claimant.connected(connection)
+
+    def _new_connection(self) -> asyncio.Protocol:
+        limits = self._limits
+        connection = EndpointConnection(self._parser, self, limits.idle_timeout_s, limits.answer)
+        # asyncio asks for no base class, only for the methods; see `proxy.parties`.
+        return cast("asyncio.Protocol", connection)
 
     def give_back(self, connection: EndpointConnection, now: float) -> None:
         """The exchange is over: keep the connection if it can serve another."""

@@ -6,7 +6,8 @@ pools of the endpoints that remain, connections and all.
 
 from collections.abc import Mapping
 
-from proxy.http1.fields import response_kinds
+from proxy.http1.fields import response_fields
+from proxy.http1.parser import ResponseParser
 from proxy.routing.model import Endpoint, Slot
 from proxy.telemetry import Block
 from proxy.upstream.balance import Balance
@@ -19,7 +20,7 @@ class Slots:
     def __init__(self, limits: PoolLimits, block: Block) -> None:
         self._limits = limits
         self._block = block
-        self._kinds = response_kinds()
+        self._parser = ResponseParser(response_fields())
         self.groups = tuple(Balance() for _ in Slot)
         self._retired: list[Pool] = []
 
@@ -37,7 +38,7 @@ class Slots:
                 self._retired.append(pool)
 
     def _new_pool(self, endpoint: Endpoint, group: int) -> Pool:
-        return Pool(endpoint, self._limits, self._kinds, self._block, group)
+        return Pool(endpoint, self._limits, self._parser, self._block, group)
 
     def sweep(self, now: float) -> None:
         """Close connections that have idled too long. now: monotonic seconds."""

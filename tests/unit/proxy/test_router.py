@@ -71,8 +71,8 @@ def test_a_route_says_where_and_for_whom() -> None:
     found = router().route(head(b"acme"), b"1")
     assert isinstance(found, Route)
     assert (found.slot, found.group, found.reason) == (Slot.GREEN, 1, "pin")
-    assert found.tenant_line == b"X-Tenant-ID: acme\r\n"
-    assert found.slot_line == b"X-Turnout-Slot: green\r\n"
+    assert found.tenant_line == b"X-Tenant-ID: acme"
+    assert found.slot_line == b"X-Turnout-Slot: green\r\nX-Request-ID: "
 
 
 def test_without_a_tenant_it_is_the_active_slot_and_no_tenant_is_told() -> None:

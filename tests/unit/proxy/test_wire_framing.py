@@ -174,7 +174,10 @@ def test_trailers_reach_neither_this_request_nor_the_next(wire: Wire) -> None:
         b"GET http://user@h/ HTTP/1.1",
         b"GET http://user:secret@h/ HTTP/1.1",
         b"GET http://h:port/ HTTP/1.1",
-        b"NOSUCH / HTTP/1.1",
+        b"N(S / HTTP/1.1",
+        b" / HTTP/1.1",
+        b"GET  / HTTP/1.1",
+        b"GET /  HTTP/1.1",
         b"\x16\x03\x01\x02\x00",
     ],
 )
@@ -182,6 +185,21 @@ def test_trailers_reach_neither_this_request_nor_the_next(wire: Wire) -> None:
 def test_a_request_line_out_of_form_is_refused(wire: Wire, line: bytes) -> None:
     wire.client.sends(line + b"\r\nHost: h\r\n\r\n")
     wire.client.refused(400)
+    assert not wire.endpoints
+
+
+@playbook()
+def test_an_unknown_method_is_501(wire: Wire) -> None:
+    wire.client.sends(ask(method=b"NOSUCH"))
+    assert wire.client.answer().status == 501
+    assert not wire.endpoints
+
+
+@pytest.mark.parametrize("version", [b"HTTP/2.0", b"HTTP/3.0", b"HTTP/9.9"])
+@playbook()
+def test_another_protocol_version_is_505(wire: Wire, version: bytes) -> None:
+    wire.client.sends(b"GET / " + version + b"\r\nHost: h\r\n\r\n")
+    wire.client.refused(505)
     assert not wire.endpoints
 
 
