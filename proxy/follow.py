@@ -178,12 +178,8 @@ class Follower:
         self._news.set()
 
     def _current_status(self) -> WorkerStatus:
-        cells = self._block.cells
-        in_flight = sum(
-            cells[telemetry.group_base(group) + telemetry.IN_FLIGHT]
-            for group in range(len(telemetry.GROUPS))
-        )
-        return replace(self._status, version=self.version, in_flight=max(in_flight, 0))
+        in_flight = max(self._block.in_flight, 0)
+        return replace(self._status, version=self.version, in_flight=in_flight)
 
     def _lost(self, error: Exception) -> None:
         if not self._known_lost:

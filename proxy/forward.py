@@ -13,7 +13,7 @@ One object serves all exchanges of a client's connection, one after the other.
 from time import monotonic
 from typing import Final
 
-from proxy import parties, telemetry
+from proxy import parties
 from proxy.exchange_states import (
     ANSWER,
     ANSWERED,
@@ -40,7 +40,7 @@ from proxy.http1.reply import LocalReply, render
 from proxy.parties import Client
 from proxy.router import Route
 from proxy.services import Services
-from proxy.telemetry import LOCAL
+from proxy.telemetry import ABORTED, IN_FLIGHT, LOCAL, RETRIES
 from proxy.upstream.connection import EndpointConnection
 from proxy.upstream.pool import Claim, Pool
 
@@ -53,6 +53,7 @@ class Exchange(parties.Exchange):
 
     __slots__ = (
         "_attempts",
+        "_bounds",
         "_chunked_answer",
         "_claim",
         "_client",
@@ -76,14 +77,13 @@ class Exchange(parties.Exchange):
         "_services",
         "_started",
         "_status",
-        "_timeouts",
         "state",
     )
 
     def __init__(self, services: Services, client: Client) -> None:
         self._services = services
         self._client = client
-        self._timeouts = services.settings.timeouts
+        self._bounds = services.bounds
         self.state = IDLE
         self._connection: EndpointConnection | None = None
         self._claim: Claim | None = None
@@ -93,14 +93,14 @@ class Exchange(parties.Exchange):
         self._request_bytes = b""
         self._request_id = b""
         self._held: list[bytes] = []
-        self._out: list[bytes] = []
+        self._out = b""
         self._request_done = False
         self._sent_whole = False
         self._endpoint_paused = False
         self._endpoint_full = False
         self._chunked_answer = False
         self._keep_alive = True
-        self._group = LOCAL
+        self._group = services.block.groups[LOCAL]
         self._repeatable = False
         self._received = 0
         self._attempts = 0
@@ -135,29 +135,27 @@ class Exchange(parties.Exchange):
         if request_id is None or not client.trusted or not is_request_id(request_id):
             request_id = services.next_request_id()
         self._request_id = request_id
-        found = self._route_or_refuse(head)
         self._keep_alive = head.keep_alive and not services.draining
+        found = self._route_or_refuse(head)
         if isinstance(found, LocalReply):
-            self._group = LOCAL
-            services.block.cells[_IN_FLIGHT[LOCAL]] += 1
+            self._group = services.block.groups[LOCAL]
+            self._group.values[IN_FLIGHT] += 1
             self._reply(found)
             return
         self._route = found
-        group = self._group = found.group
-        services.block.cells[_IN_FLIGHT[group]] += 1
+        group = self._group = services.block.groups[found.group]
+        group.values[IN_FLIGHT] += 1
         self._repeatable = not has_body and head.method in _REPEATABLE
-        timeouts = self._timeouts
-        client.deadline = services.now + (
-            timeouts.body_idle_s if has_body else timeouts.first_byte_s
-        )
+        bounds = self._bounds
+        client.deadline = services.now + (bounds.body_idle_s if has_body else bounds.first_byte_s)
         if client.trusted:
-            own_lines = rewrite.forwarded_lines(head, client.peer, client.peer_lines)
+            lines = rewrite.forwarded_lines(head, client.peer, client.peer_lines)
         else:
-            own_lines = [head.host_lines, client.peer_lines]
+            lines = [head.line, head.host_lines, client.peer_lines]
         if found.tenant_line:
-            own_lines.append(found.tenant_line)
-        own_lines.append(_OWN_LINES + request_id)
-        self._request_bytes = rewrite.request(head, own_lines)
+            lines.append(found.tenant_line)
+        lines.append(_OWN_LINES + request_id)
+        self._request_bytes = rewrite.request(head, lines)
         self._send(None)
 
     def request_body(self, data: bytes) -> None:
@@ -165,12 +163,12 @@ class Exchange(parties.Exchange):
         if self.state in ANSWERED:
             return  # answered already: the rest is not passed on
         self._received += len(data)
-        if self._received > self._services.settings.limits.body_bytes:
+        if self._received > self._bounds.body_bytes:
             self._reply(replies.BODY_TOO_LARGE)
             return
         if self._head.chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._client.deadline = self._services.now + self._timeouts.body_idle_s
+        self._client.deadline = self._services.now + self._bounds.body_idle_s
         if self._connection is not None:
             self._connection.transport.write(data)
         else:
@@ -189,7 +187,7 @@ class Exchange(parties.Exchange):
             else:
                 self._held.append(rewrite.LAST_CHUNK)
         if self._received:
-            self._client.deadline = self._services.now + self._timeouts.first_byte_s
+            self._client.deadline = self._services.now + self._bounds.first_byte_s
 
     def request_broken(self, refusal: LocalReply) -> None:
         """The rest of the request can't be read: refuse it if that can still be said."""
@@ -216,8 +214,8 @@ class Exchange(parties.Exchange):
         if self.state == IDLE:
             self._advance(CLOSE)
         elif self.state in UNDER_WAY:
-            self._services.block.cells[_ABORTED[self._group]] += 1
-            self._release(reusable=False)
+            self._group.values[ABORTED] += 1
+            self._release(False)
             self._advance(CLOSE)
 
     def client_writable(self, writable: bool) -> None:
@@ -227,10 +225,10 @@ class Exchange(parties.Exchange):
             return
         now = self._services.now
         if writable:
-            self._client.deadline = now + self._timeouts.answer_idle_s
+            self._client.deadline = now + self._bounds.answer_idle_s
             self._let_endpoint_go_on(connection)
         elif connection.owes_answer:
-            self._client.deadline = now + self._timeouts.write_idle_s
+            self._client.deadline = now + self._bounds.write_idle_s
             self._endpoint_paused = True
             connection.transport.pause_reading()
 
@@ -242,10 +240,13 @@ class Exchange(parties.Exchange):
     # ── claiming and sending ──────────────────────────────────────────────────────────────────
 
     def _route_or_refuse(self, head: RequestHead) -> Route | LocalReply:
-        router = self._services.router
-        refusal = head.refusal or self._over_limit(head)
-        if refusal is not None:
-            return refusal
+        router, bounds = self._services.router, self._bounds
+        if head.refusal is not None:
+            return head.refusal
+        if len(head.target) > bounds.request_line_bytes:
+            return replies.LINE_TOO_LONG
+        if head.content_length > bounds.body_bytes:
+            return replies.BODY_TOO_LARGE
         if head.target == b"*":
             return replies.OPTIONS
         if router.table is None:
@@ -254,17 +255,9 @@ class Exchange(parties.Exchange):
             head.tenant = None
         return router.route(head, self._request_id)
 
-    def _over_limit(self, head: RequestHead) -> LocalReply | None:
-        limits = self._services.settings.limits
-        if len(head.target) > limits.request_line_bytes:
-            return replies.LINE_TOO_LONG
-        if head.content_length > limits.body_bytes:
-            return replies.BODY_TOO_LARGE
-        return None
-
     def _send(self, avoid: Pool | None, *, fresh: bool = False) -> None:
         """Claim an endpoint and a connection. fresh: not one that was used before."""
-        pool = self._services.slots.groups[self._group].claim(avoid)
+        pool = self._services.slots.groups[self._route.slot_number].claim(avoid)
         if pool is None:
             self._reply(replies.NO_ENDPOINT if avoid is None else replies.CONNECT_FAILED)
             return
@@ -272,7 +265,7 @@ class Exchange(parties.Exchange):
         self._attempts += 1
         connection = None
         if not fresh:
-            connection = pool.take(repeatable=self._repeatable)
+            connection = pool.take(self._repeatable)
         if connection is not None:
             self._send_on(connection)
         elif pool.full:
@@ -302,7 +295,7 @@ class Exchange(parties.Exchange):
         self._unclaim()
         if self._attempts < 2:
             self._advance(RETRY)
-            self._services.block.cells[_RETRIES[self._group]] += 1
+            self._group.values[RETRIES] += 1
             self._send(failed)
         else:
             self._reply(replies.CONNECT_FAILED)
@@ -313,10 +306,10 @@ class Exchange(parties.Exchange):
         """100 Continue, 103 Early Hints: passed on to clients that know them."""
         if self._head.minor == 1 and self.state == AWAITING:
             lines = [head.line, *head.lines, b"\r\n"]
-            self._client.transport.write(b"\r\n".join(lines))
+            self._client.write(b"\r\n".join(lines))
 
-    def response_head(self, head: ResponseHead) -> None:
-        """The final answer begins."""
+    def response_head(self, head: ResponseHead, body: bytes) -> None:
+        """The final answer begins. body: what is here of it already, if it has a length."""
         self._advance(ANSWER)
         self._status = head.status
         end = rewrite.body_end(self._head, head)
@@ -324,30 +317,27 @@ class Exchange(parties.Exchange):
         if not self._request_done or self._services.draining or end == rewrite.BY_CLOSE:
             self._keep_alive = False
         own_lines = self._route.slot_line + self._request_id
-        self._out.append(
-            rewrite.response(self._head, head, own_lines, end, keep_alive=self._keep_alive)
-        )
+        self._out = rewrite.response(self._head, head, own_lines, end, body, self._keep_alive)
 
     def response_body(self, data: bytes) -> None:
         """A piece of the answer's body."""
         if self._chunked_answer:
-            self._out.append(b"%x\r\n%b\r\n" % (len(data), data))
-        else:
-            self._out.append(data)
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._out = self._out + data if self._out else data
 
     def flush(self) -> None:
         """Write what a read from the endpoint has given, in one piece."""
-        out = self._out
-        if out:
-            self._client.transport.write(out[0] if len(out) == 1 else b"".join(out))
-            out.clear()
-            self._client.deadline = self._services.now + self._timeouts.answer_idle_s
+        if self._out:
+            client = self._client
+            client.write(self._out)
+            self._out = b""
+            client.deadline = self._services.now + self._bounds.answer_idle_s
 
     def response_end(self) -> None:
         """The answer is complete."""
         if self._chunked_answer:
-            self._out.append(rewrite.LAST_CHUNK)
-        self._finish(reusable=self._sent_whole)
+            self._out += rewrite.LAST_CHUNK
+        self._finish(self._sent_whole)
 
     def switched(self, head: ResponseHead, rest: bytes) -> None:
         """101 came: to a request that asked for it, a tunnel begins; else it is a fault."""
@@ -360,10 +350,10 @@ class Exchange(parties.Exchange):
         own_lines = self._route.slot_line + self._request_id
         switch = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % asked
         lines = [b"HTTP/1.1 101 Switching Protocols", *head.lines, own_lines, switch]
-        self._client.transport.write(b"\r\n".join(lines))
+        self._client.write(b"\r\n".join(lines))
         self._status = 101
         self._count()
-        self._services.block.cells[_IN_FLIGHT[self._group]] -= 1
+        self._group.values[IN_FLIGHT] -= 1
         connection.holder = self._connection = None
         self._client.open_tunnel(connection, self._group, rest)
 
@@ -382,7 +372,7 @@ class Exchange(parties.Exchange):
             self._unclaim()
             self._advance(RETRY)
             if self._attempts < 2:
-                self._services.block.cells[_RETRIES[self._group]] += 1
+                self._group.values[RETRIES] += 1
                 self._send(None, fresh=True)
             else:
                 self._reply(replies.NO_ANSWER)
@@ -420,33 +410,31 @@ class Exchange(parties.Exchange):
         self._advance(ANSWER)
         self._status = refusal.status
         with_body = self._head.method != b"HEAD"
-        self._client.transport.write(
+        self._client.write(
             render(refusal, self._request_id, keep_alive=self._keep_alive, body=with_body)
         )
-        self._finish(reusable=False)
+        self._finish(False)
 
     def _broken_off(self) -> None:
-        self._services.block.cells[_ABORTED[self._group]] += 1
-        self._out.clear()
-        self._release(reusable=False)
+        self._group.values[ABORTED] += 1
+        self._out = b""
+        self._release(False)
         self._advance(CLOSE)
         self._client.abort()
 
-    def _finish(self, *, reusable: bool) -> None:
+    def _finish(self, reusable: bool) -> None:
         self.flush()
         self._count()
-        self._release(reusable=reusable)
+        self._release(reusable)
         self._advance(NEXT_REQUEST)
         self._client.exchange_done(self._keep_alive)
 
     def _count(self) -> None:
         now = monotonic()
         self._ended = now
-        self._services.block.finished(
-            self._group, self._status, int((now - self._started) * 1_000_000)
-        )
+        self._group.finished(self._status, int((now - self._started) * 1_000_000))
 
-    def _release(self, *, reusable: bool) -> None:
+    def _release(self, reusable: bool) -> None:
         """Give back what was claimed. reusable: the connection's request was sent whole."""
         if self._claim is not None:
             self._claim.cancel()
@@ -463,8 +451,10 @@ class Exchange(parties.Exchange):
             self._endpoint_paused = False
         if self._held:
             self._held.clear()
-        self._unclaim()
-        self._services.block.cells[_IN_FLIGHT[self._group]] -= 1
+        if self._pool is not None:
+            self._pool.in_flight -= 1
+            self._pool = None
+        self._group.values[IN_FLIGHT] -= 1
 
     def _unclaim(self) -> None:
         if self._pool is not None:
@@ -472,13 +462,4 @@ class Exchange(parties.Exchange):
             self._pool = None
 
 
-_IN_FLIGHT = tuple(
-    telemetry.group_base(group) + telemetry.IN_FLIGHT for group in range(len(telemetry.GROUPS))
-)
-_ABORTED = tuple(
-    telemetry.group_base(group) + telemetry.ABORTED for group in range(len(telemetry.GROUPS))
-)
-_RETRIES = tuple(
-    telemetry.group_base(group) + telemetry.RETRIES for group in range(len(telemetry.GROUPS))
-)
 _OWN_LINES: Final = b"Via: 1.1 turnout\r\nX-Request-ID: "

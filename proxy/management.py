@@ -25,6 +25,11 @@ from proxy import telemetry
 from proxy.telemetry import GROUPS, Telemetry, group_base
 
 _LABEL = ["slot"]
+_GROUP_LABELS = ["slot", "cohort"]
+_BY_SLOT = {
+    slot: [number for number, name in enumerate(GROUPS) if name.slot == slot]
+    for slot in dict.fromkeys(name.slot for name in GROUPS)
+}
 # name, help, cell: one sample a group.
 _GROUP_GAUGES = (
     ("turnout_in_flight", "Requests under way.", telemetry.IN_FLIGHT),
@@ -148,23 +153,27 @@ class Cells(Collector):
     def _by_group(
         self, family: GaugeMetricFamily | CounterMetricFamily, cell: int
     ) -> GaugeMetricFamily | CounterMetricFamily:
-        for group, name in enumerate(GROUPS):
-            family.add_metric([name], self._all.total(group_base(group) + cell))
+        for name, groups in _BY_SLOT.items():
+            family.add_metric([name], sum(self._all.total(group_base(g) + cell) for g in groups))
         return family
 
     def _requests(self) -> Metric:
         family = CounterMetricFamily(
-            "turnout_requests", "Answers, by slot and status class.", labels=[*_LABEL, "class"]
+            "turnout_requests",
+            "Answers, by slot, cohort and status class.",
+            labels=[*_GROUP_LABELS, "class"],
         )
         for group, name in enumerate(GROUPS):
             for status_class in range(1, 6):
                 cell = group_base(group) + telemetry.STATUS_CLASS + status_class
-                family.add_metric([name, f"{status_class}xx"], self._all.total(cell))
+                family.add_metric([*name, f"{status_class}xx"], self._all.total(cell))
         return family
 
     def _latency(self) -> Metric:
         family = HistogramMetricFamily(
-            "turnout_request_seconds", "From a request's head to its answer's end.", labels=_LABEL
+            "turnout_request_seconds",
+            "From a request's head to its answer's end.",
+            labels=_GROUP_LABELS,
         )
         bounds = [str(bound / 1_000_000) for bound in telemetry.BOUNDS_US] + ["+Inf"]
         for group, name in enumerate(GROUPS):
@@ -174,7 +183,7 @@ class Cells(Collector):
                 below += self._all.total(base + telemetry.BUCKETS + index)
                 buckets.append((bound, below))
             seconds = self._all.total(base + telemetry.LATENCY_US) / 1_000_000
-            family.add_metric([name], buckets, seconds)
+            family.add_metric(list(name), buckets, seconds)
         return family
 
     def _workers(self) -> Iterator[Metric]:

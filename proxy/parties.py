@@ -6,10 +6,12 @@ exchange sees them, by what stands here.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from proxy.http1.head import RequestHead, ResponseHead
 from proxy.http1.reply import LocalReply
+from proxy.telemetry import Group
 
 
 class Upgraded(Protocol):
@@ -25,10 +27,10 @@ class Client:
     """The client's connection, as the exchange sees it.
 
     peer: its address. peer_lines: the X-Forwarded fields that tell it. trusted: it lies in a
-    trusted network. deadline: monotonic seconds by which something must have happened.
+    trusted network. write: the transport's own, which spares a look-up a call. deadline: monotonic seconds by which something must have happened.
     """
 
-    __slots__ = ("deadline", "peer", "peer_lines", "transport", "trusted")
+    __slots__ = ("deadline", "peer", "peer_lines", "transport", "trusted", "write")
 
     def __init__(self, peer: bytes, peer_lines: bytes, trusted: bool) -> None:
         self.peer = peer
@@ -36,6 +38,7 @@ class Client:
         self.trusted = trusted
         self.deadline = 0.0
         self.transport: asyncio.Transport
+        self.write: Callable[[bytes], None]
 
     def pause(self) -> None:
         """Take no more of the request for now."""
@@ -61,7 +64,7 @@ class Client:
         """Cut the connection, so that the client sees that the answer broke off."""
         raise NotImplementedError
 
-    def open_tunnel(self, endpoint: Upgraded, group: int, rest: bytes) -> None:
+    def open_tunnel(self, endpoint: Upgraded, group: Group, rest: bytes) -> None:
         """Join both connections: bytes, not messages, from here on."""
         raise NotImplementedError
 
@@ -111,8 +114,8 @@ class Exchange:
         """A 1xx response other than 101."""
         raise NotImplementedError
 
-    def response_head(self, head: ResponseHead) -> None:
-        """The final response begins."""
+    def response_head(self, head: ResponseHead, body: bytes) -> None:
+        """The final response begins. body: what is here of it already, if it has a length."""
         raise NotImplementedError
 
     def response_body(self, data: bytes) -> None:

@@ -6,31 +6,41 @@ bounded.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from proxy.bearer import BearerError, BearerVerifier
 from proxy.http1.head import RequestHead
 from proxy.http1.reply import LocalReply
-from proxy.routing.decision import Forward, Policy, decide
+from proxy.routing.decision import Forward, Policy, Reason, decide
 from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, identify
 from proxy.routing.model import RoutingTable, Slot, Unit
+from proxy.telemetry import CANARY, PILOT, REST, group_of
 
-_MAX_REMEMBERED = 100_000
-_SLOT_INDEX: Mapping[Slot, int] = {slot: index for index, slot in enumerate(Slot)}
+_MAX_REMEMBERED: Final = 100_000
+_SLOT_NUMBERS: Final[Mapping[Slot, int]] = {slot: number for number, slot in enumerate(Slot)}
+_COHORTS: Final[Mapping[Reason, int]] = {
+    Reason.PIN: PILOT,
+    Reason.CANARY: CANARY,
+    Reason.ACTIVE: REST,
+    Reason.UNIDENTIFIED: REST,
+}
 
 
 class Route:
     """Where a request goes, with the field lines that say so.
 
-    group: 0 blue, 1 green. tenant_line: sent to the endpoint; empty without a tenant. slot_line:
-    sent to the client before the request's id.
+    slot_number: 0 blue, 1 green. group: where its requests are counted, of telemetry.GROUPS.
+    tenant_line: sent to the endpoint; empty without a tenant. slot_line: sent to the client
+    before the request's id.
     """
 
-    __slots__ = ("group", "reason", "slot", "slot_line", "tenant_line")
+    __slots__ = ("group", "reason", "slot", "slot_line", "slot_number", "tenant_line")
 
-    def __init__(self, slot: Slot, group: int, reason: str, tenant_line: bytes) -> None:
+    def __init__(self, slot: Slot, reason: Reason, tenant_line: bytes) -> None:
         self.slot = slot
-        self.group = group
+        self.slot_number = _SLOT_NUMBERS[slot]
         self.reason = reason
+        self.group = group_of(self.slot_number, _COHORTS[reason])
         self.tenant_line = tenant_line
         self.slot_line = f"X-Turnout-Slot: {slot}\r\nX-Request-ID: ".encode()
 
@@ -119,9 +129,4 @@ class Router:
         if not isinstance(decision, Forward):
             return LocalReply(decision.status, decision.code, decision.detail)
         tenant_line = f"{self._tenant_header}: {tenant}" if tenant is not None else ""
-        return Route(
-            decision.slot,
-            _SLOT_INDEX[decision.slot],
-            str(decision.reason),
-            tenant_line.encode(),
-        )
+        return Route(decision.slot, decision.reason, tenant_line.encode())

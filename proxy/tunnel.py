@@ -10,6 +10,7 @@ from collections.abc import Callable
 from proxy import telemetry
 from proxy.parties import Upgraded
 from proxy.services import Services
+from proxy.telemetry import Group
 
 
 class Side(asyncio.Protocol):
@@ -61,7 +62,7 @@ class Tunnel:
         services: Services,
         client: asyncio.Transport,
         endpoint: Upgraded,
-        group: int,
+        group: Group,
         on_close: Callable[[], None],
     ) -> None:
         self._services = services
@@ -69,20 +70,19 @@ class Tunnel:
         self._upgraded = endpoint
         self._open = 2
         self._closing = False
-        self._base = telemetry.group_base(group)
+        self._counts = group.values
         self.client, self.endpoint = Side(self, client), Side(self, endpoint.transport)
         self.client.other, self.endpoint.other = self.endpoint, self.client
         client.set_protocol(self.client)
         endpoint.transport.set_protocol(self.endpoint)
-        cells = services.block.cells
-        cells[self._base + telemetry.TUNNELS] += 1
-        cells[self._base + telemetry.TUNNELS_OPENED] += 1
+        self._counts[telemetry.TUNNELS] += 1
+        self._counts[telemetry.TUNNELS_OPENED] += 1
         self.touch()
 
     def touch(self) -> None:
         """Something was relayed: not idle."""
         if not self._closing:
-            self.deadline = self._services.now + self._services.settings.timeouts.tunnel_idle_s
+            self.deadline = self._services.now + self._services.bounds.tunnel_idle_s
 
     def side_lost(self, side: Side, error: Exception | None) -> None:
         """One connection is gone: flush and close the other."""
@@ -92,7 +92,7 @@ class Tunnel:
         if self._open:
             self._close_within_limit(side.other)
         else:
-            self._services.block.cells[self._base + telemetry.TUNNELS] -= 1
+            self._counts[telemetry.TUNNELS] -= 1
             self._on_close()
 
     def close(self) -> None:
@@ -112,6 +112,6 @@ class Tunnel:
 
     def _close_within_limit(self, *sides: Side) -> None:
         self._closing = True
-        self.deadline = self._services.now + self._services.settings.timeouts.linger_s
+        self.deadline = self._services.now + self._services.bounds.linger_s
         for side in sides:
             side.transport.close()

@@ -92,6 +92,7 @@ class Worker:
         """The whole life; see the module."""
         cells = self._block.cells
         cells[telemetry.PID] = os.getpid()
+        self._block.adopt()
         cells[telemetry.STATE] = telemetry.STARTING
         self._handle_signals()
         follow = self._tasks.start(self._follower.follow(), "follow")
@@ -110,6 +111,7 @@ class Worker:
         await self._follower.leave()
         await self._services.slots.close()
         await self._tasks.cancel()
+        self._block.publish()
 
     def _take_table(self, table: RoutingTable) -> None:
         """Use a table: from the return of this call on every request is decided by it."""
@@ -138,6 +140,7 @@ class Worker:
             try:
                 self._listener.sweep(now)
                 self._services.slots.sweep(now)
+                self._block.publish()
             except Exception:
                 # Without this clock no time-out would ever come.
                 log.exception("a sweep failed")

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, cast
 
-from proxy import telemetry
 from proxy.downstream.flow import Gate
 from proxy.http1 import reply as replies
 from proxy.http1.chunks import ChunkedBody
@@ -25,6 +24,7 @@ from proxy.http1.parser import check_first, check_part
 from proxy.http1.reply import LocalReply, render
 from proxy.parties import Client, Exchange, Upgraded
 from proxy.services import Services
+from proxy.telemetry import LOCAL, Group
 from proxy.tunnel import Tunnel
 
 # What the next bytes are.
@@ -91,12 +91,13 @@ class ClientConnection(Client):
         self._tunnel: Tunnel | None = None
         self._gate: Gate
         self.idle_since = services.now
-        self.deadline = services.now + services.settings.timeouts.head_s
+        self.deadline = services.now + services.bounds.head_s
 
     # ── asyncio ───────────────────────────────────────────────────────────────────────────────
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self.write = self.transport.write
         self._gate = Gate(self.transport)
         self.transport.set_write_buffer_limits(self._services.settings.limits.write_buffer_bytes)
 
@@ -158,8 +159,7 @@ class ClientConnection(Client):
             self._keep_part(data)
             return b""
         self._searched = 0
-        rest = data[end + 4 :]
-        text = data[:end]
+        text, rest = data[:end], data[end + 4 :]
         services = self._services
         if data[0] == _CR:
             # RFC 9112 §2.2: an empty line before a request line is let by.
@@ -167,7 +167,7 @@ class ClientConnection(Client):
                 return rest
             while text.startswith(b"\r\n"):
                 text = text[2:]
-        if end > services.settings.limits.head_bytes:
+        if end > services.bounds.head_bytes:
             self._refuse(replies.HEAD_TOO_LARGE)
             return b""
         try:
@@ -179,7 +179,7 @@ class ClientConnection(Client):
             self._state = _BODY
             self._body_left = head.content_length
             if head.chunked:
-                self._chunks = ChunkedBody(services.settings.limits.chunk_overhead_bytes)
+                self._chunks = ChunkedBody(services.bounds.chunk_overhead_bytes)
         else:
             self._state = _TURN
         self._busy = True
@@ -188,21 +188,21 @@ class ClientConnection(Client):
 
     def _keep_part(self, data: bytes) -> None:
         """Wait for the rest of a head, unless it can't become one any more."""
-        limits = self._services.settings.limits
+        bounds = self._services.bounds
         if data == b"\r\n":
             self._searched = 0
             return
         if not self._searched:
-            self.deadline = self._services.now + self._services.settings.timeouts.head_s
-        if len(data) > limits.head_bytes:
+            self.deadline = self._services.now + self._services.bounds.head_s
+        if len(data) > bounds.head_bytes:
             self._refuse(replies.HEAD_TOO_LARGE)
             return
         try:
             check_part(data, self._searched)
             if b"\r\n" not in data[2 : self._searched]:
                 check_first(data.removeprefix(b"\r\n"))
-                if len(data) > limits.request_line_bytes + _LINE_BESIDE_TARGET:
-                    self._check_line_end(data, limits.request_line_bytes + _LINE_BESIDE_TARGET)
+                if len(data) > bounds.request_line_bytes + _LINE_BESIDE_TARGET:
+                    self._check_line_end(data, bounds.request_line_bytes + _LINE_BESIDE_TARGET)
         except Malformed as malformed:
             self._refuse(malformed.reply)
             return
@@ -247,8 +247,8 @@ class ClientConnection(Client):
     def _refuse(self, refusal: LocalReply) -> None:
         """Answer what can't be read as a request; read no more."""
         reply = render(refusal, self._services.next_request_id(), keep_alive=False)
-        self.transport.write(reply)
-        self._services.block.finished(telemetry.LOCAL, refusal.status, 0)
+        self.write(reply)
+        self._services.block.groups[LOCAL].finished(refusal.status, 0)
         self._linger()
 
     # ── the exchange ──────────────────────────────────────────────────────────────────────────
@@ -274,7 +274,7 @@ class ClientConnection(Client):
             return
         self._state = _HEAD
         self.idle_since = services.now
-        self.deadline = services.now + services.settings.timeouts.keep_alive_s
+        self.deadline = services.now + services.bounds.keep_alive_s
         if self._unread:
             self._schedule_next()
         elif self._ended:
@@ -311,12 +311,12 @@ class ClientConnection(Client):
                 )
         self.transport.abort()
 
-    def open_tunnel(self, endpoint: Upgraded, group: int, rest: bytes) -> None:
+    def open_tunnel(self, endpoint: Upgraded, group: Group, rest: bytes) -> None:
         early, self._unread = self._unread, b""
         self._state = _TUNNEL
         self._tunnel = Tunnel(self._services, self.transport, endpoint, group, self._tunnel_closed)
         if rest:
-            self.transport.write(rest)
+            self.write(rest)
         if early:
             endpoint.transport.write(early)
         self._gate.open(_PIPELINED)
@@ -376,9 +376,9 @@ class ClientConnection(Client):
 
     def _linger_from_now(self) -> None:
         """A slow client gets its time to take the answer; then a while to end the connection."""
-        timeouts = self._services.settings.timeouts
+        bounds = self._services.bounds
         unsent = self.transport.get_write_buffer_size()
-        limit_s = timeouts.write_idle_s if unsent else timeouts.linger_s
+        limit_s = bounds.write_idle_s if unsent else bounds.linger_s
         self.deadline = self._services.now + limit_s
 
 

@@ -85,7 +85,8 @@ class Field:
     """One field line as read.
 
     kind: what the proxy does with it. value: without white space around it. text: the line as it
-    goes on (of Host: with X-Forwarded-Host after it). number: of Content-Length, -2 if it is
+    goes on (of Host: with X-Forwarded-Host after it;
+    of Content-Length: in its canonical form). number: of Content-Length, -2 if it is
     none; of Host 1 if it is valid, else 0. options: of Connection, lower case.
     """
 
@@ -99,6 +100,7 @@ class Field:
         self.options: frozenset[bytes] = frozenset()
         if kind == CONTENT_LENGTH:
             self.number = content_length(value)
+            self.text = b"Content-Length: %d" % self.number
         elif kind == HOST:
             self.number = int(is_host(value))
             self.text = host_lines(value)

@@ -14,7 +14,8 @@ class RequestHead:
     """A request's head.
 
     line: the request line as it is sent on. lines: end-to-end field lines, each `name: value`
-    without its line end. content_length: -1 where the field is absent. minor: 0 or 1, for
+    without its line end. content_length: -1 where the field is absent. length_line: the field as
+    it is sent on. minor: 0 or 1, for
     HTTP/1.0 and HTTP/1.1. hosts: how often Host stood there. host_lines: Host and
     X-Forwarded-Host as they are sent on. options: of the Connection fields, lower case;
     None without one. tenant, request_id, forwarded_for, authorization: the values as they came, None where
@@ -29,6 +30,7 @@ class RequestHead:
     hosts: int = 0
     host_lines: bytes = b""
     content_length: int = -1
+    length_line: bytes = b""
     transfer_encoding: bytes | None = None
     chunked: bool = False
     has_body: bool = False
@@ -58,6 +60,7 @@ class ResponseHead:
     status: int = 0
     minor: int = 1
     content_length: int = -1
+    length_line: bytes = b""
     transfer_encoding: bytes | None = None
     chunked: bool = False
     options: frozenset[bytes] | None = None

@@ -38,8 +38,8 @@ from proxy.http1.reply import (
 _VERSION = re.compile(rb"HTTP/([0-9])\.[0-9]")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _LONE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\0")
-_MAX_STATUS_LINES: Final = 1024
-_SLASH: Final = 0x2F
+_MAX_LINES: Final = 4096
+_MAX_REMEMBERED_BYTES: Final = 256
 
 METHODS: Final = frozenset(
     b"GET HEAD POST PUT PATCH DELETE OPTIONS CONNECT TRACE "
@@ -50,24 +50,47 @@ METHODS: Final = frozenset(
 """IANA's registry of HTTP methods, and PURGE, which caches know."""
 
 
+class RequestLine:
+    """A request line as read. text: as it is sent on, in HTTP/1.1. refusal: why it can't be."""
+
+    __slots__ = ("method", "minor", "refusal", "target", "text")
+
+    def __init__(self, method: bytes, target: bytes, minor: int, text: bytes) -> None:
+        self.method = method
+        self.target = target
+        self.minor = minor
+        self.text = text
+        self.refusal: LocalReply | None = None
+
+
 class RequestParser:
     """Reads the heads of requests. reader: what the fields mean."""
 
-    __slots__ = ("_reader",)
+    __slots__ = ("_reader", "_request_lines")
 
     def __init__(self, reader: FieldReader) -> None:
         self._reader = reader
+        self._request_lines: dict[bytes, RequestLine] = {}
 
-    def head(self, text: bytes) -> RequestHead:
+    def head(self, text: bytes) -> RequestHead:  # noqa: C901 - one loop, which every request runs
         """A whole head. Malformed if it is none; its `refusal` says what else is wrong."""
         lines = text.split(b"\r\n")
-        head = _request_line(lines[0])
-        if len(lines) > MAX_FIELDS + 1:
+        first = lines.pop(0)
+        if len(lines) > MAX_FIELDS:
             raise Malformed(HEAD_TOO_LARGE)
+        request_line = self._request_lines.get(first)
+        if request_line is None:
+            request_line = self._remembered(first)
+        head = RequestHead(request_line.target)
+        head.method = request_line.method
+        head.line = request_line.text
+        if request_line.minor == 0:
+            head.minor = 0
+        if request_line.refusal is not None:
+            head.refusal = request_line.refusal
         reader, passed_on = self._reader, head.lines
         plain, special = reader.plain, reader.special
-        for index in range(1, len(lines)):
-            line = lines[index]
+        for line in lines:
             if line in plain:
                 passed_on.append(line)
                 continue
@@ -90,6 +113,15 @@ class RequestParser:
         check_request(head)
         return head
 
+    def _remembered(self, line: bytes) -> RequestLine:
+        """Read it; remember it unless it is long or has a query, where secrets are put."""
+        request_line = read_request_line(line)
+        if len(line) <= _MAX_REMEMBERED_BYTES and b"?" not in line:
+            if len(self._request_lines) >= _MAX_LINES:
+                self._request_lines.clear()
+            self._request_lines[line] = request_line
+        return request_line
+
 
 def check_part(text: bytes, start: int) -> None:
     """What is there, from `start` on, of a head that isn't complete.
@@ -104,33 +136,34 @@ def check_first(text: bytes) -> None:
     """The first line of a head that isn't complete, or the start of it. Malformed."""
     line, ended, _ = text.partition(b"\r\n")
     if ended:
-        _request_line(line)
+        read_request_line(line)
     elif text and text != b"\r" and not is_token(text[:1]):
         raise Malformed(BAD_REQUEST, "a request line out of form")
 
 
-def _request_line(line: bytes) -> RequestHead:
-    """RFC 9112 §3: method SP target SP version."""
+def read_request_line(line: bytes) -> RequestLine:
+    """RFC 9112 §3: method SP target SP version. Malformed."""
     parts = line.split(b" ")
     if len(parts) != 3:
         raise Malformed(BAD_REQUEST, "a request line out of form")
     method, target, version = parts
-    head = RequestHead(target)
-    head.method = method
-    head.line = line
+    request_line = RequestLine(method, target, 1, line)
     if version != b"HTTP/1.1":
-        _old_version(head, version)
+        _old_version(version)
+        request_line.minor = 0
+        request_line.text = b"%b %b HTTP/1.1" % (method, target)
     if method not in METHODS:
         if not is_token(method):
             raise Malformed(BAD_REQUEST, "the method is no token")
-        head.refusal = UNKNOWN_METHOD
+        request_line.refusal = UNKNOWN_METHOD
     text = target.decode("latin-1")
     if not (text.isascii() and text.isprintable()) or not target or b"#" in target:
         raise Malformed(BAD_REQUEST, "the request target can't be read")
-    return head
+    return request_line
 
 
-def _old_version(head: RequestHead, version: bytes) -> None:
+def _old_version(version: bytes) -> None:
+    """Nothing if it is HTTP/1.0, else Malformed."""
     found = _VERSION.fullmatch(version)
     if found is None or found[1] == b"0":
         raise Malformed(BAD_REQUEST, "the protocol version can't be read")
@@ -138,8 +171,6 @@ def _old_version(head: RequestHead, version: bytes) -> None:
         raise Malformed(VERSION_REFUSED)
     if version != b"HTTP/1.0":
         raise Malformed(BAD_REQUEST, "a protocol version other than 1.0 and 1.1")
-    head.minor = 0
-    head.line = b"%b %b HTTP/1.1" % (head.method, head.target)
 
 
 def _take(head: RequestHead, field: Field) -> None:
@@ -149,6 +180,7 @@ def _take(head: RequestHead, field: Field) -> None:
         if field.number < 0 or head.content_length not in {-1, field.number}:
             _refuse(head, BAD_FRAMING)
         head.content_length = field.number
+        head.length_line = field.text
     elif kind == CONNECTION:
         head.options = field.options if head.options is None else head.options | field.options
     elif kind == SECRET:
@@ -224,11 +256,12 @@ class ResponseParser:
     def head(self, text: bytes) -> ResponseHead:
         """A whole head. Malformed if it is none; its `fault` says what else is wrong."""
         lines = text.split(b"\r\n")
-        if len(lines) > MAX_FIELDS + 1:
+        first = lines.pop(0)
+        if len(lines) > MAX_FIELDS:
             raise Malformed(BAD_REQUEST, "too many fields")
-        status_line = self._status_lines.get(lines[0])
+        status_line = self._status_lines.get(first)
         if status_line is None:
-            status_line = self._status_line(lines[0])
+            status_line = self._status_line(first)
         head = ResponseHead()
         head.line = status_line.text
         head.status = status_line.status
@@ -236,8 +269,7 @@ class ResponseParser:
             head.minor = 0
         reader, passed_on = self._reader, head.lines
         plain, special = reader.plain, reader.special
-        for index in range(1, len(lines)):
-            line = lines[index]
+        for line in lines:
             if line in plain:
                 passed_on.append(line)
                 continue
@@ -249,6 +281,7 @@ class ResponseParser:
                 passed_on.append(field.text)
             elif kind == CONTENT_LENGTH and head.content_length == -1:
                 head.content_length = field.number
+                head.length_line = field.text
             else:
                 _take_of_response(head, field)
         check_response(head)
@@ -261,9 +294,9 @@ class ResponseParser:
             raise Malformed(BAD_REQUEST, "a status line out of form")
         text = b"HTTP/1.1 %b %b" % (found[2], found[3] or b"")
         status_line = StatusLine(int(found[1]), int(found[2]), text)
-        if len(self._status_lines) >= _MAX_STATUS_LINES:
+        if len(self._status_lines) >= _MAX_LINES:
             self._status_lines.clear()
-        if len(line) <= 64:
+        if len(line) <= _MAX_REMEMBERED_BYTES:
             self._status_lines[line] = status_line
         return status_line
 

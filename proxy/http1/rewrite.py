@@ -19,15 +19,16 @@ BY_CLOSE: Final = 2
 WITHOUT_BODY: Final = 3
 
 
-def request(head: RequestHead, own_lines: list[bytes]) -> bytes:
-    """A request's head for the endpoint. own_lines: what Turnout says of it, and Host."""
-    parts = [head.line]
-    parts += own_lines
+def request(head: RequestHead, parts: list[bytes]) -> bytes:
+    """A request's head for the endpoint.
+
+    parts: the request line and Turnout's own lines, to which the others are added.
+    """
     parts += head.lines
-    if head.chunked:
+    if head.content_length >= 0:
+        parts.append(head.length_line)
+    elif head.chunked:
         parts.append(_CHUNKED_LINE)
-    elif head.content_length >= 0:
-        parts.append(b"Content-Length: %d" % head.content_length)
     if head.upgrade is not None:
         parts.append(b"Connection: Upgrade\r\nUpgrade: %b" % head.upgrade)
     if head.expect is not None:
@@ -37,17 +38,17 @@ def request(head: RequestHead, own_lines: list[bytes]) -> bytes:
 
 
 def forwarded_lines(head: RequestHead, peer: bytes, peer_lines: bytes) -> list[bytes]:
-    """Host and the X-Forwarded fields: a believed peer's account with the peer added.
+    """The request line, Host and the X-Forwarded fields, by a believed peer's account.
 
-    (RFC 7239 §5.2 says how such a chain grows.) peer: its address. peer_lines: what we say of
-    it ourselves, where it says nothing.
+    The peer is added to it (RFC 7239 §5.2). peer: its address. peer_lines: what we say of it
+    ourselves, where it says nothing.
     """
     if head.forwarded_for is None and head.forwarded is None:
-        return [head.host_lines, peer_lines]
+        return [head.line, head.host_lines, peer_lines]
     before, lines = head.forwarded_for, head.forwarded or []
     chain = peer if before is None else b"%b, %b" % (before, peer)
     given = {line[: line.index(b":")].lower() for line in lines}
-    own = [b"Host: %b" % head.host, b"X-Forwarded-For: %b" % chain, *lines]
+    own = [head.line, b"Host: %b" % head.host, b"X-Forwarded-For: %b" % chain, *lines]
     if b"x-forwarded-proto" not in given:
         own.append(b"X-Forwarded-Proto: http")
     if b"x-forwarded-host" not in given:
@@ -66,14 +67,22 @@ def body_end(asked: RequestHead, head: ResponseHead) -> int:
 
 
 def response(
-    asked: RequestHead, head: ResponseHead, own_lines: bytes, end: int, *, keep_alive: bool
+    asked: RequestHead,
+    head: ResponseHead,
+    own_lines: bytes,
+    end: int,
+    body: bytes,
+    keep_alive: bool,
 ) -> bytes:
-    """An answer's head for the client. own_lines: the slot's and the request id's."""
+    """An answer's head for the client, and what is here of its body.
+
+    own_lines: the slot's and the request id's.
+    """
     parts = [head.line]
     parts += head.lines
     parts.append(own_lines)
     if end == BY_LENGTH:
-        parts.append(b"Content-Length: %d" % head.content_length)
+        parts.append(head.length_line)
     elif end == BY_CHUNKS or (end == WITHOUT_BODY and head.chunked and head.status != 204):
         parts.append(_CHUNKED_LINE)
     if head.upgrade is not None and head.status == 426:
@@ -82,5 +91,6 @@ def response(
         parts.append(b"Connection: close")
     elif asked.minor == 0:
         parts.append(b"Connection: keep-alive")
-    parts.append(b"\r\n")
+    parts.append(b"")
+    parts.append(body)
     return b"\r\n".join(parts)

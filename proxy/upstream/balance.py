@@ -3,8 +3,6 @@
 Ties go round, so that idle endpoints share light traffic.
 """
 
-from collections.abc import Sequence
-
 from proxy.upstream.pool import Pool
 
 
@@ -12,7 +10,7 @@ class Balance:
     """The pools of one slot."""
 
     def __init__(self) -> None:
-        self.pools: Sequence[Pool] = ()
+        self.pools: tuple[Pool, ...] = ()
         self._next = 0
 
     def claim(self, avoid: Pool | None = None) -> Pool | None:

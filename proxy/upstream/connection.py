@@ -8,6 +8,7 @@ are not HTTP/1.1 in the strict reading, end the connection.
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Final, cast
 
 from proxy.http1.chunks import ChunkedBody
@@ -85,6 +86,7 @@ class EndpointConnection:
         "owes_answer",
         "reused",
         "transport",
+        "write",
     )
 
     def __init__(
@@ -103,6 +105,7 @@ class EndpointConnection:
         self._interims = 0
         self._answer_begun = False
         self.transport: asyncio.Transport
+        self.write: Callable[[bytes], None]
         self.holder: Exchange | None = None
         self.closed = False
         self.keep_alive = True
@@ -129,7 +132,7 @@ class EndpointConnection:
         self._interims = 0
         self._answer_begun = False
         self.owes_answer = True
-        self.transport.write(head)
+        self.write(head)
 
     def close(self) -> None:
         """Drop the connection now; the holder hears nothing more of it."""
@@ -141,6 +144,7 @@ class EndpointConnection:
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self.write = self.transport.write
         self._owner.opened()
 
     def data_received(self, data: bytes) -> None:
@@ -232,8 +236,8 @@ class EndpointConnection:
             raise Malformed(BAD_ANSWER, head.fault)
         rest = data[end + 4 :]
         if head.status >= 200:
-            self._final_head(holder, head)
-        elif head.status == 101:
+            return self._final_head(holder, head, rest)
+        if head.status == 101:
             self._state = _SWITCHED
             holder.switched(head, rest)
         else:
@@ -243,22 +247,34 @@ class EndpointConnection:
             holder.interim(head)
         return rest
 
-    def _final_head(self, holder: Exchange, head: ResponseHead) -> None:
+    def _final_head(self, holder: Exchange, head: ResponseHead, rest: bytes) -> bytes:
+        """Begin the answer, with what is here of its body; what follows that."""
         self.keep_alive = head.keep_alive
         if head.keep_alive_field is not None:
             self._learn_timeout(head.keep_alive_field)
+        body = b""
         if not response_has_body(self._method, head.status) or head.content_length == 0:
             self._state = _IDLE
+        elif head.content_length > 0:
+            size = len(rest)
+            if size < head.content_length:
+                self._state = _LENGTH
+                self._left = head.content_length - size
+                body, rest = rest, b""
+            elif size == head.content_length:
+                self._state = _IDLE
+                body, rest = rest, b""
+            else:
+                self._state = _IDLE
+                body, rest = rest[: head.content_length], rest[head.content_length :]
         elif head.chunked:
             self._state = _CHUNKS
             self._chunks = ChunkedBody(self._limits.head_bytes)
-        elif head.content_length > 0:
-            self._state = _LENGTH
-            self._left = head.content_length
         else:
             self._state = _UNTIL_CLOSE
             self.keep_alive = False
-        holder.response_head(head)
+        holder.response_head(head, body)
+        return rest
 
     def _read_length(self, holder: Exchange, data: bytes) -> bytes:
         left = self._left

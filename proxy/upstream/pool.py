@@ -16,7 +16,7 @@ from proxy import telemetry
 from proxy.http1.parser import ResponseParser
 from proxy.routing.model import Endpoint
 from proxy.tasks import Tasks
-from proxy.telemetry import Block
+from proxy.telemetry import Group
 from proxy.upstream.connection import AnswerLimits, EndpointConnection, Owner
 
 
@@ -60,23 +60,21 @@ class Claim:
 
 
 class Pool(Owner):
-    """One endpoint's connections in one worker. group: the telemetry group of its slot."""
+    """One endpoint's connections in one worker. group: where they are counted."""
 
     def __init__(
         self,
         endpoint: Endpoint,
         limits: PoolLimits,
         parser: ResponseParser,
-        block: Block,
-        group: int,
+        group: Group,
     ) -> None:
         self.endpoint = endpoint
         self.in_flight = 0
         self.retired = False
         self._limits = limits
         self._parser = parser
-        self._cells = block.cells
-        self._base = telemetry.group_base(group)
+        self._counts = group.values
         self._idle: list[EndpointConnection] = []
         self._open = 0
         self._tasks = Tasks(f"pool {endpoint}")
@@ -87,7 +85,7 @@ class Pool(Owner):
             f"in_flight={self.in_flight}{' retired' if self.retired else ''}>"
         )
 
-    def take(self, *, repeatable: bool) -> EndpointConnection | None:
+    def take(self, repeatable: bool) -> EndpointConnection | None:
         """An idle connection that this request may use, or None: then `connect`."""
         idle = self._idle
         while idle:
@@ -130,7 +128,7 @@ class Pool(Owner):
                 )
         except (OSError, ValueError):  # TimeoutError is the one, a name that can't be the other
             self._open -= 1
-            self._cells[self._base + telemetry.CONNECT_FAILURES] += 1
+            self._counts[telemetry.CONNECT_FAILURES] += 1
             if claim.claimant is not None:
                 claim.claimant.connect_failed()
             return
@@ -187,12 +185,12 @@ class Pool(Owner):
 
     def opened(self) -> None:
         """A connection was made (it has counted as open since `connect`)."""
-        self._cells[self._base + telemetry.ENDPOINT_CONNECTIONS] += 1
+        self._counts[telemetry.ENDPOINT_CONNECTIONS] += 1
 
     def lost(self, connection: EndpointConnection) -> None:
         """A connection is gone."""
         self._open -= 1
-        self._cells[self._base + telemetry.ENDPOINT_CONNECTIONS] -= 1
+        self._counts[telemetry.ENDPOINT_CONNECTIONS] -= 1
         if connection.holder is None and connection in self._idle:
             self._idle.remove(connection)
 

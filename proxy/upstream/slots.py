@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from proxy.http1.fields import response_fields
 from proxy.http1.parser import ResponseParser
 from proxy.routing.model import Endpoint, Slot
-from proxy.telemetry import Block
+from proxy.telemetry import REST, Block, group_of
 from proxy.upstream.balance import Balance
 from proxy.upstream.pool import Pool, PoolLimits
 
 
 class Slots:
-    """Both slots' pools. `groups` is indexed by the telemetry group: 0 blue, 1 green."""
+    """Both slots' pools. `groups` is indexed by the slot's number: 0 blue, 1 green."""
 
     def __init__(self, limits: PoolLimits, block: Block) -> None:
         self._limits = limits
@@ -26,19 +26,20 @@ class Slots:
 
     def update(self, endpoints: Mapping[Slot, tuple[Endpoint, ...]]) -> None:
         """Serve by these endpoints from now on."""
-        for group, slot in enumerate(Slot):
-            balance = self.groups[group]
+        for number, slot in enumerate(Slot):
+            balance = self.groups[number]
             before = {pool.endpoint: pool for pool in balance.pools}
             balance.pools = tuple(
-                before.pop(endpoint) if endpoint in before else self._new_pool(endpoint, group)
+                before.pop(endpoint) if endpoint in before else self._new_pool(endpoint, number)
                 for endpoint in endpoints[slot]
             )
             for pool in before.values():
                 pool.retire()
                 self._retired.append(pool)
 
-    def _new_pool(self, endpoint: Endpoint, group: int) -> Pool:
-        return Pool(endpoint, self._limits, self._parser, self._block, group)
+    def _new_pool(self, endpoint: Endpoint, slot_number: int) -> Pool:
+        counted = self._block.groups[group_of(slot_number, REST)]
+        return Pool(endpoint, self._limits, self._parser, counted)
 
     def sweep(self, now: float) -> None:
         """Close connections that have idled too long. now: monotonic seconds."""

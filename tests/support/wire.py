@@ -300,6 +300,7 @@ class Wire:
 
     def gauge(self, cell: int) -> int:
         """A group's cell, summed over the groups."""
+        self.block.publish()
         groups = range(len(telemetry.GROUPS))
         return sum(self.block.cells[telemetry.group_base(group) + cell] for group in groups)
 

@@ -12,6 +12,7 @@ from proxy.router import Route, Router
 from proxy.routing.decision import Policy
 from proxy.routing.identity import IdentityRules, Source
 from proxy.routing.model import Canary, RoutingTable, Slot, Unit
+from proxy.telemetry import GROUPS
 
 RULES = IdentityRules()
 EVERYWHERE = IdentityRules(domains=("example.com",), path_prefix="/t/")
@@ -70,7 +71,8 @@ def status(found: Route | LocalReply) -> int:
 def test_a_route_says_where_and_for_whom() -> None:
     found = router().route(head(b"acme"), b"1")
     assert isinstance(found, Route)
-    assert (found.slot, found.group, found.reason) == (Slot.GREEN, 1, "pin")
+    assert (found.slot, found.slot_number, found.reason) == (Slot.GREEN, 1, "pin")
+    assert GROUPS[found.group] == ("green", "pilot")
     assert found.tenant_line == b"X-Tenant-ID: acme"
     assert found.slot_line == b"X-Turnout-Slot: green\r\nX-Request-ID: "
 
