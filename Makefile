@@ -62,6 +62,18 @@ format: .venv/.ready ## rewrite the files as the formatter wants them
 bench: .venv/.ready ## CPU per request against nginx, in paired rounds
 	$(BIN)/python -m bench $(ARGS)
 
+.PHONY: compile
+compile: .venv/.ready ## compile the data plane in place (C compiler needed); `make plain` undoes it
+	$(BIN)/python deploy/compile.py
+
+.PHONY: plain
+plain: .venv/.ready ## plain Python again
+	$(BIN)/python deploy/compile.py --remove
+
+.PHONY: wheel
+wheel: .venv/.ready ## a wheel in dist/, its data plane compiled
+	TURNOUT_COMPILE=1 $(BIN)/python -m hatchling build -t wheel
+
 .PHONY: lock
 lock: | $(UV) ## renew requirements.lock and deploy/image.lock
 	$(UV) pip compile $(LOCK) --extra dev -o requirements.lock pyproject.toml
@@ -73,4 +85,5 @@ diagrams: .venv/.ready ## draw the diagrams of docs/architecture.md from the cod
 
 .PHONY: clean
 clean: ## remove what the targets made
+	find proxy turnout__mypyc*.so -name '*.so' -delete 2>/dev/null || true
 	rm -rf .venv .tools .turnout dist bench/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

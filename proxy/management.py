@@ -24,6 +24,8 @@ from prometheus_client.registry import Collector
 from proxy import telemetry
 from proxy.telemetry import GROUPS, Telemetry, group_base
 
+_SETTLE_STEP_S = 0.02
+_SETTLE_STEPS = 20
 _LABEL = ["slot"]
 _GROUP_LABELS = ["slot", "cohort"]
 _BY_SLOT = {
@@ -98,6 +100,7 @@ def app(telemetry_of_all: Telemetry) -> web.Application:
         return web.json_response(report, status=200 if report["ready"] else 503)
 
     async def metrics(_: web.Request) -> web.Response:
+        await _settled(telemetry_of_all)
         return web.Response(
             body=generate_latest(registry),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
@@ -108,6 +111,23 @@ def app(telemetry_of_all: Telemetry) -> web.Application:
     application.router.add_get("/readyz", readyz)
     application.router.add_get("/metrics", metrics)
     return application
+
+
+async def _settled(telemetry_of_all: Telemetry) -> None:
+    """Wait until each worker has published once more: then what was answered is counted.
+
+    A worker that is stuck is not waited for.
+    """
+    serving = {telemetry.SERVING, telemetry.DRAINING}
+    blocks = [each for each in telemetry_of_all.blocks if each.cells[telemetry.STATE] in serving]
+    before = [block.cells[telemetry.PUBLISHED] for block in blocks]
+    for _ in range(_SETTLE_STEPS):
+        if all(
+            block.cells[telemetry.PUBLISHED] > count or block.cells[telemetry.STATE] not in serving
+            for block, count in zip(blocks, before, strict=True)
+        ):
+            return
+        await asyncio.sleep(_SETTLE_STEP_S)
 
 
 def readiness(telemetry_of_all: Telemetry) -> dict[str, Any]:

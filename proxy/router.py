@@ -16,7 +16,7 @@ from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, id
 from proxy.routing.model import RoutingTable, Slot, Unit
 from proxy.telemetry import CANARY, PILOT, REST, group_of
 
-_MAX_REMEMBERED: Final = 100_000
+_MAX_REMEMBERED = 100_000
 _SLOT_NUMBERS: Final[Mapping[Slot, int]] = {slot: number for number, slot in enumerate(Slot)}
 _COHORTS: Final[Mapping[Reason, int]] = {
     Reason.PIN: PILOT,

@@ -29,7 +29,8 @@ STORE_REACHABLE: Final = 4
 ACCEPTED: Final = 5
 REJECTED_ENTRIES: Final = 6
 RELOADS: Final = 7
-_WORKER_CELLS: Final = 8
+PUBLISHED: Final = 8
+_WORKER_CELLS: Final = 9
 _WORKER_GAUGES: Final = (STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE)
 
 # Cohorts: who a request belongs to in the eyes of a release.
@@ -139,6 +140,7 @@ class Block:
         for number, group in enumerate(self.groups):
             base = group_base(number)
             self.cells[base : base + _GROUP_CELLS] = array("q", group.values)
+        self.cells[PUBLISHED] += 1
 
     def release(self) -> None:
         """Zero the gauges: the worker is gone; its counters stay."""

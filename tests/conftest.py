@@ -27,6 +27,17 @@ _CHILDREN = pytest.StashKey[Children]()
 _SEED = int(os.environ.get("TURNOUT_TEST_SEED") or secrets.randbits(32))
 
 
+_ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure() -> None:
+    """A compiled module hides its source: one that is older would be tested in its place."""
+    for built in (_ROOT / "proxy").rglob("*.so"):
+        source = built.parent / (built.name.partition(".")[0] + ".py")
+        if not source.exists() or source.stat().st_mtime > built.stat().st_mtime:
+            pytest.exit(f"{built} is older than its source: make compile, or make plain", 4)
+
+
 def pytest_report_header() -> str:
     return f"seed: {_SEED} (TURNOUT_TEST_SEED={_SEED} repeats it)"
 

@@ -199,7 +199,7 @@ class ClientConnection(Client):
             return
         try:
             check_part(data, self._searched)
-            if b"\r\n" not in data[2 : self._searched]:
+            if data.find(b"\r\n", 2, self._searched) < 0:
                 check_first(data.removeprefix(b"\r\n"))
                 if len(data) > bounds.request_line_bytes + _LINE_BESIDE_TARGET:
                     self._check_line_end(data, bounds.request_line_bytes + _LINE_BESIDE_TARGET)

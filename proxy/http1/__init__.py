@@ -1,4 +1,1 @@
-"""HTTP/1.1 as grammar: heads, framing, fields, local replies.
-
-No I/O; `parser` alone imports httptools.
-"""
+"""HTTP/1.1 as grammar: heads, fields, framing, chunks, local replies. No I/O."""

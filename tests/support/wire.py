@@ -6,6 +6,7 @@ must agree with the exchanges under way, and after the last client left all must
 All knowledge of how the parts are put together lives here.
 """
 
+import asyncio
 import functools
 import inspect
 import logging
@@ -13,7 +14,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import msgspec
 import pytest
@@ -250,7 +251,8 @@ class Wire:
     def _connect(self, address: str) -> ClientSide:
         peer = Peer(address, trusted=self.trusted)
         connection = ClientConnection(self.services, self._exchange, peer, self.lost_clients.append)
-        transport = MemoryTransport(self.loop, connection)
+        # asyncio asks for no base class, only for the methods.
+        transport = MemoryTransport(self.loop, cast("asyncio.Protocol", connection))
         self.loop.call_soon(connection.connection_made, transport)
         self.clients.append(ClientSide(self, transport, connection))
         self.settle()

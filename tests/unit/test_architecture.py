@@ -14,7 +14,6 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 PROXY = REPOSITORY / "proxy"
-HTTP1_PARSER = PROXY / "http1" / "parser.py"
 
 # Parts of the standard library by which a pure module would reach a clock, chance or the world.
 # A name bans what lies below it too; `http` itself (HTTPStatus) is a table of names.
@@ -127,9 +126,8 @@ def test_the_routing_contract_is_pure(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", HTTP1, ids=lambda path: path.stem)
-def test_http1_is_pure_but_for_its_parser(path: Path) -> None:
-    may_import = {"proxy.http1"} | ({"httptools"} if path == HTTP1_PARSER else set())
-    assert impurities(path.read_text(encoding="utf-8"), path, may_import) == set()
+def test_http1_is_pure(path: Path) -> None:
+    assert impurities(path.read_text(encoding="utf-8"), path, {"proxy.http1"}) == set()
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,11 @@ def assert_latencies_match(metrics: Metrics) -> None:
         answers = sum(n for (of, _), n in classes(metrics).items() if of == slot)
         assert metrics.value("turnout_request_seconds_count", slot=slot) == answers
         assert metrics.value("turnout_request_seconds_bucket", slot=slot, le="+Inf") == answers
-        buckets = sorted(
-            (float(dict(labels)["le"]), value)
-            for (name, labels), value in metrics.samples.items()
-            if name == "turnout_request_seconds_bucket" and ("slot", slot) in labels
-        )
-        values = [value for _, value in buckets]
+        buckets: Counter[float] = Counter()
+        for (name, labels), value in metrics.samples.items():
+            if name == "turnout_request_seconds_bucket" and ("slot", slot) in labels:
+                buckets[float(dict(labels)["le"])] += int(value)
+        values = [buckets[bound] for bound in sorted(buckets)]
         assert values == sorted(values)
         assert metrics.value("turnout_request_seconds_sum", slot=slot) < 60 * answers
 
