@@ -86,7 +86,7 @@ class Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if not self.issuer:
-            if self != Issuer():
+            if self.algorithms or self.audiences or self.key or self.key_file or self.jwks_url:
                 raise ValueError("an issuer of tokens needs `issuer`, the `iss` of its tokens")
             return
         if not self.audiences or not self.algorithms or "" in (*self.audiences, self.claim):

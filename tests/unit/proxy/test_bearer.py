@@ -1,25 +1,36 @@
-"""Tokens: which are believed, for how long, and that no error repeats any of them."""
+"""Tokens: which are believed, which are refused, and what is remembered of them."""
 
-import base64
 import hashlib
-import hmac
 import json
+import time
 from typing import Any
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
-from proxy import bearer
-from proxy.bearer import BearerError, BearerVerifier
-
-KEY = "a-secret-of-the-tests-32-bytes-or-more"
-FAR = 4_000_000_000
-RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-PUBLIC_PEM = RSA_KEY.public_key().public_bytes(
-    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+from proxy.bearer import BearerError, BearerVerifier, KeysMissingError
+from proxy.config import Tokens
+from proxy.keyset import NO_KEYS, read_jwks
+from proxy.telemetry import REFUSED_TOKENS, TOKEN_REASONS, WORKER_CELLS
+from tests.support.tokens import (
+    ALGORITHMS,
+    FAR,
+    SECRET,
+    base64url,
+    claims,
+    issuer,
+    issuer_of_set,
+    jwk,
+    jwks,
+    key_text,
+    private_key,
+    public_pem,
+    signed,
+    token,
+    verifier,
 )
+
+HEADER = {"alg": "HS256"}
+REFUSED_WITHIN_S = 0.005
 
 
 class Clock:
@@ -32,37 +43,23 @@ class Clock:
         return self.now
 
 
-def verifier(key: str | bytes = KEY, algorithm: str = "HS256", **options: Any) -> BearerVerifier:
-    return BearerVerifier(key, algorithm, "issuer", "turnout", "tenant", 60, **options)
-
-
-def claims(**changes: Any) -> dict[str, Any]:
-    """Good claims but for the changes; None leaves a claim out."""
-    good = {"iss": "issuer", "aud": "turnout", "exp": FAR, "tenant": "acme"} | changes
-    return {name: value for name, value in good.items() if value is not None}
-
-
-def token(**changes: Any) -> bytes:
-    return jwt.encode(claims(**changes), KEY, "HS256").encode()
-
-
-def part(value: object) -> bytes:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
-
-
-def signed(header: object, key: bytes = KEY.encode(), payload: bytes | None = None) -> bytes:
-    """A token with any header at all, signed by HMAC-SHA256."""
-    content = part(header) + b"." + (part(claims()) if payload is None else payload)
-    digest = hmac.new(key, content, hashlib.sha256).digest()
-    return content + b"." + base64.urlsafe_b64encode(digest).rstrip(b"=")
-
-
 def refused(checked: BearerVerifier, given: bytes) -> str:
+    """Why; nothing of the token or the key may be told."""
     with pytest.raises(BearerError) as caught:
         checked.tenant(b"Bearer " + given)
-    assert not given or given.decode("latin-1") not in str(caught.value)
-    assert KEY not in str(caught.value)
-    return str(caught.value)
+    said = str(caught.value)
+    for part in given.decode("latin-1").split("."):
+        assert len(part) < 8 or part not in said
+    assert SECRET not in said
+    assert caught.value.__cause__ is None
+    return caught.value.reason
+
+
+def believed(checked: BearerVerifier, given: bytes) -> str | None:
+    return checked.tenant(b"Bearer " + given)
+
+
+# ── good tokens ───────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("scheme", [b"Bearer ", b"bearer ", b"BEARER  "])
@@ -70,23 +67,43 @@ def test_a_good_token_names_its_tenant(scheme: bytes) -> None:
     assert verifier().tenant(scheme + token()) == "acme"
 
 
-def test_a_token_signed_by_the_private_key_names_its_tenant() -> None:
-    given = jwt.encode(claims(), RSA_KEY, "RS256").encode()
-    assert verifier(PUBLIC_PEM, "RS256").tenant(b"Bearer " + given) == "acme"
+@pytest.mark.parametrize("kind", ALGORITHMS)
+def test_each_algorithm_verifies_what_its_key_signed_and_nothing_else(kind: str) -> None:
+    checked = verifier(kind)
+    assert believed(checked, token(kind)) == "acme"
+    other = signed({"alg": kind}, claims(), private_key(kind, 1), kind)
+    assert refused(checked, other) == "signature"
+    head, payload, signature = token(kind).split(b".")
+    assert refused(checked, b".".join((head, payload, signature[:-8] + b"AAAAAAAA"))) == "signature"
+    longer = claims(tenant="other")
+    changed = b".".join((head, base64url(json.dumps(longer).encode()), signature))
+    assert refused(checked, changed) == "signature"
 
 
 @pytest.mark.parametrize("audience", ["turnout", ["other", "turnout"]])
 def test_the_audience_is_exact_or_in_the_list(audience: object) -> None:
-    assert verifier().tenant(b"Bearer " + token(aud=audience)) == "acme"
+    assert believed(verifier(), token(aud=audience)) == "acme"
 
 
-@pytest.mark.parametrize("authorization", [b"Basic eDp5", b"", b"Bearertoken", b"Digest x"])
+@pytest.mark.parametrize(
+    "authorization", [b"Basic eDp5", b"", b"Bearertoken", b"Digest x", b"Bearer\tx"]
+)
 def test_other_schemes_name_no_tenant(authorization: bytes) -> None:
-    assert verifier().tenant(authorization) is None
+    found = verifier().verified(authorization)
+    assert (found.tenant, found.expires) == (None, float("inf"))
 
 
 def test_a_token_without_the_claim_names_no_tenant() -> None:
-    assert verifier().tenant(b"Bearer " + token(tenant=None)) is None
+    assert believed(verifier(), token(tenant=None)) is None
+
+
+def test_fields_that_ask_for_nothing_are_passed_over() -> None:
+    header = {**HEADER, "typ": "at+jwt", "x5t": "eA", "kid": "any", "cty": "json"}
+    assert believed(verifier(), signed(header, claims(jti="x", sub="y"))) == "acme"
+    assert believed(verifier(), signed(b'{"alg" :\r\n "HS256"}', claims())) == "acme"
+
+
+# ── behaviour: alg none, missing, list, unexpected; key confusion ─────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -98,141 +115,515 @@ def test_a_token_without_the_claim_names_no_tenant() -> None:
         {"alg": ""},
         {"alg": None},
         {"alg": ["HS256"]},
+        {"alg": {"HS256": 1}},
         {"alg": 1},
         {"alg": "HS384"},
         {"alg": "RS256"},
         {"alg": "hs256"},
-        {"alg": "HS256", "crit": ["exp"]},
-        {"alg": "HS256", "b64": False, "crit": ["b64"]},
+        {"alg": "HS256 "},
         ["HS256"],
         "HS256",
         None,
     ],
 )
-def test_an_algorithm_other_than_configured_is_refused(header: object) -> None:
-    refused(verifier(), signed(header))
+def test_alg_none_missing_list_or_unexpected_is_refused(header: object) -> None:
+    assert refused(verifier(), signed(header, claims())) in {"form", "algorithm"}
 
 
 def test_a_token_without_a_signature_is_refused() -> None:
-    content = part({"alg": "none"}) + b"." + part(claims())
-    for given in (content + b".", content, part({"alg": "HS256"}) + b"." + part(claims()) + b"."):
-        refused(verifier(), given)
+    content = b".".join(signed({"alg": "none"}, claims()).split(b".")[:2])
+    hs256 = b".".join(token().split(b".")[:2])
+    for given in (content + b".", content, hs256 + b".", hs256):
+        assert refused(verifier(), given) == "form"
 
 
-def test_the_public_key_is_no_secret() -> None:
-    """Key confusion: HMAC with the public key's text, where RS256 is configured."""
-    refused(verifier(PUBLIC_PEM, "RS256"), signed({"alg": "HS256"}, PUBLIC_PEM))
+@pytest.mark.parametrize("kind", ["RS256", "ES256", "ES384", "EdDSA"])
+def test_key_confusion_the_public_key_is_no_secret(kind: str) -> None:
+    """HMAC with the public key's text, where a public key is configured."""
+    pem = key_text(kind)
+    for secret in (pem, pem.strip(), pem + b"\n"):
+        assert refused(verifier(kind), signed(HEADER, claims(), secret)) == "algorithm"
+
+
+def test_each_issuer_has_its_own_allow_list() -> None:
+    checked = BearerVerifier([issuer("RS256"), issuer("PS384", issuer="second")])
+    assert believed(checked, token("RS256")) == "acme"
+    assert believed(checked, token("PS384", iss="second")) == "acme"
+    assert refused(checked, token("PS384")) == "algorithm"
+    assert refused(checked, token("RS256", iss="second")) == "algorithm"
+
+
+def test_an_issuer_s_key_signs_for_no_other_issuer() -> None:
+    mine = read_jwks(jwks(jwk("ES256", "k", 1)), ["ES256"], 50)
+    checked = BearerVerifier([issuer("ES256"), issuer("ES256", issuer="second", keys=mine)])
+    assert believed(checked, token("ES256", "k", 1, iss="second")) == "acme"
+    assert refused(checked, token("ES256", "k", 1)) == "signature"
+    assert refused(checked, token("ES256", iss="second", kid="k")) == "signature"
+
+
+def test_a_key_verifies_by_its_own_alg_only() -> None:
+    checked = BearerVerifier([issuer_of_set(jwk("RS256", "k", alg="RS256"))])
+    assert believed(checked, token("RS256", "k")) == "acme"
+    for other in ("RS512", "PS256"):
+        forged = signed({"alg": other, "kid": "k"}, claims(), private_key("RS256"), other)
+        assert refused(checked, forged) == "key"
+
+
+# ── behaviour: kid; jku, x5u, jwk, x5c; crit, b64=false, JWE, nested ──────────────────────────
+
+
+@pytest.mark.parametrize(
+    "kid",
+    [
+        *("", "a" * 65, "../../etc/passwd", "a b", "a\n", "a\0", "k'--", "ключ", "a.b", "a/b"),
+        *(1, None, ["k"], {"k": 1}, True),
+    ],
+)
+def test_a_kid_of_other_characters_is_refused(kid: object) -> None:
+    assert refused(verifier(), signed({**HEADER, "kid": kid}, claims())) == "form"
+
+
+@pytest.mark.parametrize("kid", ["k", "K_-9", "a" * 64])
+def test_a_kid_is_a_dictionary_key_and_nothing_else(kid: str) -> None:
+    checked = BearerVerifier([issuer_of_set(jwk("ES256", kid), jwk("ES256", "other", 1))])
+    assert believed(checked, token("ES256", kid)) == "acme"
+    assert refused(checked, token("ES256", "unknown")) == "key"
+    assert refused(checked, token("ES256", "other")) == "signature"
+    # Without a kid two keys would fit.
+    assert refused(checked, token("ES256")) == "key"
+
+
+def test_without_a_kid_the_only_key_that_fits_is_used() -> None:
+    checked = BearerVerifier([issuer_of_set(jwk("ES256", "a"), jwk("RS256", "b"))])
+    assert believed(checked, token("ES256")) == "acme"
+    assert believed(checked, token("RS256")) == "acme"
+    assert refused(checked, token("EdDSA")) == "key"
+
+
+def test_jku_x5u_jwk_and_x5c_are_never_followed() -> None:
+    forger = jwk("ES256", "k", 1)
+    lures = {
+        "jku": "http://127.0.0.1:1/keys",
+        "x5u": "http://127.0.0.1:1/cert",
+        "jwk": forger,
+        "x5c": ["AAAA"],
+    }
+    checked = BearerVerifier([issuer_of_set(jwk("ES256", "k"))])
+    for name, lure in lures.items():
+        header = {"alg": "ES256", "kid": "k", name: lure}
+        assert refused(checked, signed(header, claims(), kind="ES256", number=1)) == "signature"
+        assert believed(checked, signed(header, claims(), kind="ES256")) == "acme"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"crit": ["exp"]},
+        {"crit": []},
+        {"b64": False, "crit": ["b64"]},
+        {"b64": False},
+        {"b64": True},
+        {"enc": "A256GCM"},
+        {"zip": "DEF"},
+        {"cty": "JWT"},
+        {"cty": "application/jwt"},
+        {"cty": ["JWT"]},
+        {"typ": 1},
+    ],
+)
+def test_crit_b64_encryption_and_nesting_are_refused(more: dict[str, Any]) -> None:
+    assert refused(verifier(), signed({**HEADER, **more}, claims())) == "form"
+
+
+def test_an_encrypted_or_nested_token_is_refused() -> None:
+    assert refused(verifier(), b"e30.YQ.YQ.YQ.YQ") == "form"
+    assert refused(verifier(), signed(HEADER, token())) == "form"
+    assert refused(verifier(), signed(HEADER, token().decode())) == "form"
+    unencoded = signed({**HEADER, "b64": False, "crit": ["b64"]}, claims())
+    assert refused(verifier(), unencoded) == "form"
+
+
+# ── behaviour: exp, nbf, iss, aud ─────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"exp": None}, "claims"),
+        ({"exp": 1_000}, "expired"),
+        ({"exp": 0}, "expired"),
+        ({"exp": -1}, "claims"),
+        ({"exp": "soon"}, "claims"),
+        ({"exp": str(FAR)}, "claims"),
+        ({"exp": [FAR]}, "claims"),
+        ({"exp": {}}, "claims"),
+        ({"exp": False}, "claims"),
+        ({"exp": True}, "claims"),
+        ({"exp": 10**15}, "claims"),
+        ({"exp": 10**400}, "claims"),
+        ({"nbf": FAR}, "early"),
+        ({"nbf": "now"}, "claims"),
+        ({"nbf": True}, "claims"),
+        ({"iat": FAR}, "early"),
+        ({"iat": [1]}, "claims"),
+        ({"iss": None}, "issuer"),
+        ({"iss": "other"}, "issuer"),
+        ({"iss": "https://issuer.test "}, "issuer"),
+        ({"iss": "https://issuer.test/"}, "issuer"),
+        ({"iss": ["https://issuer.test"]}, "issuer"),
+        ({"iss": {}}, "issuer"),
+        ({"aud": None}, "claims"),
+        ({"aud": "other"}, "audience"),
+        ({"aud": "Turnout"}, "audience"),
+        ({"aud": ["other"]}, "audience"),
+        ({"aud": "turnout-admin"}, "audience"),
+        ({"aud": []}, "audience"),
+        ({"aud": ["turnout", 1]}, "claims"),
+        ({"aud": {"turnout": 1}}, "claims"),
+    ],
+)
+def test_a_claim_that_does_not_hold_is_refused(changes: dict[str, Any], reason: str) -> None:
+    assert refused(verifier(), token(**changes)) == reason
+
+
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+def test_null_is_no_time(name: str) -> None:
+    assert refused(verifier(), signed(HEADER, {**claims(), name: None})) == "claims"
+
+
+@pytest.mark.parametrize("expires", ["1e400", "-1e400", "Infinity", "-Infinity", "NaN", "1E999"])
+def test_an_expiry_that_is_no_finite_number_is_refused(expires: str) -> None:
+    text = json.dumps(claims()).replace(str(FAR), expires)
+    assert refused(verifier(), signed(HEADER, text.encode())) == "form"
+
+
+def test_clocks_may_differ_by_the_leeway_and_no_more() -> None:
+    clock = Clock(FAR + 59)
+    checked = verifier(wall_clock=clock)
+    assert believed(checked, token()) == "acme"
+    late = token(exp=FAR + 1000, nbf=FAR + 119, iat=FAR + 119)
+    assert believed(checked, late) == "acme"
+    clock.now = FAR + 58.9
+    fresh = verifier(wall_clock=clock)
+    assert refused(fresh, late) == "early"
+    # Not remembered as refused: it becomes good.
+    clock.now = FAR + 59
+    assert believed(fresh, late) == "acme"
+    clock.now = FAR + 60
+    assert refused(fresh, token()) == "expired"
+
+
+# ── behaviour: tenant claim ───────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "tenant",
+    [
+        *(1, True, False, 1.5, ["acme"], {"id": "acme"}),
+        *(
+            "",
+            "Acme",
+            "a_b",
+            "a" * 64,
+            "acme\n",
+            "acme\0",
+            "acme\r\nX-Evil: 1",
+            " acme",
+            "a.b",
+            "ä",
+        ),
+        "\ud800",
+    ],
+)
+def test_a_tenant_that_is_no_tenant_s_id_is_refused(tenant: object) -> None:
+    assert refused(verifier(), token(tenant=tenant)) == "tenant"
+    assert refused(verifier(), signed(HEADER, {**claims(), "tenant": None})) == "tenant"
+
+
+def test_the_claim_and_its_pattern_are_the_issuer_s() -> None:
+    own = issuer(claim="org", tenant_pattern="partner-[a-z]+|acme")
+    checked = BearerVerifier([own])
+    assert believed(checked, token(org="partner-one")) == "partner-one"
+    assert believed(checked, token(org="acme")) == "acme"
+    assert believed(checked, token()) is None
+    for other in ("bravo", "partner-one-1", "xacme", "acmex", "partner-ONE"):
+        assert refused(checked, token(org=other)) == "tenant"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"tenant":"bravo",%s',
+        '{"ten\\u0061nt":"bravo",%s',
+        '{"x":{"a":1,"a":2},%s',
+        '{"x":[{"a":1,"\\u0061":2}],%s',
+    ],
+)
+def test_duplicate_keys_are_refused(text: str) -> None:
+    payload = text % json.dumps(claims())[1:]
+    assert refused(verifier(), signed(HEADER, payload.encode())) == "form"
+    if '"x"' in text:
+        header = text % '"alg":"HS256"}'
+        assert refused(verifier(), signed(header.encode(), claims())) == "form"
+    assert refused(verifier(), signed(b'{"alg":"HS256","alg":"HS256"}', claims())) == "form"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"tenant":"ac\0me"}',
+        b'{"tenant":"ac\r\nme"}',
+        b"\xef\xbb\xbf" + json.dumps(claims()).encode(),
+        json.dumps(claims()).encode("utf-16"),
+        json.dumps(claims()).encode() + b"\0",
+        json.dumps(claims()).encode() + b"x",
+        json.dumps(claims()).encode() * 2,
+        b'{"tenant":"\xff"}',
+        b"[]",
+        b"null",
+        b"1",
+        b"",
+        b"{",
+        b"{'a':1}",
+        b'{"a":' + b"1" * 5_000 + b"}",
+    ],
+)
+def test_claims_that_are_not_one_json_object_are_refused(payload: bytes) -> None:
+    assert refused(verifier(), signed(HEADER, payload)) == "form"
+
+
+# ── behaviour: size, depth, base64url ─────────────────────────────────────────────────────────
+
+
+def test_a_token_over_8_kib_is_refused_unread() -> None:
+    fits = (8192 - len(token(extra=""))) * 3 // 4
+    checked = verifier()
+    assert believed(checked, token(extra="x" * (fits - 4))) == "acme"
+    assert refused(checked, token(extra="x" * (fits + 4))) == "form"
+    assert refused(checked, token(extra="x" * 8_192)) == "form"
+    limited = verifier(limits=Tokens(max_bytes=len(token()) - 1))
+    assert refused(limited, token()) == "form"
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_json_nests_32_deep_and_no_deeper(opening: str) -> None:
+    closing = "]" if opening == "[" else "}"
+    for depth in (31, 32, 1_000):
+        inner = opening * (depth - 1) + "1" + closing * (depth - 1)
+        text = json.dumps(claims())[:-1] + f',"x":{inner}}}'
+        header = f'{{"alg":"HS256","x":{inner}}}'
+        if depth <= 32:
+            assert believed(verifier(), signed(HEADER, text.encode())) == "acme"
+            assert believed(verifier(), signed(header.encode(), claims())) == "acme"
+        deeper = signed(HEADER, text.replace(inner, opening + inner + closing).encode())
+        if depth > 31:
+            assert refused(verifier(), deeper) == "form"
+    unclosed = (opening * 1_000).encode()
+    assert refused(verifier(), signed(unclosed, claims())) == "form"
+
+
+def test_brackets_within_strings_are_no_depth() -> None:
+    assert believed(verifier(), token(note='[[{{\\"' * 40, more=["\\", '"[']))
+    flat = {f"k{number}": [] for number in range(100)}
+    assert believed(verifier(), token(flat=flat)) == "acme"
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_base64url_has_one_form_only(place: int) -> None:
+    """No padding, no other alphabet, no white space, no stray bits."""
+    # A length of 2 modulo 4 has four unused bits.
+    made = (
+        signed({**HEADER, "x": "y" * one}, claims(jti="z" * two)).split(b".")
+        for one in range(3)
+        for two in range(3)
+    )
+    parts = next(found for found in made if [len(part) % 4 for part in found[:2]] == [2, 2])
+    good = b".".join(parts)
+    assert believed(verifier(), good) == "acme"
+    part = parts[place]
+    stray = part[:-1] + bytes([part[-1] + 1])
+    wrong = [part + end for end in (b"=", b"==", b"\n", b"?", b"\0", b"%3D")] + [
+        part[:4] + inserted + part[4:] for inserted in (b" ", b"+", b"/", b"\r\n", b"=", b"\xe9")
+    ]
+    for changed in (stray, *wrong):
+        given = b".".join((*parts[:place], changed, *parts[place + 1 :]))
+        assert refused(verifier(), given) == "form"
 
 
 @pytest.mark.parametrize(
     "given",
     [
-        b"",
-        b".",
-        b"..",
-        b"...",
-        b"a.b.c",
-        b"\xff.\xfe.\xfd",
-        b"a" * 8_000,
-        token()[:-1],
-        token() + b"A",
-        token() + b".x",
-        token().replace(b".", b"..", 1),
+        *(b"", b".", b"..", b"...", b"a.b.c", b"\xff.\xfe.\xfd", b"a" * 8_000, b"e30.e30.e30"),
+        *(token()[:-1], token() + b"A", token() + b".x", token().replace(b".", b"..", 1)),
+        *(b"{}", json.dumps({"payload": "e30", "signatures": []}).encode()),
     ],
 )
 def test_what_is_not_a_token_is_refused(given: bytes) -> None:
-    refused(verifier(), given)
+    assert refused(verifier(), given) in {"form", "signature"}
 
 
-def test_another_key_is_refused() -> None:
-    refused(verifier("another secret of the tests, long enough"), token())
+def hardest() -> dict[str, bytes]:
+    """Tokens near 8 KiB, each a worst case of one step."""
+    size = 5_700
+    return {
+        "deep": signed(HEADER, b"[" * size),
+        "escapes": signed(HEADER, b'{"a":"' + b'\\"' * (size // 2)),
+        "brackets in strings": signed(HEADER, (b'"[",' * (size // 4))),
+        "digits": signed(HEADER, b'{"exp":' + b"9" * 4_200 + b"}"),
+        "names": signed(HEADER, json.dumps({f"{n:x}": 1 for n in range(580)}).encode()),
+        "no dots": b"A" * 8_192,
+        "signature": b".".join((*token("RS512").split(b".")[:2], b"A" * 7_000)),
+        "wrong key": signed({"alg": "RS512"}, claims(x="y" * 5_000), private_key("RS256", 1), "RS512"),
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"exp": None},
-        {"exp": 1_000},
-        {"exp": "soon"},
-        {"exp": [FAR]},
-        {"exp": {}},
-        {"exp": False},
-        {"nbf": FAR},
-        {"iss": None},
-        {"iss": "other"},
-        {"iss": "issuer "},
-        {"iss": ["issuer"]},
-        {"aud": None},
-        {"aud": "other"},
-        {"aud": ["other"]},
-        {"aud": "turnout-admin"},
-        {"aud": []},
-    ],
-)
-def test_a_claim_that_does_not_hold_is_refused(changes: dict[str, Any]) -> None:
-    content = part(claims(**changes))
-    if changes.keys() & {"exp", "iss", "aud"}:
-        content = part(
-            {**claims(), **changes} if None not in changes.values() else claims(**changes)
-        )
-    refused(verifier(), signed({"alg": "HS256"}, payload=content))
+@pytest.mark.parametrize("name", hardest())
+def test_a_bad_token_is_refused_in_5_ms(name: str) -> None:
+    """The least of some tries, in processor time: what else the machine does is not counted."""
+    given = hardest()[name]
+    assert len(given) <= 8_192
+    spent = []
+    for _ in range(10):
+        checked = BearerVerifier([issuer("HS256"), issuer("RS512", issuer="second")])
+        began = time.thread_time()
+        refused(checked, given)
+        spent.append(time.thread_time() - began)
+    assert min(spent) < REFUSED_WITHIN_S
 
 
-@pytest.mark.parametrize("expires", ["1e400", "-1e400", "Infinity", "NaN"])
-def test_an_expiry_that_is_no_finite_number_is_refused(expires: str) -> None:
-    text = json.dumps(claims()).replace(str(FAR), expires)
-    payload = base64.urlsafe_b64encode(text.encode()).rstrip(b"=")
-    refused(verifier(), signed({"alg": "HS256"}, payload=payload))
-
-
-@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
-def test_a_token_nested_too_deeply_is_refused(opening: bytes) -> None:
-    deep = base64.urlsafe_b64encode(opening * 1_000).rstrip(b"=")
-    refused(verifier(), deep + b"." + part(claims()) + b".AA")
-    refused(verifier(), signed({"alg": "HS256"}, payload=deep))
-
-
-@pytest.mark.parametrize("tenant", [1, True, ["acme"], {"id": "acme"}, 1.5])
-def test_a_tenant_that_is_not_a_string_is_refused(tenant: object) -> None:
-    assert refused(verifier(), token(tenant=tenant)) == "the tenant claim is not a string"
-
-
-def test_a_token_over_the_limit_is_refused_unread() -> None:
-    assert refused(verifier(), token(extra="x" * 8_192)) == "the token is too long"
+# ── behaviour: memory of tokens ───────────────────────────────────────────────────────────────
 
 
 def test_a_verified_token_is_believed_until_it_expires() -> None:
     clock = Clock(FAR - 100)
     checked = verifier(wall_clock=clock)
-    assert checked.tenant(b"Bearer " + token()) == "acme"
-    checked._key = "changed, so that only what is remembered can be believed"
+    found = checked.verified(b"Bearer " + token())
+    assert (found.tenant, found.expires) == ("acme", FAR + 60)
     clock.now = FAR + 59
-    assert checked.tenant(b"Bearer " + token()) == "acme"
+    assert checked.verified(b"Bearer " + token()) is found
     clock.now = FAR + 60
-    refused(checked, token())
+    assert refused(checked, token()) == "expired"
+    assert not checked._remembered
 
 
 def test_what_is_remembered_names_its_own_tenant_only() -> None:
     checked = verifier()
     for _ in range(2):
-        assert checked.tenant(b"Bearer " + token()) == "acme"
-        assert checked.tenant(b"Bearer " + token(tenant="bravo")) == "bravo"
-        assert checked.tenant(b"Bearer " + token(tenant=None)) is None
+        assert believed(checked, token()) == "acme"
+        assert believed(checked, token(tenant="bravo")) == "bravo"
+        assert believed(checked, token(tenant=None)) is None
 
 
-def test_a_refused_token_is_not_remembered_as_good() -> None:
-    checked = verifier()
-    for _ in range(2):
-        refused(checked, token(aud="other"))
-    assert not checked._remembered
-
-
-def test_tokens_are_not_kept_in_memory_and_their_number_is_bounded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(bearer, "MAX_REMEMBERED", 5)
-    checked = verifier()
+def test_memory_is_keyed_by_sha_256_and_bounded_the_least_used_goes_first() -> None:
+    checked = verifier(limits=Tokens(remembered=5))
+    often = token(jti="often")
     for number in range(20):
-        checked.tenant(b"Bearer " + token(jti=str(number)))
+        believed(checked, often)
+        believed(checked, token(jti=str(number)))
         assert len(checked._remembered) <= 5
-    assert all(len(key) == 32 for key in checked._remembered)
+    kept = [token(jti=str(number)) for number in range(16, 20)] + [often]
+    assert set(checked._remembered) == {hashlib.sha256(each).digest() for each in kept}
+
+
+def test_memory_is_cleared_when_a_key_goes_and_the_generation_grows() -> None:
+    own = issuer_of_set(jwk("ES256", "a"), jwk("ES256", "b", 1))
+    checked = BearerVerifier([own, issuer(issuer="second")])
+    given = token("ES256", "a")
+    assert believed(checked, given) == "acme"
+    checked.use_keys(own, read_jwks(jwks(jwk("ES256", "b", 1)), ["ES256"], 50))
+    assert (checked.generation, len(checked._remembered)) == (1, 0)
+    assert refused(checked, given) == "key"
+    assert believed(checked, token("ES256", "b", 1)) == "acme"
+
+
+def test_another_key_under_the_same_id_clears_the_memory_too() -> None:
+    own = issuer_of_set(jwk("ES256", "a"))
+    checked = BearerVerifier([own])
+    given = token("ES256", "a")
+    assert believed(checked, given) == "acme"
+    checked.use_keys(own, read_jwks(jwks(jwk("ES256", "a", 1)), ["ES256"], 50))
+    assert checked.generation == 1
+    assert refused(checked, given) == "signature"
+
+
+def test_a_key_that_is_added_leaves_what_was_verified() -> None:
+    own = issuer_of_set(jwk("ES256", "a"))
+    checked = BearerVerifier([own])
+    assert believed(checked, token("ES256", "a")) == "acme"
+    assert refused(checked, token("ES256", "b", 1)) == "key"
+    both = read_jwks(jwks(jwk("ES256", "a"), jwk("ES256", "b", 1)), ["ES256"], 50)
+    checked.use_keys(own, both)
+    assert (checked.generation, len(checked._remembered)) == (0, 1)
+    assert believed(checked, token("ES256", "b", 1)) == "acme"
+
+
+def test_a_refusal_is_remembered_for_seconds_and_bounded() -> None:
+    clock = Clock(FAR - 100)
+    checked = verifier(wall_clock=clock, limits=Tokens(refused_remembered=5, refused_s=10))
+    bad = token(aud="other")
+    for _ in range(2):
+        assert refused(checked, bad) == "audience"
+    assert not checked._remembered
+    # The keys change under it: what is remembered answers, until it is too old.
+    (own,) = checked.issuers.values()
+    own.audiences = frozenset({"other"})
+    assert refused(checked, bad) == "audience"
+    clock.now += 10
+    assert believed(checked, bad) == "acme"
+    for number in range(20):
+        refused(checked, token(aud=str(number)))
+        assert len(checked._refused) <= 5
+
+
+def test_refusals_that_may_pass_are_not_remembered() -> None:
+    checked = BearerVerifier([issuer_of_set(jwk("ES256", "a")), issuer(keys=NO_KEYS, issuer="new")])
+    assert refused(checked, token("ES256", "a", nbf=FAR)) == "early"
+    assert refused(checked, token("ES256", "b")) == "key"
+    assert refused(checked, token(iss="new")) == "no-keys"
+    assert not checked._refused
+
+
+def test_without_any_keys_the_fault_is_ours() -> None:
+    checked = BearerVerifier([issuer(keys=NO_KEYS)])
+    with pytest.raises(KeysMissingError):
+        believed(checked, token())
+    # What is wrong anyway is the token's fault all the same.
+    assert refused(checked, token(aud="other")) == "audience"
+
+
+def test_a_key_that_is_not_there_is_asked_for_by_good_tokens_only() -> None:
+    own = issuer_of_set(jwk("ES256", "a"))
+    asked = []
+    own.ask = lambda: asked.append(1)
+    checked = BearerVerifier([own])
+    for bad in (
+        token("ES256", "b", aud="other"),
+        token("ES256", "b", exp=1000),
+        token("HS256", "b"),
+        token("RS256", "a"),
+        token("ES256", "a", 1),
+    ):
+        refused(checked, bad)
+    assert not asked
+    refused(checked, token("ES256", "b"))
+    assert asked == [1]
+
+
+def test_refusals_are_counted_by_reason() -> None:
+    cells = memoryview(bytearray(8 * WORKER_CELLS)).cast("q")
+    checked = verifier(cells=cells)
+    for given in (token(aud="x"), token(aud="x"), b"x", b"x" * 9_000, token(exp=1)):
+        refused(checked, given)
+    believed(checked, token())
+    found = {reason: cells[REFUSED_TOKENS + at] for at, reason in enumerate(TOKEN_REASONS)}
+    assert {reason: count for reason, count in found.items() if count} == {
+        "audience": 2,
+        "form": 2,
+        "expired": 1,
+    }
+
+
+def test_a_public_key_in_pem_needs_no_line_end() -> None:
+    pem = public_pem(private_key("RS256"))
+    assert pem.endswith(b"\n")
+    assert believed(verifier("RS256"), token("RS256")) == "acme"
