@@ -58,7 +58,7 @@ def jwk(kind: str, kid: str | None = None, number: int = 0, **members: Any) -> d
     private = private_key(kind, number)
     signer = _SIGNERS[kind]
     public = private if isinstance(private, bytes) else private.public_key()
-    found = {**signer.to_jwk(public, as_dict=True), "kid": kid, **members}  # type: ignore[call-overload]
+    found = {**signer.to_jwk(public, as_dict=True), "kid": kid, **members}
     found.pop("key_ops", None) if "key_ops" not in members else None
     return {name: value for name, value in found.items() if value is not None}
 

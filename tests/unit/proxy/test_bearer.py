@@ -424,7 +424,7 @@ def test_json_nests_32_deep_and_no_deeper(opening: str) -> None:
 
 def test_brackets_within_strings_are_no_depth() -> None:
     assert believed(verifier(), token(note='[[{{\\"' * 40, more=["\\", '"[']))
-    flat = {f"k{number}": [] for number in range(100)}
+    flat: dict[str, list[int]] = {f"k{number}": [] for number in range(100)}
     assert believed(verifier(), token(flat=flat)) == "acme"
 
 
