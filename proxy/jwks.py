@@ -66,7 +66,12 @@ class KeySource:
         while True:
             began = loop.time()
             self._asked.clear()
-            good = await self._renew()
+            try:
+                good = await self._renew()
+            except Exception:
+                # Without this task the keys would grow old, and a new worker would never serve.
+                log.exception("the keys of %s could not be renewed", self.issuer.issuer)
+                good = False
             self.tried.set()
             due = began + (settings.refresh_s if good else settings.retry_s)
             await self._until(due, began + settings.unknown_key_s)

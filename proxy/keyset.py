@@ -210,7 +210,7 @@ def _is_for_verifying(jwk: dict[str, Any]) -> bool:
     if not isinstance(operations, list) or "verify" not in operations:
         return False
     # Who publishes a private key has lost it.
-    return jwk.get("kty") == "oct" or not _PRIVATE_MEMBERS & jwk.keys()
+    return jwk.get("kty") == "oct" or _PRIVATE_MEMBERS.isdisjoint(jwk)
 
 
 def _of_type(jwk: dict[str, Any], kid: str | None) -> Key | None:

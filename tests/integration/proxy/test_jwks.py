@@ -19,6 +19,7 @@ from proxy.jwks import FetchError, KeySource, fetch
 from proxy.keyset import NO_KEYS
 from proxy.tasks import Tasks
 from tests.support.key_server import KeyServer, Reply, certificate, document, key_server, until
+from tests.support.processes import SECONDS
 from tests.support.tokens import issuer, jwk, jwks, token
 
 A, B = jwk("ES256", "a"), jwk("ES256", "b", 1)
@@ -55,7 +56,8 @@ async def door(url: str, **settings: Any) -> AsyncIterator[Door]:
     tasks = Tasks("test")
     running = tasks.start(made.source.run(), "keys")
     try:
-        await made.source.tried.wait()
+        async with asyncio.timeout(SECONDS):
+            await made.source.tried.wait()
         yield made
         assert not running.done()
     finally:
@@ -241,6 +243,19 @@ async def test_old_keys_are_kept_for_a_time_and_no_longer(server: KeyServer) -> 
         assert opened.outcome(TOKEN_A) == "no-keys"
         server.reply = document(jwks(A))
         await until(lambda: opened.outcome(TOKEN_A) == "acme", "the keys are back")
+
+
+async def test_an_error_that_nobody_foresaw_does_not_end_the_fetching(
+    server: KeyServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.reply = document(jwks(A))
+    async with door(server.url, **SOON) as opened:
+        wanted = opened.issuer.algorithms
+        opened.issuer.algorithms = None  # type: ignore[assignment]
+        server.reply = document(jwks(B))
+        await until(lambda: "could not be renewed" in caplog.text, "the error")
+        opened.issuer.algorithms = wanted
+        await until(lambda: opened.outcome(TOKEN_B) == "acme", "fetched all the same")
 
 
 async def test_a_file_is_read_again(tmp_path: Path) -> None:
