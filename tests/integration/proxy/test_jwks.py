@@ -199,6 +199,14 @@ async def test_a_set_that_is_emptied_ends_all(server: KeyServer) -> None:
         assert opened.verifier.generation == 1
 
 
+async def test_a_set_that_is_empty_from_the_first_is_no_set_that_is_missing(
+    server: KeyServer,
+) -> None:
+    server.reply = document(jwks())
+    async with door(server.url, **LATER) as opened:
+        assert opened.outcome(TOKEN_A) == "key"
+
+
 async def test_an_unknown_key_asks_for_a_fetch_one_at_a_time_and_not_too_soon(
     server: KeyServer,
 ) -> None:

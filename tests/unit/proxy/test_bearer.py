@@ -350,6 +350,13 @@ def test_the_claim_and_its_pattern_are_the_issuer_s() -> None:
         assert refused(checked, token(org=other)) == "tenant"
 
 
+def test_no_pattern_makes_a_tenant_of_what_is_none() -> None:
+    checked = BearerVerifier([issuer(tenant_pattern="(?s).*")])
+    assert believed(checked, token(tenant="any-one")) == "any-one"
+    for other in ("Acme", "acme\r\nX-Evil: 1", "", "a" * 64):
+        assert refused(checked, token(tenant=other)) == "tenant"
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -468,6 +475,7 @@ def hardest() -> dict[str, bytes]:
     return {
         "deep": signed(HEADER, b"[" * size),
         "escapes": signed(HEADER, b'{"a":"' + b'\\"' * (size // 2)),
+        "escapes after brackets": signed(HEADER, b'{"a":"' + b"[" * 40 + b'\\"' * (size // 2 - 20)),
         "brackets in strings": signed(HEADER, (b'"[",' * (size // 4))),
         "digits": signed(HEADER, b'{"exp":' + b"9" * 4_200 + b"}"),
         "names": signed(HEADER, json.dumps({f"{n:x}": 1 for n in range(580)}).encode()),

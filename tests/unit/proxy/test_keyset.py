@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from proxy.jws import take_apart
 from proxy.keyset import ALGORITHMS, KeySet, KeySetError, read_jwks, read_keys
-from tests.support.tokens import base64url, jwk, jwks, key_text, private_key, public_pem, token
+from tests.support.tokens import (
+    base64url,
+    claims,
+    jwk,
+    jwks,
+    key_text,
+    private_key,
+    public_pem,
+    signed,
+    token,
+)
 
 RSA_ALGORITHMS = {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
 
@@ -40,6 +50,14 @@ def test_a_key_is_bound_to_its_type_and_curve(kind: str, algorithms: set[str]) -
     for keys in (read(jwk(kind, "k")), read_keys(key_text(kind), ALGORITHMS, 50)):
         assert {found for key in keys._keys for found in key.algorithms} == algorithms
         assert verifies(keys, token(kind, "k"))
+
+
+def test_a_key_does_not_verify_by_another_algorithm_even_when_it_is_asked() -> None:
+    (key,) = read(jwk("RS256", "k", alg="RS256"))._keys
+    assert key.verifies(take_apart(token("RS256"), 32))
+    for other in ("RS512", "PS256"):
+        forged = signed({"alg": other}, claims(), private_key("RS256"), other)
+        assert not key.verifies(take_apart(forged, 32))
 
 
 @pytest.mark.parametrize(
