@@ -1,15 +1,16 @@
-"""Tokens and keys of tests: good ones, and any bytes at all under a good signature."""
+"""Tokens and keys of tests: good ones, any bytes at all under a good signature, and outcomes."""
 
 import base64
 import functools
 import json
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
-from proxy.bearer import BearerVerifier, Issuer
+from proxy.bearer import BearerError, BearerVerifier, Issuer
 from proxy.keyset import read_jwks, read_keys
 
 SECRET = "a-secret-of-the-tests-" + "64-bytes-or-more-" * 3
@@ -112,3 +113,29 @@ def issuer_of_set(*keys: dict[str, Any], algorithms: tuple[str, ...] = ALGORITHM
 def verifier(kind: str = "HS256", **options: Any) -> BearerVerifier:
     """A verifier with one issuer with one key."""
     return BearerVerifier([issuer(kind)], **options)
+
+
+class Clock:
+    """Seconds since the epoch, as the test sets them."""
+
+    def __init__(self, now: float) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def refused(checked: BearerVerifier, given: bytes) -> str:
+    """Why; nothing of the token or the key may be told."""
+    with pytest.raises(BearerError) as caught:
+        checked.tenant(b"Bearer " + given)
+    said = str(caught.value)
+    for part in given.decode("latin-1").split("."):
+        assert len(part) < 8 or part not in said
+    assert SECRET not in said
+    assert caught.value.__cause__ is None
+    return caught.value.reason
+
+
+def believed(checked: BearerVerifier, given: bytes) -> str | None:
+    return checked.tenant(b"Bearer " + given)
