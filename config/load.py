@@ -149,6 +149,8 @@ def _convert(values: dict[str, Any], of: type[Section]) -> Section:
 def _choices(of: Any, place: str) -> str:
     """What may stand at a place of the settings, such as " - at `$.identity.jwt.algorithm`"."""
     for name in re.findall(r"\.([a-z_0-9]+)", place):
+        while get_origin(of) is tuple:
+            of = get_args(of)[0]
         of = {field.encode_name: field.type for field in msgspec.structs.fields(of)}[name]
     while get_origin(of) not in {None, Literal}:
         of = get_args(of)[0]

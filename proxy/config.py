@@ -2,13 +2,16 @@
 
 import ipaddress
 import os
+import re
 import socket
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from config import split_address
 from proxy.routing.identity import Source
+from proxy.routing.model import TENANT_PATTERN
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -56,26 +59,101 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"`limits.{name}` is above 0")
 
 
-class Jwt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How tokens that name a tenant are verified. Off while `algorithm` is empty."""
+Algorithm = Literal[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512",
+    "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
+]  # fmt: skip
+MAX_ISSUERS = 16
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
-    algorithm: Literal["", "HS256", "RS256", "ES256", "EdDSA"] = ""
+
+class Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who signs tokens, by which keys, and which tenants it may name. Off without `issuer`."""
+
+    issuer: str = ""
+    audiences: tuple[str, ...] = ()
+    algorithms: tuple[Algorithm, ...] = ()
     key: str = ""
     key_file: str = ""
-    issuer: str = ""
-    audience: str = ""
+    jwks_url: str = ""
     claim: str = "tenant"
+    tenant_pattern: str = TENANT_PATTERN
     leeway_s: float = 60.0
 
     def __repr__(self) -> str:
         """Without the key."""
-        return f"<Jwt {self.algorithm or 'off'}>"
+        return f"<Issuer {self.issuer or 'off'}>"
 
     def __post_init__(self) -> None:
-        if self.algorithm and not (self.issuer and self.audience):
-            raise ValueError("`identity.jwt` needs an issuer and an audience")
-        if self.algorithm and bool(self.key) == bool(self.key_file):
-            raise ValueError("`identity.jwt` needs either `key` or `key_file`")
+        if not self.issuer:
+            if self.algorithms or self.audiences or self.key or self.key_file or self.jwks_url:
+                raise ValueError("an issuer of tokens needs `issuer`, the `iss` of its tokens")
+            return
+        if not self.audiences or not self.algorithms or "" in (*self.audiences, self.claim):
+            raise ValueError("an issuer of tokens needs `audiences`, `algorithms` and a `claim`")
+        if sum(map(bool, (self.key, self.key_file, self.jwks_url))) != 1:
+            raise ValueError("an issuer has one of `key`, `key_file` and `jwks_url`")
+        if not 0 <= self.leeway_s <= 60:
+            raise ValueError("`leeway_s` lies between 0 and 60")
+        self._check_shared_secrets()
+        if self.jwks_url:
+            _check_jwks_url(self.jwks_url)
+        try:
+            re.compile(self.tenant_pattern)
+        except re.error:
+            raise ValueError("`tenant_pattern` is a regular expression") from None
+
+    def _check_shared_secrets(self) -> None:
+        """With both kinds allowed, a public key would be one mistake away from being a secret."""
+        shared = {name.startswith("HS") for name in self.algorithms}
+        if len(shared) > 1:
+            raise ValueError("`algorithms` are all of shared secrets (HS…) or none is")
+        if True in shared and self.jwks_url:
+            raise ValueError("a shared secret (HS…) is not fetched: give `key` or `key_file`")
+
+
+def _check_jwks_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.username is not None or parts.fragment:
+        raise ValueError("`jwks_url` has no user name and no fragment")
+    https = parts.scheme == "https" and parts.hostname
+    http = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    file = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
+    if not (https or http or file):
+        raise ValueError("`jwks_url` is https://… or file:///… (http:// on this host only)")
+
+
+class Jwks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How sets of keys are fetched."""
+
+    refresh_s: float = 300.0
+    retry_s: float = 5.0
+    unknown_key_s: float = 30.0
+    timeout_s: float = 5.0
+    keep_s: float = 86_400.0
+    max_bytes: int = 256 * 1024
+    max_keys: int = 50
+    ca_file: str = ""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if name != "ca_file" and not 0 < getattr(self, name) <= 1 << 24:
+                raise ValueError(f"`jwks.{name}` is above 0 and below {1 << 24}")
+
+
+class Tokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much of a token is read, and how much is remembered."""
+
+    max_bytes: int = 8 * 1024
+    max_depth: int = 32
+    remembered: int = 100_000
+    refused_remembered: int = 4_096
+    refused_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"`tokens.{name}` is above 0")
 
 
 class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,7 +165,10 @@ class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path_prefix: str = ""
     unidentified: Literal["active", "refuse"] = "active"
     unknown_tenants: Literal["route", "refuse"] = "route"
-    jwt: Jwt = Jwt()
+    jwt: Issuer = Issuer()
+    issuers: tuple[Issuer, ...] = ()
+    tokens: Tokens = Tokens()
+    jwks: Jwks = Jwks()
 
     def __post_init__(self) -> None:
         if not self.header.isascii() or not self.header.replace("-", "").isalnum():
@@ -96,6 +177,17 @@ class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self.path_prefix.startswith("/") and self.path_prefix.endswith("/")
         ):
             raise ValueError("`identity.path_prefix` begins and ends with /")
+        names = [issuer.issuer for issuer in self.all_issuers()]
+        if len(names) > MAX_ISSUERS or len(set(names)) < len(names):
+            raise ValueError(
+                f"`identity.issuers` are at most {MAX_ISSUERS}, each with its own `issuer`"
+            )
+        if "" in names:
+            raise ValueError("each of `identity.issuers` has an `issuer`")
+
+    def all_issuers(self) -> tuple[Issuer, ...]:
+        """Those whose tokens are read: `jwt`, if it is set, and the `issuers`."""
+        return (self.jwt, *self.issuers) if self.jwt.issuer else self.issuers
 
 
 class Follow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

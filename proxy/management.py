@@ -54,6 +54,7 @@ _GROUP_COUNTERS = (
 )
 _WORKER_GAUGES = (
     ("turnout_connections", "Client connections that are open.", telemetry.CONNECTIONS),
+    ("turnout_jwks_failing", "Key sets whose last fetch failed.", telemetry.JWKS_FAILING),
 )
 _WORKER_COUNTERS = (
     ("turnout_accepted", "Client connections that were accepted.", telemetry.ACCEPTED),
@@ -63,6 +64,7 @@ _WORKER_COUNTERS = (
         telemetry.REJECTED_ENTRIES,
     ),
     ("turnout_table_loads", "Times that the whole table was loaded.", telemetry.RELOADS),
+    ("turnout_jwks_failures", "Fetches of key sets that failed.", telemetry.JWKS_FAILURES),
 )
 
 
@@ -168,6 +170,7 @@ class Cells(Collector):
             yield GaugeMetricFamily(name, text, self._all.total(cell))
         for name, text, cell in _WORKER_COUNTERS:
             yield CounterMetricFamily(name, text, self._all.total(cell))
+        yield self._refused_tokens()
         yield from self._workers()
 
     def _by_group(
@@ -204,6 +207,14 @@ class Cells(Collector):
                 buckets.append((bound, below))
             seconds = self._all.total(base + telemetry.LATENCY_US) / 1_000_000
             family.add_metric(list(name), buckets, seconds)
+        return family
+
+    def _refused_tokens(self) -> Metric:
+        family = CounterMetricFamily(
+            "turnout_refused_tokens", "Requests whose token was refused.", labels=["reason"]
+        )
+        for place, reason in enumerate(telemetry.TOKEN_REASONS):
+            family.add_metric([reason], self._all.total(telemetry.REFUSED_TOKENS + place))
         return family
 
     def _workers(self) -> Iterator[Metric]:

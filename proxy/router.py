@@ -8,7 +8,7 @@ bounded.
 from collections.abc import Mapping
 from typing import Final
 
-from proxy.bearer import BearerError, BearerVerifier
+from proxy.bearer import BearerError, BearerVerifier, KeysMissingError
 from proxy.http1.head import RequestHead
 from proxy.http1.reply import LocalReply
 from proxy.routing.decision import Forward, Policy, Reason, decide
@@ -46,7 +46,10 @@ class Route:
 
 
 class Router:
-    """Identify and decide. tenant_header: the name of the header, as sent on."""
+    """Identify and decide. tenant_header: the name of the header, as sent on.
+
+    bearer: None if claims are no source.
+    """
 
     def __init__(
         self,
@@ -59,8 +62,8 @@ class Router:
         self._rules = rules
         self._policy = policy
         self._tenant_header = tenant_header
-        self._bearer = bearer if Source.CLAIM in rules.order else None
-        sources = {Source.HEADER} if self._bearer is None else {Source.HEADER, Source.CLAIM}
+        self.bearer = bearer if Source.CLAIM in rules.order else None
+        sources = {Source.HEADER} if self.bearer is None else {Source.HEADER, Source.CLAIM}
         # With neither subdomain nor path to read, the header value alone names the route.
         self._by_header_only = not (
             (rules.domains and Source.SUBDOMAIN in rules.order)
@@ -93,9 +96,11 @@ class Router:
 
     def _identify_and_decide(self, head: RequestHead, request_id: bytes) -> Route | LocalReply:
         claim = None
-        if self._bearer is not None and head.authorization is not None:
+        if self.bearer is not None and head.authorization is not None:
             try:
-                claim = self._bearer.tenant(head.authorization)
+                claim = self.bearer.tenant(head.authorization)
+            except KeysMissingError as error:
+                return LocalReply(503, "no-token-keys", str(error), 5)
             except BearerError as error:
                 return LocalReply(401, "bad-token", str(error))
         identity = identify(

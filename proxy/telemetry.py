@@ -30,8 +30,15 @@ ACCEPTED: Final = 5
 REJECTED_ENTRIES: Final = 6
 RELOADS: Final = 7
 PUBLISHED: Final = 8
-_WORKER_CELLS: Final = 9
-_WORKER_GAUGES: Final = (STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE)
+JWKS_FAILURES: Final = 9
+JWKS_FAILING: Final = 10
+REFUSED_TOKENS: Final = 11  # + the reason's place
+TOKEN_REASONS: Final = (
+    *("form", "issuer", "algorithm", "audience", "claims", "expired", "early", "tenant"),
+    *("key", "no-keys", "signature"),
+)
+WORKER_CELLS: Final = REFUSED_TOKENS + len(TOKEN_REASONS)
+_WORKER_GAUGES: Final = (STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE, JWKS_FAILING)
 
 # Cohorts: who a request belongs to in the eyes of a release.
 REST: Final = 0
@@ -76,7 +83,7 @@ _FAST: Final = tuple(bisect_left(BOUNDS_US, step * _STEP_US) for step in range(_
 _GROUP_CELLS: Final = BUCKETS + len(BOUNDS_US) + 1
 _GROUP_GAUGES: Final = (IN_FLIGHT, ENDPOINT_CONNECTIONS, TUNNELS)
 
-_BLOCK_CELLS: Final = _WORKER_CELLS + len(GROUPS) * _GROUP_CELLS
+_BLOCK_CELLS: Final = WORKER_CELLS + len(GROUPS) * _GROUP_CELLS
 _CELL_BYTES: Final = 8
 
 
@@ -87,7 +94,7 @@ def group_of(slot_number: int, cohort: int) -> int:
 
 def group_base(group: int) -> int:
     """The first cell of a group within a block."""
-    return _WORKER_CELLS + group * _GROUP_CELLS
+    return WORKER_CELLS + group * _GROUP_CELLS
 
 
 class Group:

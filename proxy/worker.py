@@ -14,19 +14,18 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import uvloop
 
 from config import Shared
 from proxy import telemetry
-from proxy.bearer import BearerVerifier
-from proxy.config import Jwt, Settings
+from proxy.config import Settings
 from proxy.downstream.listener import Listener
 from proxy.follow import Follower, Store
 from proxy.forward import Exchange
 from proxy.http1.fields import request_fields
 from proxy.http1.parser import RequestParser
+from proxy.issuers import key_sources, verifier_of
 from proxy.router import Router
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.decision import Policy
@@ -87,6 +86,8 @@ class Worker:
         self._services = _services(settings, block)
         self._listener = Listener(inherited.listening, self._services, Exchange)
         self._follower = _follower(inherited, self._take_table)
+        bearer = self._services.router.bearer
+        self._key_sources = key_sources(bearer, settings.identity, block.cells)
 
     async def serve(self) -> None:
         """The whole life; see the module."""
@@ -98,7 +99,10 @@ class Worker:
         follow = self._tasks.start(self._follower.follow(), "follow")
         renew = self._tasks.start(self._follower.renew(), "renew")
         self._tasks.start(self._sweep(), "sweep")
+        for source in self._key_sources:
+            self._tasks.start(source.run(), f"keys of {source.issuer.issuer}")
         await self._wait_for_table()
+        await self._wait_for_keys()
         if not self._told_to_end.is_set():
             self._listener.start()
             cells[telemetry.STATE] = telemetry.SERVING
@@ -131,6 +135,12 @@ class Worker:
                 break
         for task in tasks:
             task.cancel()
+
+    async def _wait_for_keys(self) -> None:
+        """Until the first fetch of each key set has ended, within its own limit, well or not."""
+        for source in self._key_sources:
+            if not self._told_to_end.is_set():
+                await source.tried.wait()
 
     async def _sweep(self) -> None:
         """Renew the coarse clock and act on deadlines that have passed."""
@@ -208,20 +218,13 @@ def _services(settings: Settings, block: Block) -> Services:
     )
     return Services(
         settings=settings,
-        router=Router(rules, policy, identity.header, _verifier(identity.jwt)),
+        router=Router(rules, policy, identity.header, verifier_of(identity, block.cells)),
         slots=Slots(limits, block),
         block=block,
         requests=RequestParser(request_fields(identity.header)),
         request_id_prefix=secrets.token_hex(8).encode(),
         now=time.monotonic(),
     )
-
-
-def _verifier(jwt: Jwt) -> BearerVerifier | None:
-    if not jwt.algorithm:
-        return None
-    key = jwt.key or Path(jwt.key_file).read_text(encoding="utf-8")
-    return BearerVerifier(key, jwt.algorithm, jwt.issuer, jwt.audience, jwt.claim, jwt.leeway_s)
 
 
 def _follower(inherited: Inherited, on_table: Callable[[RoutingTable], None]) -> Follower:

@@ -64,6 +64,9 @@ def _parts(reply: LocalReply) -> tuple[bytes, bytes]:
         head += f"Retry-After: {reply.retry_after_s}\r\n"
     if reply.allow:
         head += f"Allow: {reply.allow}\r\n"
+    if reply.status == 401:  # RFC 9110 §15.5.2, RFC 6750 §3
+        error = ' error="invalid_token"' if reply.code == "bad-token" else ""
+        head += f"WWW-Authenticate: Bearer{error}\r\n"
     if not reply.code:
         return head.encode(), b""
     problem = {

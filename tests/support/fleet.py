@@ -318,12 +318,14 @@ def _merged(defaults: Mapping[str, object], own: Mapping[str, object]) -> dict[s
     return result
 
 
-def _toml(values: Mapping[str, object], table: str = "") -> str:
+def _toml(values: Mapping[str, object], table: str = "", heading: str = "[{}]\n") -> str:
     """TOML: strings, numbers, booleans and lists of strings are written as in JSON."""
     plain, tables = [], []
     for name, value in values.items():
         if isinstance(value, Mapping):
             tables.append(_toml(value, f"{table}.{name}" if table else name))
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            tables += [_toml(each, f"{table}.{name}", "[[{}]]\n") for each in value]
         else:
             plain.append(f"{name} = {json.dumps(value)}\n")
-    return "".join([f"[{table}]\n" if table else "", *plain, *tables])
+    return "".join([heading.format(table) if table else "", *plain, *tables])

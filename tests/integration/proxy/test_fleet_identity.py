@@ -20,9 +20,9 @@ SECRET = "a secret of tests, long enough for HS256"
 SOURCES = {"domains": ["erp.test"], "path_prefix": "/t/"}
 
 
-def tokens(algorithm: str, **key: str) -> dict[str, str]:
+def tokens(algorithm: str, **key: str) -> dict[str, object]:
     """The settings that verify tokens."""
-    return {"algorithm": algorithm, "issuer": "tests", "audience": "erp", **key}
+    return {"algorithms": [algorithm], "issuer": "tests", "audiences": ["erp"], **key}
 
 
 @pytest.fixture(scope="module")

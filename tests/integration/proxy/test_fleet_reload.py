@@ -111,7 +111,7 @@ async def test_a_broken_file_changes_nothing_and_the_log_says_why(fleet_of: Flee
 async def test_workers_that_do_not_come_up_change_nothing(fleet_of: FleetOf) -> None:
     fleet = await fleet_of(workers=WORKERS)
     old = await fleet.pids()
-    jwt = {"algorithm": "HS256", "key_file": "/missing", "issuer": "i", "audience": "a"}
+    jwt = {"algorithms": ["HS256"], "key_file": "/missing", "issuer": "i", "audiences": ["a"]}
     rewrite(fleet, {**fleet.settings.proxy, "identity": {"jwt": jwt}})
     fleet.child.send(signal.SIGHUP)
     await fleet.child.line("settings are not reloaded: the new workers did not come up")

@@ -128,10 +128,10 @@ async def test_a_crash_loop_backs_off_and_ends_when_its_cause_does(
     fleet = await fleet_of(
         identity={
             "jwt": {
-                "algorithm": "HS256",
+                "algorithms": ["HS256"],
                 "key_file": str(key_file),
                 "issuer": "tests",
-                "audience": "tests",
+                "audiences": ["tests"],
             }
         }
     )
@@ -202,8 +202,8 @@ async def test_check_says_whether_settings_are_good(
         ({"listen": "nowhere"}, "`listen`: 'nowhere' is not host:port"),
         ({"timeouts": {"head": 1}}, "unknown field `head`"),
         (
-            {"identity": {"jwt": {"algorithm": "none"}}},
-            "Not one of (empty), HS256, RS256, ES256, EdDSA",
+            {"identity": {"jwt": {"algorithms": ["none"]}}},
+            "Not one of HS256, HS384, HS512, RS256",
         ),
     ],
 )
@@ -222,7 +222,7 @@ async def test_check_says_what_is_wrong(
 async def test_a_fleet_whose_every_worker_crashes_says_so_and_can_be_ended(
     spawn: Children, tmp_path: Path, redis_url: str
 ) -> None:
-    jwt = {"algorithm": "HS256", "key_file": "/missing", "issuer": "i", "audience": "a"}
+    jwt = {"algorithms": ["HS256"], "key_file": "/missing", "issuer": "i", "audiences": ["a"]}
     fleet = await start_fleet(spawn, settings(tmp_path, redis_url, identity={"jwt": jwt}))
     await fleet.child.line(r"died \(exit code 1\): replacing it")
     assert (await fleet.readiness()).status == 503

@@ -1,68 +1,38 @@
-"""Tokens: which are believed, for how long, and that no error repeats any of them."""
+"""Claims of tokens: which hold, which tenant they name, and what is remembered of them."""
 
-import base64
 import hashlib
-import hmac
 import json
 from typing import Any
 
-import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
-from proxy import bearer
-from proxy.bearer import BearerError, BearerVerifier
-
-KEY = "a-secret-of-the-tests-32-bytes-or-more"
-FAR = 4_000_000_000
-RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-PUBLIC_PEM = RSA_KEY.public_key().public_bytes(
-    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+from proxy.bearer import BearerVerifier, KeysMissingError
+from proxy.config import Tokens
+from proxy.keyset import NO_KEYS, read_jwks
+from proxy.telemetry import REFUSED_TOKENS, TOKEN_REASONS, WORKER_CELLS
+from tests.support.tokens import (
+    ALGORITHMS,
+    FAR,
+    Clock,
+    base64url,
+    believed,
+    claims,
+    issuer,
+    issuer_of_set,
+    jwk,
+    jwks,
+    private_key,
+    public_pem,
+    refused,
+    signed,
+    token,
+    verifier,
 )
 
-
-class Clock:
-    """Seconds since the epoch, as the test sets them."""
-
-    def __init__(self, now: float) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
+HEADER = {"alg": "HS256"}
 
 
-def verifier(key: str | bytes = KEY, algorithm: str = "HS256", **options: Any) -> BearerVerifier:
-    return BearerVerifier(key, algorithm, "issuer", "turnout", "tenant", 60, **options)
-
-
-def claims(**changes: Any) -> dict[str, Any]:
-    """Good claims but for the changes; None leaves a claim out."""
-    good = {"iss": "issuer", "aud": "turnout", "exp": FAR, "tenant": "acme"} | changes
-    return {name: value for name, value in good.items() if value is not None}
-
-
-def token(**changes: Any) -> bytes:
-    return jwt.encode(claims(**changes), KEY, "HS256").encode()
-
-
-def part(value: object) -> bytes:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
-
-
-def signed(header: object, key: bytes = KEY.encode(), payload: bytes | None = None) -> bytes:
-    """A token with any header at all, signed by HMAC-SHA256."""
-    content = part(header) + b"." + (part(claims()) if payload is None else payload)
-    digest = hmac.new(key, content, hashlib.sha256).digest()
-    return content + b"." + base64.urlsafe_b64encode(digest).rstrip(b"=")
-
-
-def refused(checked: BearerVerifier, given: bytes) -> str:
-    with pytest.raises(BearerError) as caught:
-        checked.tenant(b"Bearer " + given)
-    assert not given or given.decode("latin-1") not in str(caught.value)
-    assert KEY not in str(caught.value)
-    return str(caught.value)
+# ── good tokens ───────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("scheme", [b"Bearer ", b"bearer ", b"BEARER  "])
@@ -70,169 +40,331 @@ def test_a_good_token_names_its_tenant(scheme: bytes) -> None:
     assert verifier().tenant(scheme + token()) == "acme"
 
 
-def test_a_token_signed_by_the_private_key_names_its_tenant() -> None:
-    given = jwt.encode(claims(), RSA_KEY, "RS256").encode()
-    assert verifier(PUBLIC_PEM, "RS256").tenant(b"Bearer " + given) == "acme"
+@pytest.mark.parametrize("kind", ALGORITHMS)
+def test_each_algorithm_verifies_what_its_key_signed_and_nothing_else(kind: str) -> None:
+    checked = verifier(kind)
+    assert believed(checked, token(kind)) == "acme"
+    other = signed({"alg": kind}, claims(), private_key(kind, 1), kind)
+    assert refused(checked, other) == "signature"
+    head, payload, signature = token(kind).split(b".")
+    assert refused(checked, b".".join((head, payload, signature[:-8] + b"AAAAAAAA"))) == "signature"
+    longer = claims(tenant="other")
+    changed = b".".join((head, base64url(json.dumps(longer).encode()), signature))
+    assert refused(checked, changed) == "signature"
 
 
 @pytest.mark.parametrize("audience", ["turnout", ["other", "turnout"]])
 def test_the_audience_is_exact_or_in_the_list(audience: object) -> None:
-    assert verifier().tenant(b"Bearer " + token(aud=audience)) == "acme"
+    assert believed(verifier(), token(aud=audience)) == "acme"
 
 
-@pytest.mark.parametrize("authorization", [b"Basic eDp5", b"", b"Bearertoken", b"Digest x"])
+@pytest.mark.parametrize(
+    "authorization", [b"Basic eDp5", b"", b"Bearertoken", b"Digest x", b"Bearer\tx"]
+)
 def test_other_schemes_name_no_tenant(authorization: bytes) -> None:
-    assert verifier().tenant(authorization) is None
+    found = verifier().verified(authorization)
+    assert (found.tenant, found.expires) == (None, float("inf"))
 
 
 def test_a_token_without_the_claim_names_no_tenant() -> None:
-    assert verifier().tenant(b"Bearer " + token(tenant=None)) is None
+    assert believed(verifier(), token(tenant=None)) is None
+
+
+def test_fields_that_ask_for_nothing_are_passed_over() -> None:
+    header = {**HEADER, "typ": "at+jwt", "x5t": "eA", "kid": "any", "cty": "json"}
+    assert believed(verifier(), signed(header, claims(jti="x", sub="y"))) == "acme"
+    assert believed(verifier(), signed(b'{"alg" :\r\n "HS256"}', claims())) == "acme"
+
+
+# ── behaviour: exp, nbf, iss, aud ─────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
-    "header",
+    ("changes", "reason"),
     [
-        {"typ": "JWT"},
-        {"alg": "none"},
-        {"alg": "None"},
-        {"alg": ""},
-        {"alg": None},
-        {"alg": ["HS256"]},
-        {"alg": 1},
-        {"alg": "HS384"},
-        {"alg": "RS256"},
-        {"alg": "hs256"},
-        {"alg": "HS256", "crit": ["exp"]},
-        {"alg": "HS256", "b64": False, "crit": ["b64"]},
-        ["HS256"],
-        "HS256",
-        None,
+        ({"exp": None}, "claims"),
+        ({"exp": 1_000}, "expired"),
+        ({"exp": 0}, "expired"),
+        ({"exp": -1}, "claims"),
+        ({"exp": "soon"}, "claims"),
+        ({"exp": str(FAR)}, "claims"),
+        ({"exp": [FAR]}, "claims"),
+        ({"exp": {}}, "claims"),
+        ({"exp": False}, "claims"),
+        ({"exp": True}, "claims"),
+        ({"exp": 10**15}, "claims"),
+        ({"exp": 10**400}, "claims"),
+        ({"nbf": FAR}, "early"),
+        ({"nbf": "now"}, "claims"),
+        ({"nbf": True}, "claims"),
+        ({"iat": FAR}, "early"),
+        ({"iat": [1]}, "claims"),
+        ({"iss": None}, "issuer"),
+        ({"iss": "other"}, "issuer"),
+        ({"iss": "https://issuer.test "}, "issuer"),
+        ({"iss": "https://issuer.test/"}, "issuer"),
+        ({"iss": ["https://issuer.test"]}, "issuer"),
+        ({"iss": {}}, "issuer"),
+        ({"aud": None}, "claims"),
+        ({"aud": "other"}, "audience"),
+        ({"aud": "Turnout"}, "audience"),
+        ({"aud": ["other"]}, "audience"),
+        ({"aud": "turnout-admin"}, "audience"),
+        ({"aud": []}, "audience"),
+        ({"aud": ["turnout", 1]}, "claims"),
+        ({"aud": {"turnout": 1}}, "claims"),
     ],
 )
-def test_an_algorithm_other_than_configured_is_refused(header: object) -> None:
-    refused(verifier(), signed(header))
+def test_a_claim_that_does_not_hold_is_refused(changes: dict[str, Any], reason: str) -> None:
+    assert refused(verifier(), token(**changes)) == reason
 
 
-def test_a_token_without_a_signature_is_refused() -> None:
-    content = part({"alg": "none"}) + b"." + part(claims())
-    for given in (content + b".", content, part({"alg": "HS256"}) + b"." + part(claims()) + b"."):
-        refused(verifier(), given)
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+def test_null_is_no_time(name: str) -> None:
+    assert refused(verifier(), signed(HEADER, {**claims(), name: None})) == "claims"
 
 
-def test_the_public_key_is_no_secret() -> None:
-    """Key confusion: HMAC with the public key's text, where RS256 is configured."""
-    refused(verifier(PUBLIC_PEM, "RS256"), signed({"alg": "HS256"}, PUBLIC_PEM))
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        b"",
-        b".",
-        b"..",
-        b"...",
-        b"a.b.c",
-        b"\xff.\xfe.\xfd",
-        b"a" * 8_000,
-        token()[:-1],
-        token() + b"A",
-        token() + b".x",
-        token().replace(b".", b"..", 1),
-    ],
-)
-def test_what_is_not_a_token_is_refused(given: bytes) -> None:
-    refused(verifier(), given)
-
-
-def test_another_key_is_refused() -> None:
-    refused(verifier("another secret of the tests, long enough"), token())
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"exp": None},
-        {"exp": 1_000},
-        {"exp": "soon"},
-        {"exp": [FAR]},
-        {"exp": {}},
-        {"exp": False},
-        {"nbf": FAR},
-        {"iss": None},
-        {"iss": "other"},
-        {"iss": "issuer "},
-        {"iss": ["issuer"]},
-        {"aud": None},
-        {"aud": "other"},
-        {"aud": ["other"]},
-        {"aud": "turnout-admin"},
-        {"aud": []},
-    ],
-)
-def test_a_claim_that_does_not_hold_is_refused(changes: dict[str, Any]) -> None:
-    content = part(claims(**changes))
-    if changes.keys() & {"exp", "iss", "aud"}:
-        content = part(
-            {**claims(), **changes} if None not in changes.values() else claims(**changes)
-        )
-    refused(verifier(), signed({"alg": "HS256"}, payload=content))
-
-
-@pytest.mark.parametrize("expires", ["1e400", "-1e400", "Infinity", "NaN"])
+@pytest.mark.parametrize("expires", ["1e400", "-1e400", "Infinity", "-Infinity", "NaN", "1E999"])
 def test_an_expiry_that_is_no_finite_number_is_refused(expires: str) -> None:
     text = json.dumps(claims()).replace(str(FAR), expires)
-    payload = base64.urlsafe_b64encode(text.encode()).rstrip(b"=")
-    refused(verifier(), signed({"alg": "HS256"}, payload=payload))
+    assert refused(verifier(), signed(HEADER, text.encode())) == "form"
 
 
-@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
-def test_a_token_nested_too_deeply_is_refused(opening: bytes) -> None:
-    deep = base64.urlsafe_b64encode(opening * 1_000).rstrip(b"=")
-    refused(verifier(), deep + b"." + part(claims()) + b".AA")
-    refused(verifier(), signed({"alg": "HS256"}, payload=deep))
+def test_clocks_may_differ_by_the_leeway_and_no_more() -> None:
+    clock = Clock(FAR + 59)
+    checked = verifier(wall_clock=clock)
+    assert believed(checked, token()) == "acme"
+    late = token(exp=FAR + 1000, nbf=FAR + 119, iat=FAR + 119)
+    assert believed(checked, late) == "acme"
+    clock.now = FAR + 58.9
+    fresh = verifier(wall_clock=clock)
+    assert refused(fresh, late) == "early"
+    # Not remembered as refused: it becomes good.
+    clock.now = FAR + 59
+    assert believed(fresh, late) == "acme"
+    clock.now = FAR + 60
+    assert refused(fresh, token()) == "expired"
 
 
-@pytest.mark.parametrize("tenant", [1, True, ["acme"], {"id": "acme"}, 1.5])
-def test_a_tenant_that_is_not_a_string_is_refused(tenant: object) -> None:
-    assert refused(verifier(), token(tenant=tenant)) == "the tenant claim is not a string"
+# ── behaviour: tenant claim ───────────────────────────────────────────────────────────────────
 
 
-def test_a_token_over_the_limit_is_refused_unread() -> None:
-    assert refused(verifier(), token(extra="x" * 8_192)) == "the token is too long"
+@pytest.mark.parametrize(
+    "tenant",
+    [
+        *(1, True, False, 1.5, ["acme"], {"id": "acme"}),
+        *(
+            "",
+            "Acme",
+            "a_b",
+            "a" * 64,
+            "acme\n",
+            "acme\0",
+            "acme\r\nX-Evil: 1",
+            " acme",
+            "a.b",
+            "ä",
+        ),
+        "\ud800",
+    ],
+)
+def test_a_tenant_that_is_no_tenant_s_id_is_refused(tenant: object) -> None:
+    assert refused(verifier(), token(tenant=tenant)) == "tenant"
+    assert refused(verifier(), signed(HEADER, {**claims(), "tenant": None})) == "tenant"
+
+
+def test_the_claim_and_its_pattern_are_the_issuer_s() -> None:
+    own = issuer(claim="org", tenant_pattern="partner-[a-z]+|acme")
+    checked = BearerVerifier([own])
+    assert believed(checked, token(org="partner-one")) == "partner-one"
+    assert believed(checked, token(org="acme")) == "acme"
+    assert believed(checked, token()) is None
+    for other in ("bravo", "partner-one-1", "xacme", "acmex", "partner-ONE"):
+        assert refused(checked, token(org=other)) == "tenant"
+
+
+def test_no_pattern_makes_a_tenant_of_what_is_none() -> None:
+    checked = BearerVerifier([issuer(tenant_pattern="(?s).*")])
+    assert believed(checked, token(tenant="any-one")) == "any-one"
+    for other in ("Acme", "acme\r\nX-Evil: 1", "", "a" * 64):
+        assert refused(checked, token(tenant=other)) == "tenant"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"tenant":"bravo",%s',
+        '{"ten\\u0061nt":"bravo",%s',
+        '{"x":{"a":1,"a":2},%s',
+        '{"x":[{"a":1,"\\u0061":2}],%s',
+    ],
+)
+def test_duplicate_keys_are_refused(text: str) -> None:
+    payload = text % json.dumps(claims())[1:]
+    assert refused(verifier(), signed(HEADER, payload.encode())) == "form"
+    if '"x"' in text:
+        header = text % '"alg":"HS256"}'
+        assert refused(verifier(), signed(header.encode(), claims())) == "form"
+    assert refused(verifier(), signed(b'{"alg":"HS256","alg":"HS256"}', claims())) == "form"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"tenant":"ac\0me"}',
+        b'{"tenant":"ac\r\nme"}',
+        b"\xef\xbb\xbf" + json.dumps(claims()).encode(),
+        json.dumps(claims()).encode("utf-16"),
+        json.dumps(claims()).encode() + b"\0",
+        json.dumps(claims()).encode() + b"x",
+        json.dumps(claims()).encode() * 2,
+        b'{"tenant":"\xff"}',
+        b"[]",
+        b"null",
+        b"1",
+        b"",
+        b"{",
+        b"{'a':1}",
+        b'{"a":' + b"1" * 5_000 + b"}",
+    ],
+)
+def test_claims_that_are_not_one_json_object_are_refused(payload: bytes) -> None:
+    assert refused(verifier(), signed(HEADER, payload)) == "form"
+
+
+# ── behaviour: memory of tokens ───────────────────────────────────────────────────────────────
 
 
 def test_a_verified_token_is_believed_until_it_expires() -> None:
     clock = Clock(FAR - 100)
     checked = verifier(wall_clock=clock)
-    assert checked.tenant(b"Bearer " + token()) == "acme"
-    checked._key = "changed, so that only what is remembered can be believed"
+    found = checked.verified(b"Bearer " + token())
+    assert (found.tenant, found.expires) == ("acme", FAR + 60)
     clock.now = FAR + 59
-    assert checked.tenant(b"Bearer " + token()) == "acme"
+    assert checked.verified(b"Bearer " + token()) is found
     clock.now = FAR + 60
-    refused(checked, token())
+    assert refused(checked, token()) == "expired"
+    assert not checked._remembered
 
 
 def test_what_is_remembered_names_its_own_tenant_only() -> None:
     checked = verifier()
     for _ in range(2):
-        assert checked.tenant(b"Bearer " + token()) == "acme"
-        assert checked.tenant(b"Bearer " + token(tenant="bravo")) == "bravo"
-        assert checked.tenant(b"Bearer " + token(tenant=None)) is None
+        assert believed(checked, token()) == "acme"
+        assert believed(checked, token(tenant="bravo")) == "bravo"
+        assert believed(checked, token(tenant=None)) is None
 
 
-def test_a_refused_token_is_not_remembered_as_good() -> None:
-    checked = verifier()
-    for _ in range(2):
-        refused(checked, token(aud="other"))
-    assert not checked._remembered
-
-
-def test_tokens_are_not_kept_in_memory_and_their_number_is_bounded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(bearer, "MAX_REMEMBERED", 5)
-    checked = verifier()
+def test_memory_is_keyed_by_sha_256_and_bounded_the_least_used_goes_first() -> None:
+    checked = verifier(limits=Tokens(remembered=5))
+    often = token(jti="often")
     for number in range(20):
-        checked.tenant(b"Bearer " + token(jti=str(number)))
+        believed(checked, often)
+        believed(checked, token(jti=str(number)))
         assert len(checked._remembered) <= 5
-    assert all(len(key) == 32 for key in checked._remembered)
+    kept = [token(jti=str(number)) for number in range(16, 20)] + [often]
+    assert set(checked._remembered) == {hashlib.sha256(each).digest() for each in kept}
+
+
+def test_memory_is_cleared_when_a_key_goes_and_the_generation_grows() -> None:
+    own = issuer_of_set(jwk("ES256", "a"), jwk("ES256", "b", 1))
+    checked = BearerVerifier([own, issuer(issuer="second")])
+    given = token("ES256", "a")
+    assert believed(checked, given) == "acme"
+    checked.use_keys(own, read_jwks(jwks(jwk("ES256", "b", 1)), ["ES256"], 50))
+    assert (checked.generation, len(checked._remembered)) == (1, 0)
+    assert refused(checked, given) == "key"
+    assert believed(checked, token("ES256", "b", 1)) == "acme"
+
+
+def test_another_key_under_the_same_id_clears_the_memory_too() -> None:
+    own = issuer_of_set(jwk("ES256", "a"))
+    checked = BearerVerifier([own])
+    given = token("ES256", "a")
+    assert believed(checked, given) == "acme"
+    checked.use_keys(own, read_jwks(jwks(jwk("ES256", "a", 1)), ["ES256"], 50))
+    assert checked.generation == 1
+    assert refused(checked, given) == "signature"
+
+
+def test_a_key_that_is_added_leaves_what_was_verified() -> None:
+    own = issuer_of_set(jwk("ES256", "a"))
+    checked = BearerVerifier([own])
+    assert believed(checked, token("ES256", "a")) == "acme"
+    assert refused(checked, token("ES256", "b", 1)) == "key"
+    both = read_jwks(jwks(jwk("ES256", "a"), jwk("ES256", "b", 1)), ["ES256"], 50)
+    checked.use_keys(own, both)
+    assert (checked.generation, len(checked._remembered)) == (0, 1)
+    assert believed(checked, token("ES256", "b", 1)) == "acme"
+
+
+def test_a_refusal_is_remembered_for_seconds_and_bounded() -> None:
+    clock = Clock(FAR - 100)
+    checked = verifier(wall_clock=clock, limits=Tokens(refused_remembered=5, refused_s=10))
+    bad = token(aud="other")
+    for _ in range(2):
+        assert refused(checked, bad) == "audience"
+    assert not checked._remembered
+    # The keys change under it: what is remembered answers, until it is too old.
+    (own,) = checked.issuers.values()
+    own.audiences = frozenset({"other"})
+    assert refused(checked, bad) == "audience"
+    clock.now += 10
+    assert believed(checked, bad) == "acme"
+    for number in range(20):
+        refused(checked, token(aud=str(number)))
+        assert len(checked._refused) <= 5
+
+
+def test_refusals_that_may_pass_are_not_remembered() -> None:
+    checked = BearerVerifier([issuer_of_set(jwk("ES256", "a")), issuer(keys=NO_KEYS, issuer="new")])
+    assert refused(checked, token("ES256", "a", nbf=FAR)) == "early"
+    assert refused(checked, token("ES256", "b")) == "key"
+    assert refused(checked, token(iss="new")) == "no-keys"
+    assert not checked._refused
+
+
+def test_without_any_keys_the_fault_is_ours() -> None:
+    checked = BearerVerifier([issuer(keys=NO_KEYS)])
+    with pytest.raises(KeysMissingError):
+        believed(checked, token())
+    # What is wrong anyway is the token's fault all the same.
+    assert refused(checked, token(aud="other")) == "audience"
+
+
+def test_a_key_that_is_not_there_is_asked_for_by_good_tokens_only() -> None:
+    own = issuer_of_set(jwk("ES256", "a"))
+    asked = []
+    own.ask = lambda: asked.append(1)
+    checked = BearerVerifier([own])
+    for bad in (
+        token("ES256", "b", aud="other"),
+        token("ES256", "b", exp=1000),
+        token("HS256", "b"),
+        token("RS256", "a"),
+        token("ES256", "a", 1),
+    ):
+        refused(checked, bad)
+    assert not asked
+    refused(checked, token("ES256", "b"))
+    assert asked == [1]
+
+
+def test_refusals_are_counted_by_reason() -> None:
+    cells = memoryview(bytearray(8 * WORKER_CELLS)).cast("q")
+    checked = verifier(cells=cells)
+    for given in (token(aud="x"), token(aud="x"), b"x", b"x" * 9_000, token(exp=1)):
+        refused(checked, given)
+    believed(checked, token())
+    found = {reason: cells[REFUSED_TOKENS + at] for at, reason in enumerate(TOKEN_REASONS)}
+    assert {reason: count for reason, count in found.items() if count} == {
+        "audience": 2,
+        "form": 2,
+        "expired": 1,
+    }
+
+
+def test_a_public_key_in_pem_needs_no_line_end() -> None:
+    pem = public_pem(private_key("RS256"))
+    assert pem.endswith(b"\n")
+    assert believed(verifier("RS256"), token("RS256")) == "acme"

@@ -17,7 +17,7 @@ SWITCH = (
 )
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
-TOKENS = {"algorithm": "HS256", "key": "k" * 32, "issuer": "i", "audience": "a"}
+TOKENS = {"algorithms": ["HS256"], "key": "k" * 32, "issuer": "i", "audiences": ["a"]}
 
 
 @playbook(cuts=("whole",))

@@ -1,0 +1,56 @@
+"""From the settings of [proxy.identity] to the verifier of tokens and the sources of its keys."""
+
+from pathlib import Path
+
+from proxy import config
+from proxy.bearer import BearerVerifier, Issuer
+from proxy.config import IdentitySettings
+from proxy.jwks import KeySource
+from proxy.keyset import NO_KEYS, KeySet, KeySetError, read_keys
+
+
+def verifier_of(settings: IdentitySettings, cells: "memoryview[int]") -> BearerVerifier | None:
+    """The verifier, None if no issuer is set.
+
+    OSError if a key file can't be read, KeySetError if what is in it is of no use.
+    """
+    issuers = settings.all_issuers()
+    if not issuers:
+        return None
+    made = [_issuer(issuer, settings.jwks.max_keys) for issuer in issuers]
+    return BearerVerifier(made, settings.tokens, cells)
+
+
+def key_sources(
+    verifier: BearerVerifier | None, settings: IdentitySettings, cells: "memoryview[int]"
+) -> list[KeySource]:
+    """What has to run so that keys which are fetched are there."""
+    if verifier is None:
+        return []
+    return [
+        KeySource(verifier, verifier.issuers[each.issuer], each.jwks_url, settings.jwks, cells)
+        for each in settings.all_issuers()
+        if each.jwks_url
+    ]
+
+
+def _issuer(settings: config.Issuer, max_keys: int) -> Issuer:
+    return Issuer(
+        settings.issuer,
+        settings.audiences,
+        settings.algorithms,
+        _keys(settings, max_keys),
+        claim=settings.claim,
+        tenant_pattern=settings.tenant_pattern,
+        leeway_s=settings.leeway_s,
+    )
+
+
+def _keys(settings: config.Issuer, max_keys: int) -> KeySet:
+    if settings.jwks_url:
+        return NO_KEYS
+    text = settings.key.encode() if settings.key else Path(settings.key_file).read_bytes()
+    try:
+        return read_keys(text, settings.algorithms, max_keys)
+    except KeySetError as error:
+        raise KeySetError(f"the key of {settings.issuer}: {error}") from None
