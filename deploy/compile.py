@@ -19,6 +19,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 ROOT = Path(__file__).resolve().parent.parent
 GROUP = "turnout"
 MODULES = (
+    "proxy/bearer.py",
     "proxy/downstream/connection.py",
     "proxy/downstream/flow.py",
     "proxy/exchange_states.py",

@@ -38,7 +38,7 @@ from proxy.http1.framing import is_request_id
 from proxy.http1.head import RequestHead, ResponseHead
 from proxy.http1.reply import LocalReply, render
 from proxy.parties import Client
-from proxy.router import Route
+from proxy.router import Memo, Route
 from proxy.services import Services
 from proxy.telemetry import ABORTED, IN_FLIGHT, LOCAL, RETRIES
 from proxy.upstream.connection import EndpointConnection
@@ -65,6 +65,7 @@ class Exchange(parties.Exchange):
         "_head",
         "_held",
         "_keep_alive",
+        "_memo",
         "_out",
         "_pool",
         "_received",
@@ -89,6 +90,7 @@ class Exchange(parties.Exchange):
         self._claim: Claim | None = None
         self._pool: Pool | None = None
         self._head = _NO_HEAD
+        self._memo = Memo()
         self._route: Route
         self._request_bytes = b""
         self._request_id = b""
@@ -253,7 +255,7 @@ class Exchange(parties.Exchange):
             return replies.NO_TABLE
         if not self._client.trusted:
             head.tenant = None
-        return router.route(head, self._request_id)
+        return router.route(head, self._request_id, self._memo)
 
     def _send(self, avoid: Pool | None, *, fresh: bool = False) -> None:
         """Claim an endpoint and a connection. fresh: not one that was used before."""

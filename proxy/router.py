@@ -6,6 +6,7 @@ bounded.
 """
 
 from collections.abc import Mapping
+from time import time as wall_clock  # noqa: TID251 - a token's end is a date
 from typing import Final
 
 from proxy.bearer import BearerError, BearerVerifier, KeysMissingError
@@ -16,6 +17,7 @@ from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, id
 from proxy.routing.model import RoutingTable, Slot, Unit
 from proxy.telemetry import CANARY, PILOT, REST, group_of
 
+_NEVER: Final = float("inf")
 _MAX_REMEMBERED = 100_000
 _SLOT_NUMBERS: Final[Mapping[Slot, int]] = {slot: number for number, slot in enumerate(Slot)}
 _COHORTS: Final[Mapping[Reason, int]] = {
@@ -45,6 +47,25 @@ class Route:
         self.slot_line = f"X-Turnout-Slot: {slot}\r\nX-Request-ID: ".encode()
 
 
+class Memo:
+    """What the last request of a client's connection said of itself, and its route.
+
+    A connection's requests mostly come from one client. It is the only place where a token is
+    kept as it came, and ends with its connection. expires: seconds since the epoch.
+    """
+
+    __slots__ = ("authorization", "expires", "generation", "host", "route", "table", "tenant")
+
+    def __init__(self) -> None:
+        self.route: Route | None = None
+        self.table = 0
+        self.generation = 0
+        self.expires = 0.0
+        self.tenant: bytes | None = None
+        self.authorization: bytes | None = None
+        self.host = b""
+
+
 class Router:
     """Identify and decide. tenant_header: the name of the header, as sent on.
 
@@ -63,28 +84,36 @@ class Router:
         self._policy = policy
         self._tenant_header = tenant_header
         self.bearer = bearer if Source.CLAIM in rules.order else None
-        sources = {Source.HEADER} if self.bearer is None else {Source.HEADER, Source.CLAIM}
-        # With neither subdomain nor path to read, the header value alone names the route.
-        self._by_header_only = not (
-            (rules.domains and Source.SUBDOMAIN in rules.order)
-            or (rules.path_prefix and Source.PATH in rules.order)
-            or Source.CLAIM in sources
-        )
+        self._reads_host = bool(rules.domains) and Source.SUBDOMAIN in rules.order
+        self._reads_path = bool(rules.path_prefix) and Source.PATH in rules.order
+        self._token_alone = not (self._reads_host or self._reads_path)
+        # With nothing else to read, the header's value alone names the route.
+        self._by_header_only = not (self._reads_host or self._reads_path or self.bearer is not None)
         self._by_header: dict[bytes | None, Route | LocalReply] = {}
         self._by_tenant: dict[str | None, Route | LocalReply] = {}
         self._remember = True
+        self._swaps = 0
+        self._expires = _NEVER  # of the token that was read last
 
     def swap(self, table: RoutingTable) -> None:
         """Decide by this table from now on."""
         self.table = table
+        self._swaps += 1
         self._by_header = {}
         self._by_tenant = {}
         self._remember = table.canary.unit is Unit.TENANT or table.canary.basis_points == 0
 
-    def route(self, head: RequestHead, request_id: bytes) -> Route | LocalReply:
-        """The route, or the answer that refuses the request. A table must have been swapped in."""
+    def route(
+        self, head: RequestHead, request_id: bytes, memo: Memo | None = None
+    ) -> Route | LocalReply:
+        """The route, or the answer that refuses the request. A table must have been swapped in.
+
+        memo: of the connection that the request came on.
+        """
         if not self._by_header_only:
-            return self._identify_and_decide(head, request_id)
+            if memo is None or self._reads_path or not self._remember:
+                return self._identify_and_decide(head, request_id)
+            return self._route_by_memo(head, request_id, memo)
         found = self._by_header.get(head.tenant)
         if found is None:
             found = self._identify_and_decide(head, request_id)
@@ -94,15 +123,44 @@ class Router:
                 self._by_header[head.tenant] = found
         return found
 
+    def _route_by_memo(
+        self, head: RequestHead, request_id: bytes, memo: Memo
+    ) -> Route | LocalReply:
+        """As the request before, if it says the same of itself and that still holds."""
+        bearer = self.bearer
+        if (
+            memo.route is not None
+            and memo.table == self._swaps
+            and memo.tenant == head.tenant
+            and memo.host == head.host
+            and memo.authorization == head.authorization
+            and (bearer is None or memo.generation == bearer.generation)
+            and wall_clock() < memo.expires
+        ):
+            return memo.route
+        generation = 0 if bearer is None else bearer.generation
+        found = self._identify_and_decide(head, request_id)
+        if isinstance(found, Route):
+            memo.route, memo.table, memo.generation = found, self._swaps, generation
+            memo.tenant, memo.authorization, memo.host = head.tenant, head.authorization, head.host
+            memo.expires = self._expires
+        return found
+
     def _identify_and_decide(self, head: RequestHead, request_id: bytes) -> Route | LocalReply:
         claim = None
+        self._expires = _NEVER
         if self.bearer is not None and head.authorization is not None:
             try:
-                claim = self.bearer.tenant(head.authorization)
+                verified = self.bearer.verified(head.authorization)
             except KeysMissingError as error:
                 return LocalReply(503, "no-token-keys", str(error), 5)
             except BearerError as error:
                 return LocalReply(401, "bad-token", str(error))
+            claim, self._expires = verified.tenant, verified.expires
+            if claim is not None and head.tenant is None and self._token_alone:
+                known = self._by_tenant.get(claim)
+                if known is not None:
+                    return known
         identity = identify(
             self._rules,
             claim=claim,

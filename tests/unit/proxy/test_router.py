@@ -3,12 +3,14 @@
 from dataclasses import replace
 from types import MappingProxyType
 
+import jwt
 import pytest
 
-from proxy.bearer import BearerVerifier
+from proxy.bearer import BearerVerifier, Issuer
 from proxy.http1.head import RequestHead
 from proxy.http1.reply import LocalReply
-from proxy.router import Route, Router
+from proxy.keyset import read_keys
+from proxy.router import Memo, Route, Router
 from proxy.routing.decision import Policy
 from proxy.routing.identity import IdentityRules, Source
 from proxy.routing.model import Canary, RoutingTable, Slot, Unit
@@ -16,18 +18,18 @@ from proxy.telemetry import GROUPS
 
 RULES = IdentityRules()
 EVERYWHERE = IdentityRules(domains=("example.com",), path_prefix="/t/")
+SECRET = "k" * 32
 
 
-class Tokens(BearerVerifier):
-    """Believes that a token is the name of its tenant. asked: how often it was asked."""
+def tokens() -> BearerVerifier:
+    return BearerVerifier(
+        [Issuer("i", ("a",), ("HS256",), read_keys(SECRET.encode(), ("HS256",), 1))]
+    )
 
-    def __init__(self) -> None:
-        super().__init__([])
-        self.asked = 0
 
-    def tenant(self, authorization: bytes) -> str | None:
-        self.asked += 1
-        return authorization.removeprefix(b"Bearer ").decode() or None
+def token(tenant: str) -> bytes:
+    claims = {"iss": "i", "aud": "a", "exp": 4_000_000_000, "tenant": tenant}
+    return jwt.encode(claims, SECRET, "HS256").encode()
 
 
 def pinned(**pins: Slot) -> RoutingTable:
@@ -90,26 +92,26 @@ def test_without_a_tenant_it_is_the_active_slot_and_no_tenant_is_told() -> None:
         head(host=b"acme.example.com"),
         head(host=b"ACME.example.com:8080"),
         head(target=b"/t/acme/jobs?x"),
-        head(token=b"acme"),
-        head(b"acme", b"acme.example.com", b"/t/acme", b"acme"),
+        head(token=token("acme")),
+        head(b"acme", b"acme.example.com", b"/t/acme", token("acme")),
     ],
 )
 def test_each_source_names_the_tenant(asked: RequestHead) -> None:
-    assert slot(router(EVERYWHERE, bearer=Tokens()).route(asked, b"1")) is Slot.GREEN
+    assert slot(router(EVERYWHERE, bearer=tokens()).route(asked, b"1")) is Slot.GREEN
 
 
 @pytest.mark.parametrize(
     "asked",
     [
-        head(b"acme", token=b"bravo"),
-        head(b"bravo", token=b"acme"),
+        head(b"acme", token=token("bravo")),
+        head(b"bravo", token=token("acme")),
         head(b"acme", b"bravo.example.com"),
         head(host=b"acme.example.com", target=b"/t/bravo"),
-        head(target=b"/t/acme", token=b"bravo"),
+        head(target=b"/t/acme", token=token("bravo")),
     ],
 )
 def test_sources_that_disagree_are_refused_both_ways_round(asked: RequestHead) -> None:
-    routes = router(EVERYWHERE, bearer=Tokens())
+    routes = router(EVERYWHERE, bearer=tokens())
     assert [status(routes.route(asked, b"1")) for _ in range(2)] == [403, 403]
 
 
@@ -122,24 +124,55 @@ def test_one_header_with_two_hosts_is_not_one_route() -> None:
 
 
 def test_one_header_with_two_tokens_is_not_one_route() -> None:
-    routes = router(bearer=Tokens())
-    assert slot(routes.route(head(b"acme", token=b"acme"), b"1")) is Slot.GREEN
-    assert status(routes.route(head(b"acme", token=b"bravo"), b"1")) == 403
+    routes = router(bearer=tokens())
+    assert slot(routes.route(head(b"acme", token=token("acme")), b"1")) is Slot.GREEN
+    assert status(routes.route(head(b"acme", token=token("bravo")), b"1")) == 403
 
 
-def test_a_token_is_asked_each_time() -> None:
-    tokens = Tokens()
-    routes = router(bearer=tokens)
-    for _ in range(3):
-        routes.route(head(token=b"acme"), b"1")
-    assert tokens.asked == 3
+def test_a_connection_s_token_is_read_once_while_it_holds() -> None:
+    bearer, memo, asked = tokens(), Memo(), head(token=token("acme"))
+    routes = router(bearer=bearer)
+    assert slot(routes.route(asked, b"1", memo)) is Slot.GREEN
+    bearer.issuers.clear()
+    bearer._remembered.clear()
+    assert slot(routes.route(asked, b"1", memo)) is Slot.GREEN, "nobody has to be asked"
+
+
+@pytest.mark.parametrize("why", ["expired", "keys changed", "table changed", "another token"])
+def test_a_connection_s_token_is_read_again_when_it_may_not_hold(why: str) -> None:
+    bearer, memo, asked = tokens(), Memo(), head(token=token("acme"))
+    routes = router(bearer=bearer)
+    assert slot(routes.route(asked, b"1", memo)) is Slot.GREEN
+    bearer.issuers.clear()
+    bearer._remembered.clear()
+    if why == "expired":
+        memo.expires = 1.0
+    elif why == "keys changed":
+        bearer.generation += 1
+    elif why == "table changed":
+        routes.swap(pinned())
+    else:
+        asked = head(token=token("bravo"))
+    assert status(routes.route(asked, b"1", memo)) == 401
+
+
+@pytest.mark.parametrize(
+    "other",
+    [head(), head(b"bravo", token=token("acme")), head(host=b"bravo.example.com")],
+    ids=["no token", "another header", "another host"],
+)
+def test_what_a_connection_said_before_names_no_other_request(other: RequestHead) -> None:
+    memo = Memo()
+    routes = router(IdentityRules(domains=("example.com",)), bearer=tokens())
+    first = routes.route(head(token=token("acme")), b"1", memo)
+    assert slot(first) is Slot.GREEN
+    found = routes.route(other, b"1", memo)
+    assert isinstance(found, LocalReply) or found.slot is Slot.BLUE
 
 
 def test_tokens_are_not_read_unless_the_order_names_claims() -> None:
-    tokens = Tokens()
-    routes = router(IdentityRules(order=(Source.HEADER,)), bearer=tokens)
-    assert slot(routes.route(head(token=b"acme"), b"1")) is Slot.BLUE
-    assert tokens.asked == 0
+    routes = router(IdentityRules(order=(Source.HEADER,)), bearer=tokens())
+    assert slot(routes.route(head(token=token("acme")), b"1")) is Slot.BLUE
 
 
 def test_a_source_that_the_order_leaves_out_is_not_read() -> None:
