@@ -83,8 +83,8 @@ class CompileHook(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """Hatchling's: what building needs beside itself."""
-        return ["mypy[mypyc]>=1.17", "setuptools>=75"] if _wanted() else []
+        """Hatchling's: what building needs beside itself. msgspec's types make the settings'."""
+        return ["mypy[mypyc]>=1.17", "setuptools>=75", "msgspec>=0.20"] if _wanted() else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Hatchling's: called before a wheel is written. version: standard or editable."""
