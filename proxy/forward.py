@@ -45,7 +45,7 @@ from proxy.upstream.connection import EndpointConnection
 from proxy.upstream.pool import Claim, Pool
 
 _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-_NO_HEAD: Final = RequestHead(b"/")
+_NO_HEAD: Final = RequestHead()
 
 
 class Exchange(parties.Exchange):
@@ -353,8 +353,7 @@ class Exchange(parties.Exchange):
         switch = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % asked
         lines = [b"HTTP/1.1 101 Switching Protocols", *head.lines, own_lines, switch]
         self._client.write(b"\r\n".join(lines))
-        self._status = 101
-        self._count()
+        self._group.finished(101, int((monotonic() - self._started) * 1_000_000))
         self._group.values[IN_FLIGHT] -= 1
         connection.holder = self._connection = None
         self._client.open_tunnel(connection, self._group, rest)
@@ -426,15 +425,11 @@ class Exchange(parties.Exchange):
 
     def _finish(self, reusable: bool) -> None:
         self.flush()
-        self._count()
+        now = self._ended = monotonic()
+        self._group.finished(self._status, int((now - self._started) * 1_000_000))
         self._release(reusable)
         self._advance(NEXT_REQUEST)
         self._client.exchange_done(self._keep_alive)
-
-    def _count(self) -> None:
-        now = monotonic()
-        self._ended = now
-        self._group.finished(self._status, int((now - self._started) * 1_000_000))
 
     def _release(self, reusable: bool) -> None:
         """Give back what was claimed. reusable: the connection's request was sent whole."""

@@ -105,7 +105,10 @@ class ClientConnection(Client):
         if self._unread:
             data = self._unread + data
             self._unread = b""
-        self._read(data)
+        if self._state == _HEAD and self._writable:
+            data = self._read_head(data)
+        if data:
+            self._read(data)
 
     def eof_received(self) -> bool:
         """A client may end its side after its last request and still wait for the answer."""
@@ -268,7 +271,8 @@ class ClientConnection(Client):
     def exchange_done(self, keep_alive: bool) -> None:
         services = self._services
         self._busy = False
-        self._gate.open(_BACKPRESSURE)
+        if self._gate.reasons:
+            self._gate.open(_BACKPRESSURE)
         if not keep_alive or self._state == _CLOSING:
             self._linger()
             return

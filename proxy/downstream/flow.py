@@ -4,24 +4,24 @@ import asyncio
 
 
 class Gate:
-    """Pauses a transport's reading while any reason holds. Reasons are single bits."""
+    """Pauses a transport's reading while any of its reasons holds. Reasons are single bits."""
 
-    __slots__ = ("_reasons", "_transport")
+    __slots__ = ("_transport", "reasons")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._reasons = 0
+        self.reasons = 0
 
     def close(self, reason: int) -> None:
         """Stop reading for this reason."""
-        if not self._reasons and not self._transport.is_closing():
+        if not self.reasons and not self._transport.is_closing():
             self._transport.pause_reading()
-        self._reasons |= reason
+        self.reasons |= reason
 
     def open(self, reason: int) -> None:
         """This reason is gone; read on if it was the last."""
-        if not self._reasons & reason:
+        if not self.reasons & reason:
             return
-        self._reasons &= ~reason
-        if not self._reasons and not self._transport.is_closing():
+        self.reasons &= ~reason
+        if not self.reasons and not self._transport.is_closing():
             self._transport.resume_reading()

@@ -14,7 +14,7 @@ from proxy.http1.reply import METHOD_REFUSED, LocalReply
 _SLASH: Final = 0x2F
 _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/.*|\?.*)?", re.IGNORECASE)
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
-_REFUSED_METHODS: Final = frozenset({b"CONNECT", b"TRACE"})
+SPECIAL_METHODS: Final = frozenset({b"CONNECT", b"TRACE"})
 _NO_HOST: Final = host_lines(b"")
 
 BAD_HOST: Final = LocalReply(400, "bad-host", "a request names one valid host")
@@ -27,7 +27,7 @@ BAD_EXPECT: Final = LocalReply(417, "bad-expectation", "only 100-continue can be
 
 
 def check_request(head: RequestHead) -> None:
-    """Complete the head: framing, keep-alive, authority; `refusal` if it can't be served."""
+    """Complete a special head: framing, keep-alive, authority; `refusal` if it can't be served."""
     if head.transfer_encoding is not None:
         refusal = _check_coding(head)
         if head.refusal is None:
@@ -45,7 +45,7 @@ def check_request(head: RequestHead) -> None:
 
 def _check_line(head: RequestHead) -> LocalReply | None:
     """Method, target, authority, expectation."""
-    if head.method in _REFUSED_METHODS:
+    if head.method in SPECIAL_METHODS:
         head.keep_alive = False
         return METHOD_REFUSED
     if head.target[0] != _SLASH:
@@ -119,7 +119,7 @@ def is_request_id(value: bytes) -> bool:
 
 
 def check_response(head: ResponseHead) -> None:
-    """Complete the head; `fault` if it can't be passed on."""
+    """Complete a special head; `fault` if it can't be passed on."""
     if head.transfer_encoding is not None or head.content_length < -1 or head.status < 200:
         fault = _response_fault(head)
         if fault:
@@ -148,8 +148,3 @@ def _response_fault(head: ResponseHead) -> str:
             return "a transfer coding other than chunked"
         head.chunked = True
     return ""
-
-
-def response_has_body(method: bytes, status: int) -> bool:
-    """RFC 9112 §6.3 rules 1 and 2: HEAD, 1xx, 204 and 304 have none, whatever the fields say."""
-    return not (method == b"HEAD" or status < 200 or status in {204, 304})

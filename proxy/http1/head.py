@@ -14,18 +14,21 @@ class RequestHead:
     """A request's head.
 
     line: the request line as it is sent on. lines: end-to-end field lines, each `name: value`
-    without its line end. content_length: -1 where the field is absent. length_line: the field as
-    it is sent on. minor: 0 or 1, for
-    HTTP/1.0 and HTTP/1.1. hosts: how often Host stood there. host_lines: Host and
-    X-Forwarded-Host as they are sent on. options: of the Connection fields, lower case;
-    None without one. tenant, request_id, forwarded_for, authorization: the values as they came, None where
-    absent; not to be believed before the peer is trusted. refusal: why it can't be served.
+    without its line end. minor: 0 or 1, for HTTP/1.0 and HTTP/1.1. hosts: how often Host stood
+    there. host_lines: Host and X-Forwarded-Host as they are sent on. content_length: -1 where
+    the field is absent. length_line: the field as it is sent on. options: of the Connection
+    fields, lower case; None without one. tenant, authorization, request_id, forwarded_for: the
+    values as they came, None where absent; not to be believed before the peer is trusted.
+    special: something in it asks for a closer look than most heads need. refusal: why it can't
+    be served.
     """
 
     line: bytes = b""
     method: bytes = b""
     target: bytes = b""
     minor: int = 1
+    lines: list[bytes]
+    special: bool = False
     host: bytes = b""
     hosts: int = 0
     host_lines: bytes = b""
@@ -45,20 +48,20 @@ class RequestHead:
     forwarded: list[bytes] | None = None
     refusal: LocalReply | None = None
 
-    def __init__(self, target: bytes = b"/") -> None:
-        self.target = target
-        self.lines: list[bytes] = []
-
 
 class ResponseHead:
     """A response's head. line: the status line, sent on as HTTP/1.1. See RequestHead.
 
+    bodiless: its status has no body, whatever the fields say (RFC 9112 §6.3 rule 1).
     keep_alive_field: the value of Keep-Alive. fault: why it can't be passed on.
     """
 
     line: bytes = b""
     status: int = 0
     minor: int = 1
+    lines: list[bytes]
+    special: bool = False
+    bodiless: bool = False
     content_length: int = -1
     length_line: bytes = b""
     transfer_encoding: bytes | None = None
@@ -68,6 +71,3 @@ class ResponseHead:
     keep_alive_field: bytes | None = None
     upgrade: bytes | None = None
     fault: str = ""
-
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []

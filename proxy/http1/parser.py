@@ -25,7 +25,13 @@ from proxy.http1.fields import (
     Malformed,
     is_token,
 )
-from proxy.http1.framing import BAD_FRAMING, BAD_HOST, check_request, check_response
+from proxy.http1.framing import (
+    BAD_FRAMING,
+    BAD_HOST,
+    SPECIAL_METHODS,
+    check_request,
+    check_response,
+)
 from proxy.http1.head import RequestHead, ResponseHead
 from proxy.http1.reply import (
     BAD_REQUEST,
@@ -51,9 +57,12 @@ METHODS: Final = frozenset(
 
 
 class RequestLine:
-    """A request line as read. text: as it is sent on, in HTTP/1.1. refusal: why it can't be."""
+    """A request line as read. text: as it is sent on, in HTTP/1.1. refusal: why it can't be.
 
-    __slots__ = ("method", "minor", "refusal", "target", "text")
+    special: not what most are, a method of no special meaning and a path, in HTTP/1.1.
+    """
+
+    __slots__ = ("method", "minor", "refusal", "special", "target", "text")
 
     def __init__(self, method: bytes, target: bytes, minor: int, text: bytes) -> None:
         self.method = method
@@ -61,6 +70,7 @@ class RequestLine:
         self.minor = minor
         self.text = text
         self.refusal: LocalReply | None = None
+        self.special = minor == 0 or target[:1] != b"/" or method in SPECIAL_METHODS
 
 
 class RequestParser:
@@ -72,7 +82,7 @@ class RequestParser:
         self._reader = reader
         self._request_lines: dict[bytes, RequestLine] = {}
 
-    def head(self, text: bytes) -> RequestHead:  # noqa: C901 - one loop, which every request runs
+    def head(self, text: bytes) -> RequestHead:  # noqa: C901, PLR0912 - one loop, which every request runs
         """A whole head. Malformed if it is none; its `refusal` says what else is wrong."""
         lines = text.split(b"\r\n")
         first = lines.pop(0)
@@ -81,14 +91,17 @@ class RequestParser:
         request_line = self._request_lines.get(first)
         if request_line is None:
             request_line = self._remembered(first)
-        head = RequestHead(request_line.target)
+        head = RequestHead()
+        head.target = request_line.target
         head.method = request_line.method
         head.line = request_line.text
-        if request_line.minor == 0:
-            head.minor = 0
-        if request_line.refusal is not None:
+        if request_line.special:
+            head.special = True
+            head.minor = request_line.minor
             head.refusal = request_line.refusal
-        reader, passed_on = self._reader, head.lines
+        reader = self._reader
+        passed_on: list[bytes] = []
+        head.lines = passed_on
         plain, special = reader.plain, reader.special
         for line in lines:
             if line in plain:
@@ -110,7 +123,10 @@ class RequestParser:
                 passed_on.append(field.text)
             else:
                 _take(head, field)
-        check_request(head)
+        if head.special or head.hosts != 1:
+            check_request(head)
+        elif head.content_length > 0:
+            head.has_body = True
         return head
 
     def _remembered(self, line: bytes) -> RequestLine:
@@ -151,11 +167,13 @@ def read_request_line(line: bytes) -> RequestLine:
     if version != b"HTTP/1.1":
         _old_version(version)
         request_line.minor = 0
+        request_line.special = True
         request_line.text = b"%b %b HTTP/1.1" % (method, target)
     if method not in METHODS:
         if not is_token(method):
             raise Malformed(BAD_REQUEST, "the method is no token")
         request_line.refusal = UNKNOWN_METHOD
+        request_line.special = True
     text = target.decode("latin-1")
     if not (text.isascii() and text.isprintable()) or not target or b"#" in target:
         raise Malformed(BAD_REQUEST, "the request target can't be read")
@@ -182,6 +200,7 @@ def _take(head: RequestHead, field: Field) -> None:
         head.content_length = field.number
         head.length_line = field.text
     elif kind == CONNECTION:
+        head.special = True
         head.options = field.options if head.options is None else head.options | field.options
     elif kind == SECRET:
         head.lines.append(field.text)
@@ -190,6 +209,7 @@ def _take(head: RequestHead, field: Field) -> None:
         head.authorization = value
         head.lines.append(field.text)
     elif kind == TRANSFER_ENCODING:
+        head.special = True
         head.transfer_encoding = _joined(head.transfer_encoding, value)
     else:
         _take_rare(head, field)
@@ -203,8 +223,10 @@ def _take_rare(head: RequestHead, field: Field) -> None:
         _once(head, head.request_id)
         head.request_id = value
     elif kind == UPGRADE:
+        head.special = True
         head.upgrade = _joined(head.upgrade, value)
     elif kind == fields.EXPECT:
+        head.special = True
         head.expect = _joined(head.expect, value)
     elif kind == fields.FORWARDED_FOR:
         head.forwarded_for = _joined(head.forwarded_for, value)
@@ -224,6 +246,7 @@ def _once(head: RequestHead, before: bytes | None) -> None:
 
 
 def _refuse(head: RequestHead, refusal: LocalReply) -> None:
+    head.special = True
     if head.refusal is None:
         head.refusal = refusal
 
@@ -236,9 +259,11 @@ def _joined(before: bytes | None, value: bytes) -> bytes:
 class StatusLine:
     """A status line as read. text: as it is sent on, in HTTP/1.1."""
 
-    __slots__ = ("minor", "status", "text")
+    __slots__ = ("bodiless", "minor", "special", "status", "text")
 
     def __init__(self, minor: int, status: int, text: bytes) -> None:
+        self.bodiless = status < 200 or status in {204, 304}
+        self.special = minor == 0 or not 200 <= status <= 599
         self.minor = minor
         self.status = status
         self.text = text
@@ -253,7 +278,7 @@ class ResponseParser:
         self._reader = reader
         self._status_lines: dict[bytes, StatusLine] = {}
 
-    def head(self, text: bytes) -> ResponseHead:
+    def head(self, text: bytes) -> ResponseHead:  # noqa: C901 - see above
         """A whole head. Malformed if it is none; its `fault` says what else is wrong."""
         lines = text.split(b"\r\n")
         first = lines.pop(0)
@@ -265,9 +290,14 @@ class ResponseParser:
         head = ResponseHead()
         head.line = status_line.text
         head.status = status_line.status
-        if status_line.minor == 0:
-            head.minor = 0
-        reader, passed_on = self._reader, head.lines
+        if status_line.bodiless:
+            head.bodiless = True
+        if status_line.special:
+            head.special = True
+            head.minor = status_line.minor
+        reader = self._reader
+        passed_on: list[bytes] = []
+        head.lines = passed_on
         plain, special = reader.plain, reader.special
         for line in lines:
             if line in plain:
@@ -282,9 +312,12 @@ class ResponseParser:
             elif kind == CONTENT_LENGTH and head.content_length == -1:
                 head.content_length = field.number
                 head.length_line = field.text
+                if field.number < 0:
+                    head.special = True
             else:
                 _take_of_response(head, field)
-        check_response(head)
+        if head.special:
+            check_response(head)
         return head
 
     def _status_line(self, line: bytes) -> StatusLine:
@@ -306,13 +339,16 @@ def _take_of_response(head: ResponseHead, field: Field) -> None:
     if kind == SECRET:
         head.lines.append(field.text)
     elif kind == CONNECTION:
+        head.special = True
         head.options = field.options if head.options is None else head.options | field.options
     elif kind == CONTENT_LENGTH:
         if head.content_length != field.number:
             head.fault = "two lengths that differ"
     elif kind == TRANSFER_ENCODING:
+        head.special = True
         head.transfer_encoding = _joined(head.transfer_encoding, value)
     elif kind == KEEP_ALIVE:
         head.keep_alive_field = value
     elif kind == UPGRADE:
+        head.special = True
         head.upgrade = _joined(head.upgrade, value)

@@ -6,7 +6,6 @@ said here of framing and of the connection is true of the next hop, not of the l
 
 from typing import Final
 
-from proxy.http1.framing import response_has_body
 from proxy.http1.head import RequestHead, ResponseHead
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -61,7 +60,7 @@ def body_end(asked: RequestHead, head: ResponseHead) -> int:
     if head.content_length >= 0:
         # RFC 9110 §8.6: 204 has no length.
         return BY_LENGTH if head.status != 204 else WITHOUT_BODY
-    if not response_has_body(asked.method, head.status):
+    if head.bodiless or asked.method == b"HEAD":
         return WITHOUT_BODY
     return BY_CHUNKS if asked.minor == 1 else BY_CLOSE
 

@@ -6,11 +6,15 @@ decides only which source is named as the reason. What a source may be believed 
 whose signature holds, a header from a trusted network) is checked before it comes here.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import unquote
 
 from proxy.routing.model import is_tenant
+
+_MAY_MEAN_MORE = re.compile(r"//|/\.|[%\\;]")
 
 
 class Source(StrEnum):
@@ -70,6 +74,8 @@ def identify(
         tenant = _read(rules, source, claim, header, host, path)
         if tenant is None:
             continue
+        if tenant == _AMBIGUOUS:
+            return Rejected(400, "ambiguous-path", "the path can be read as another tenant's")
         if not is_tenant(tenant):
             return Rejected(400, "invalid-tenant", f"the {source} names no valid tenant id")
         if found is None:
@@ -108,7 +114,39 @@ def _subdomain(domains: Sequence[str], host: str) -> str | None:
     return name[: -len(max(found, key=len)) - 1] if found else None
 
 
-def _path(prefix: str, path: str) -> str | None:
-    if not prefix or not path.startswith(prefix):
+_AMBIGUOUS = "?"
+"""No tenant, and nothing that a path can name."""
+
+
+def _path(prefix: str, target: str) -> str | None:
+    """The tenant behind the prefix; _AMBIGUOUS if an endpoint might read another one there.
+
+    Endpoints are free to decode, to join slashes and to resolve dot segments (RFC 3986 §6.2.2)
+    before they look: `/t/acme/../bravo` and `//t/bravo` must not pass as acme's or as nobody's.
+    """
+    if not prefix:
         return None
-    return path[len(prefix) :].partition("/")[0].partition("?")[0]
+    path = target.partition("?")[0]
+    named = _behind(prefix, path)
+    if named is not None and not is_tenant(named):
+        return named
+    if _MAY_MEAN_MORE.search(path) and _behind(prefix, _plain(path)) != named:
+        return _AMBIGUOUS
+    return named
+
+
+def _behind(prefix: str, path: str) -> str | None:
+    return path[len(prefix) :].partition("/")[0] if path.startswith(prefix) else None
+
+
+def _plain(path: str) -> str:
+    """As the most helpful endpoint would read it."""
+    segments: list[str] = []
+    for segment in unquote(path, "latin-1").replace("\\", "/").split("/"):
+        name = segment.partition(";")[0]
+        if name == "..":
+            segments = segments[:-1]
+        elif name not in {"", "."}:
+            segments.append(name)
+    ends = "/" if path.endswith("/") else ""
+    return "/" + "/".join(segments) + ends

@@ -13,7 +13,6 @@ from typing import Final, cast
 
 from proxy.http1.chunks import ChunkedBody
 from proxy.http1.fields import Malformed
-from proxy.http1.framing import response_has_body
 from proxy.http1.head import ResponseHead
 from proxy.http1.parser import ResponseParser, check_part
 from proxy.http1.reply import BAD_ANSWER
@@ -157,7 +156,9 @@ class EndpointConnection:
             data = self._unread + data
             self._unread = b""
         try:
-            rest = self._read(holder, data)
+            rest = self._read_head(holder, data) if self._state == _HEAD else data
+            if rest:
+                rest = self._read(holder, rest)
         except Malformed as malformed:
             self._fault(str(malformed))
             return
@@ -253,7 +254,7 @@ class EndpointConnection:
         if head.keep_alive_field is not None:
             self._learn_timeout(head.keep_alive_field)
         body = b""
-        if not response_has_body(self._method, head.status) or head.content_length == 0:
+        if head.bodiless or head.content_length == 0 or self._method == b"HEAD":
             self._state = _IDLE
         elif head.content_length > 0:
             size = len(rest)

@@ -149,8 +149,9 @@ class Pool(Owner):
     def give_back(self, connection: EndpointConnection, now: float) -> None:
         """The exchange is over: keep the connection if it can serve another."""
         connection.holder = None
-        if connection.keep_alive and not connection.owes_answer:
-            self._keep(connection, now)
+        if connection.keep_alive and not connection.owes_answer and not self.retired:
+            connection.idle_since = now
+            self._idle.append(connection)
         else:
             connection.close()
 

@@ -53,7 +53,8 @@ def head(
     target: bytes = b"/",
     token: bytes | None = None,
 ) -> RequestHead:
-    made = RequestHead(target)
+    made = RequestHead()
+    made.target = target
     made.host = host
     made.tenant = tenant
     made.authorization = None if token is None else b"Bearer " + token

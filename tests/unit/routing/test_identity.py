@@ -182,6 +182,37 @@ def test_a_path_without_the_prefix_names_nobody(path: str) -> None:
     assert identify(RULES, path=path) is None
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//t/acme",
+        "/./t/acme",
+        "/x/../t/acme",
+        "/t/acme/../bravo",
+        "/t//bravo",
+        "/t/./bravo",
+        "/%74/acme",
+        "/t%2Facme",
+        "/t/acme/%2e%2E/bravo/jobs",
+        "/t/acme/..%2fbravo",
+        "\\t\\acme",
+        "/t;x/acme",
+        "/t/acme/..;/bravo",
+    ],
+)
+def test_a_path_that_might_name_another_tenant_is_refused(path: str) -> None:
+    answer = identify(RULES, path=path)
+    assert isinstance(answer, Rejected)
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["/t/acme//jobs", "/t/acme/./a/../b", "/t/acme/a%20b;v=1", "/t/acme/?a=//t/x/../y"]
+)
+def test_what_lies_behind_the_tenant_may_be_written_in_any_way(path: str) -> None:
+    assert identify(RULES, path=path) == Identity("acme", Source.PATH)
+
+
 def test_no_prefix_configured_means_no_path_is_read() -> None:
     assert identify(IdentityRules(), path="/t/acme") is None
 
