@@ -8,7 +8,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from proxy.upstream.pool import Pool
 
@@ -82,15 +82,15 @@ class _Probe(asyncio.Protocol):
     def __init__(self, request: bytes, outcome: "asyncio.Future[bool]") -> None:
         self._request = request
         self._read = b""
-        self._transport: asyncio.BaseTransport | None = None
+        self._transport: asyncio.Transport | None = None
         self.outcome = outcome
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        if not self._request:
+        self._transport = cast("asyncio.Transport", transport)
+        if self._request:
+            self._transport.write(self._request)
+        else:
             self._settle(passed=True)
-        elif isinstance(transport, asyncio.WriteTransport):
-            transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self._read += data[: _READ_AT_MOST - len(self._read)]
