@@ -196,12 +196,12 @@ class Group(Room):
 
     def answered(self, pool: Pool, status: int, now: float) -> None:
         """A final answer began. now: monotonic seconds."""
-        if pool.health.answered(status, now, may_eject=self._may_eject()):
+        if pool.health.answered(status, now, may_eject=self._may_eject(pool)):
             self._changed(pool)
 
     def failed(self, pool: Pool, now: float) -> None:
         """A request failed at an endpoint: no connection, no answer, none in time, or none in HTTP."""
-        if pool.health.failed(now, may_eject=self._may_eject()):
+        if pool.health.failed(now, may_eject=self._may_eject(pool)):
             self._changed(pool)
 
     def checked(self, pool: Pool, now: float, *, passed: bool) -> None:
@@ -229,7 +229,9 @@ class Group(Room):
             self._timer.cancel()
             self._timer = None
 
-    def _may_eject(self) -> bool:
+    def _may_eject(self, pool: Pool) -> bool:
+        if pool.retired:
+            return False  # it has left the table; its last exchanges concern nobody
         pools = self.balance.pools
         ejected = sum(pool.health.state == EJECTED for pool in pools)
         return (ejected + 1) * 100 <= self._rules.eject_percent * len(pools)
