@@ -45,8 +45,8 @@ from proxy.router import Memo, Route
 from proxy.services import Services
 from proxy.telemetry import ABORTED, IN_FLIGHT, LOCAL
 from proxy.upstream.admission import ADMITTED, WAIT, Place
+from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import EndpointConnection
-from proxy.upstream.group import Group
 from proxy.upstream.pool import Claim, Pool
 
 _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
@@ -97,7 +97,7 @@ class Exchange(parties.Exchange):
         self._connection: EndpointConnection | None = None
         self._claim: Claim | None = None
         self._pool: Pool | None = None
-        self._slot: Group
+        self._slot: Cluster
         self._place: Place | None = None
         self._admitted = False
         self._head = _NO_HEAD

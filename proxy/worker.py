@@ -38,8 +38,8 @@ from proxy.tasks import Tasks
 from proxy.telemetry import Block
 from proxy.upstream.admission import AdmissionLimits
 from proxy.upstream.checks import CheckRules
+from proxy.upstream.cluster import ClusterRules
 from proxy.upstream.connection import AnswerLimits
-from proxy.upstream.group import GroupRules
 from proxy.upstream.health import HealthRules
 from proxy.upstream.pool import PoolLimits
 from proxy.upstream.slots import Slots
@@ -233,10 +233,10 @@ def _services(settings: Settings, block: Block, seed: int | None = None) -> Serv
     )
 
 
-def _rules(settings: Settings) -> GroupRules:
+def _rules(settings: Settings) -> ClusterRules:
     """How a slot is balanced and bounded."""
     limits, ejection, balancing = settings.limits, settings.ejection, settings.balancing
-    return GroupRules(
+    return ClusterRules(
         admission=AdmissionLimits(
             slot=limits.slot_in_flight,
             tenant=limits.tenant_in_flight,

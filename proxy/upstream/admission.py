@@ -7,7 +7,7 @@ Rules:
 3. Turns go round the tenants that have somebody waiting; within a tenant, in order of arrival.
    So a tenant that fills the queue waits for itself, not the others for it.
 4. Every step costs the same, however many wait; to leave the line too.
-This is one slot's in one worker. It knows of numbers, not of endpoints: see `group`.
+This is one slot's in one worker. It knows of numbers, not of endpoints: see `cluster`.
 """
 
 from collections import OrderedDict

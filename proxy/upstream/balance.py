@@ -6,7 +6,7 @@ both are compared; ties go round. One that is warming up takes what it drew with
 its share; one on trial takes one request at a time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from proxy.upstream.health import TRIAL
 from proxy.upstream.pool import Pool
@@ -15,7 +15,7 @@ from proxy.upstream.pool import Pool
 class Balance:
     """The pools of one slot. draw: a source of numbers from 0 to below 1.
 
-    eligible: those that may be used, as `group` decides. guarded: whether one of them is on
+    eligible: those that may be used, as the cluster decides. guarded: whether one of them is on
     trial or warming. busy: whether the last claim found nothing because all connections are in
     use. panic: whether health is ignored, because too few are healthy.
     """
@@ -38,7 +38,7 @@ class Balance:
         """
         pools = self.eligible
         if avoid is not None:
-            pools = [pool for pool in pools if pool is not avoid]
+            pools = tuple([pool for pool in pools if pool is not avoid])
         count = len(pools)
         if count > 1:
             chosen: Pool | None = self._choose(pools, count)
@@ -62,7 +62,7 @@ class Balance:
             return True
         return self._with_room(self.eligible) is not None
 
-    def _choose(self, pools: Sequence[Pool], count: int) -> Pool:
+    def _choose(self, pools: tuple[Pool, ...], count: int) -> Pool:
         if count == 2:
             self._turn = 1 - self._turn
             first, second = pools[self._turn], pools[1 - self._turn]
@@ -76,7 +76,7 @@ class Balance:
             return self._choose_guarded(first, second, pools)
         return first if first.in_flight <= second.in_flight else second
 
-    def _choose_guarded(self, first: Pool, second: Pool, pools: Sequence[Pool]) -> Pool:
+    def _choose_guarded(self, first: Pool, second: Pool, pools: tuple[Pool, ...]) -> Pool:
         takes_first, takes_second = self._accepts(first), self._accepts(second)
         if takes_first != takes_second:
             return first if takes_first else second
@@ -97,7 +97,7 @@ class Balance:
         return health.share >= 1.0 or self._draw() < health.share
 
     @staticmethod
-    def _with_room(pools: Sequence[Pool]) -> Pool | None:
+    def _with_room(pools: tuple[Pool, ...]) -> Pool | None:
         """The one with the least in flight that takes one more."""
         best: Pool | None = None
         for pool in pools:

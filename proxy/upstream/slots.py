@@ -12,7 +12,7 @@ from proxy.routing.model import Endpoint, Slot
 from proxy.telemetry import REST, Block, group_of
 from proxy.upstream.balance import Balance
 from proxy.upstream.checks import CheckRules, check_on
-from proxy.upstream.group import Group, GroupRules
+from proxy.upstream.cluster import Cluster, ClusterRules
 from proxy.upstream.health import Health
 from proxy.upstream.pool import Pool, PoolLimits
 
@@ -26,7 +26,7 @@ class Slots:
     def __init__(
         self,
         limits: PoolLimits,
-        rules: GroupRules,
+        rules: ClusterRules,
         checks: CheckRules,
         block: Block,
         draw: Callable[[], float],
@@ -38,7 +38,7 @@ class Slots:
         self._draw = draw
         self._parser = ResponseParser(response_fields())
         self.groups = tuple(
-            Group(str(slot), rules, Balance(draw), block.groups[group_of(number, REST)])
+            Cluster(str(slot), rules, Balance(draw), block.groups[group_of(number, REST)])
             for number, slot in enumerate(Slot)
         )
         self._retired: list[Pool] = []
@@ -60,7 +60,7 @@ class Slots:
                 pool.retire()
                 self._retired.append(pool)
 
-    def _new_pool(self, endpoint: Endpoint, group: Group, *, warm: bool) -> Pool:
+    def _new_pool(self, endpoint: Endpoint, group: Cluster, *, warm: bool) -> Pool:
         health = Health(self._rules.health)
         if warm:
             health.warm(self.now)

@@ -11,7 +11,7 @@ from proxy import telemetry
 from proxy.config import Settings
 from proxy.routing.model import Slot
 from proxy.telemetry import Telemetry
-from proxy.upstream.group import Group
+from proxy.upstream.cluster import Cluster
 from proxy.upstream.health import State
 from proxy.upstream.pool import Pool
 from proxy.upstream.slots import Slots
@@ -30,11 +30,11 @@ def slots_of(endpoints: int, source: random.Random, **settings: Any) -> Slots:
     return slots
 
 
-def group_of(endpoints: int, source: random.Random, **settings: Any) -> Group:
+def group_of(endpoints: int, source: random.Random, **settings: Any) -> Cluster:
     return slots_of(endpoints, source, **settings).groups[0]
 
 
-def count(group: Group, times: int, avoid: Pool | None = None) -> Counter[int]:
+def count(group: Cluster, times: int, avoid: Pool | None = None) -> Counter[int]:
     """How often each endpoint is claimed, each claim given back at once."""
     found: Counter[int] = Counter()
     for _ in range(times):
@@ -45,13 +45,13 @@ def count(group: Group, times: int, avoid: Pool | None = None) -> Counter[int]:
     return found
 
 
-def eject(group: Group, *numbers: int, now: float = NOW) -> None:
+def eject(group: Cluster, *numbers: int, now: float = NOW) -> None:
     for number in numbers:
         for _ in range(5):
             group.failed(group.pools[number], now)
 
 
-def states(group: Group) -> list[State]:
+def states(group: Cluster) -> list[State]:
     return [State(pool.health.state) for pool in group.pools]
 
 
@@ -162,8 +162,7 @@ def test_with_too_few_healthy_all_are_used_and_it_is_counted(seeded_random: rand
     assert set(count(group, 200)) == {2, 3}
     eject(group, 2)
     assert set(count(group, 200)) == {0, 1, 2, 3}
-    panics = telemetry.group_base(0) + telemetry.PANICS
-    assert slots._block.cells[panics] == 200
+    assert slots._block.groups[0].values[telemetry.PANICS] == 200
     eject(group, 3)
     assert set(count(group, 200)) == {0, 1, 2, 3}, "also with none left"
     group.sweep(NOW + 10)
@@ -194,12 +193,12 @@ def test_where_all_checks_fail_nobody_is_sent_into_a_time_out(seeded_random: ran
 def test_the_gauges_say_how_many_there_are(seeded_random: random.Random) -> None:
     slots = slots_of(4, seeded_random)
     eject(slots.groups[0], 2)
-    cells, base = slots._block.cells, telemetry.group_base(0)
-    assert cells[base + telemetry.ENDPOINTS] == 4
-    assert cells[base + telemetry.ENDPOINTS_ELIGIBLE] == 3
-    assert cells[base + telemetry.EJECTIONS] == 1
+    values = slots.groups[0].counted.values
+    assert values[telemetry.ENDPOINTS] == 4
+    assert values[telemetry.ENDPOINTS_ELIGIBLE] == 3
+    assert values[telemetry.EJECTIONS] == 1
     slots.update({Slot.BLUE: (), Slot.GREEN: ()})
-    assert cells[base + telemetry.ENDPOINTS] == cells[base + telemetry.ENDPOINTS_ELIGIBLE] == 0
+    assert values[telemetry.ENDPOINTS] == values[telemetry.ENDPOINTS_ELIGIBLE] == 0
 
 
 def test_the_same_seed_draws_the_same() -> None:

@@ -11,7 +11,6 @@ Rules:
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from typing import Final
 
 from proxy import telemetry
@@ -34,7 +33,7 @@ from proxy.upstream.pool import Pool, Room
 log = logging.getLogger("turnout.upstream")
 
 
-class GroupRules:
+class ClusterRules:
     """What a slot's settings come to.
 
     panic_percent: with less of its endpoints eligible, all are used; 0: never. eject_percent: of
@@ -69,7 +68,7 @@ class GroupRules:
         self.retry_percent, self.retry_per_s = retry
 
 
-class Group(Room):
+class Cluster(Room):
     """See the module. name: the slot's. counted: where it is counted."""
 
     __slots__ = (
@@ -85,7 +84,7 @@ class Group(Room):
     )
 
     def __init__(
-        self, name: str, rules: GroupRules, balance: Balance, counted: telemetry.Group
+        self, name: str, rules: ClusterRules, balance: Balance, counted: telemetry.Group
     ) -> None:
         self.name = name
         self.counted = counted
@@ -98,7 +97,7 @@ class Group(Room):
         self.budget = RetryBudget(rules.retry_percent, rules.retry_per_s)
 
     @property
-    def pools(self) -> Sequence[Pool]:
+    def pools(self) -> tuple[Pool, ...]:
         """The pools of the endpoints that the table names."""
         return self.balance.pools
 
@@ -209,7 +208,7 @@ class Group(Room):
         if pool.health.checked(now, passed=passed):
             self._changed(pool)
 
-    def use(self, pools: Sequence[Pool]) -> None:
+    def use(self, pools: tuple[Pool, ...]) -> None:
         """These are the slot's endpoints from now on."""
         self.balance.pools = pools
         self._refresh()
