@@ -22,7 +22,7 @@ async def held(
     fleet: Fleet, endpoints: Endpoints, tenant: str, *keys: str
 ) -> "list[asyncio.Task[Answer]]":
     """Requests of a tenant that the endpoint holds until they are released."""
-    tasks: "list[asyncio.Task[Answer]]" = []
+    tasks: list[asyncio.Task[Answer]] = []
     for key in keys:
         tasks.append(asyncio.get_running_loop().create_task(ask(fleet, f"/hold/{key}", tenant)))
         await endpoints.blue.arrived(key)
