@@ -36,8 +36,12 @@ MODULES = (
     "proxy/services.py",
     "proxy/telemetry.py",
     "proxy/tunnel.py",
+    "proxy/upstream/admission.py",
     "proxy/upstream/balance.py",
+    "proxy/upstream/budget.py",
+    "proxy/upstream/cluster.py",
     "proxy/upstream/connection.py",
+    "proxy/upstream/health.py",
     "proxy/upstream/pool.py",
     "proxy/upstream/slots.py",
 )

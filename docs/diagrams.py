@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from proxy.exchange_states import TRANSITIONS
+from proxy.upstream import health as endpoints
 
 PAGE = Path(__file__).parent / "architecture.md"
 
@@ -21,7 +22,17 @@ def exchange() -> str:
     return "\n".join([*lines, "    ENDED --> [*]"])
 
 
-DIAGRAMS = {"exchange": exchange}
+def health() -> str:
+    """What is thought of an endpoint, as Mermaid."""
+    lines = ["stateDiagram-v2", "    [*] --> UNKNOWN", "    [*] --> WARMING"]
+    lines += [
+        f"    {state.name} --> {after.name}: {event.name.lower().replace('_', ' ')}"
+        for (state, event), after in endpoints.TRANSITIONS.items()
+    ]
+    return "\n".join(lines)
+
+
+DIAGRAMS = {"exchange": exchange, "health": health}
 
 
 def drawn(page: str) -> str:

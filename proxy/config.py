@@ -15,6 +15,9 @@ from proxy.routing.model import TENANT_PATTERN
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_PATH = re.compile(r"/[!-\"$-~]*")  # printable ASCII but the number sign: no fragment
+_AUTHORITY = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
+
 
 class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long the proxy waits, in seconds."""
@@ -30,6 +33,7 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tunnel_idle_s: float = 3600.0
     endpoint_keep_alive_s: float = 30.0
     endpoint_fresh_s: float = 1.0
+    queue_s: float = 0.03
     drain_s: float = 30.0
     drain_reload_s: float = 3600.0
     drain_idle_s: float = 2.0
@@ -51,12 +55,77 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body_bytes: int = 10 * 1024 * 1024
     connections: int = 10_000
     endpoint_connections: int = 1_024
+    tenant_in_flight: int = 768
+    slot_in_flight: int = 0
+    queue: int = 1_024
+    tenant_queue: int = 256
     write_buffer_bytes: int = 64 * 1024
 
     def __post_init__(self) -> None:
+        may_be_off = {"tenant_in_flight", "slot_in_flight", "queue", "tenant_queue"}
         for name in self.__struct_fields__:
-            if getattr(self, name) <= 0:
+            value = getattr(self, name)
+            if value < 0 or (not value and name not in may_be_off):
                 raise ValueError(f"`limits.{name}` is above 0")
+
+
+class Checks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Active health checks of endpoints. Off while `interval_s` is 0."""
+
+    interval_s: float = 0.0
+    timeout_s: float = 2.0
+    path: str = ""
+    host: str = ""
+    rise: int = 2
+    fall: int = 3
+
+    def __post_init__(self) -> None:
+        if self.interval_s and not 0.1 <= self.interval_s <= 3_600:
+            raise ValueError("`checks.interval_s` is 0 (off), or lies between 0.1 and 3600")
+        if not 0 < self.timeout_s <= 60:
+            raise ValueError("`checks.timeout_s` lies above 0 and at most at 60")
+        if self.path and not _PATH.fullmatch(self.path):
+            raise ValueError("`checks.path` begins with / and has no spaces in it")
+        if self.host and not _AUTHORITY.fullmatch(self.host):
+            raise ValueError("`checks.host` is a name or an address, with or without a port")
+        if not (1 <= self.rise <= 100 and 1 <= self.fall <= 100):
+            raise ValueError("`checks.rise` and `checks.fall` lie between 1 and 100")
+
+
+class Ejection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When an endpoint that fails requests is left alone for a while."""
+
+    failures: int = 5
+    on_5xx: bool = False
+    base_s: float = 10.0
+    max_s: float = 300.0
+    percent: int = 50
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.failures <= 1_000:
+            raise ValueError("`ejection.failures` lies between 0 (never) and 1000")
+        if not 0 < self.base_s <= self.max_s <= 86_400:
+            raise ValueError("`ejection.base_s` is above 0 and at most `ejection.max_s`, a day")
+        if not 0 <= self.percent <= 100:
+            raise ValueError("`ejection.percent` lies between 0 and 100")
+
+
+class Balancing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How requests are spread over a slot's endpoints, and how often one is tried again."""
+
+    slow_start_s: float = 10.0
+    panic_percent: int = 50
+    retry_percent: int = 20
+    retries_per_s: float = 3.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.slow_start_s <= 3_600:
+            raise ValueError("`balancing.slow_start_s` lies between 0 (at once) and 3600")
+        for name in ("panic_percent", "retry_percent"):
+            if not 0 <= getattr(self, name) <= 100:
+                raise ValueError(f"`balancing.{name}` lies between 0 and 100")
+        if not 0 <= self.retries_per_s <= 1_000:
+            raise ValueError("`balancing.retries_per_s` lies between 0 and 1000")
 
 
 Algorithm = Literal[
@@ -216,6 +285,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: IdentitySettings = IdentitySettings()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
+    checks: Checks = Checks()
+    ejection: Ejection = Ejection()
+    balancing: Balancing = Balancing()
     follow: Follow = Follow()
 
     def __post_init__(self) -> None:

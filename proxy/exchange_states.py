@@ -17,6 +17,7 @@ class State(IntEnum):
     RELAYING = 3  # an answer is being sent to the client
     TUNNEL = 4  # the protocol was switched; the tunnel has both sides
     ENDED = 5  # the client's connection is closing
+    QUEUED = 6  # a request; the slot is full, and it waits its turn
 
 
 class Event(IntEnum):
@@ -29,6 +30,8 @@ class Event(IntEnum):
     SWITCH = 4  # the endpoint agreed to another protocol
     NEXT = 5  # the answer is complete
     CLOSE = 6  # a side is gone, or the answer broke off
+    QUEUE = 7  # the slot is full
+    TURN = 8  # there is room in it
 
 
 TRANSITIONS: Final = {
@@ -38,6 +41,10 @@ TRANSITIONS: Final = {
     (State.CLAIMING, Event.RETRY): State.CLAIMING,
     (State.CLAIMING, Event.ANSWER): State.RELAYING,
     (State.CLAIMING, Event.CLOSE): State.ENDED,
+    (State.CLAIMING, Event.QUEUE): State.QUEUED,
+    (State.QUEUED, Event.TURN): State.CLAIMING,
+    (State.QUEUED, Event.ANSWER): State.RELAYING,
+    (State.QUEUED, Event.CLOSE): State.ENDED,
     (State.AWAITING, Event.RETRY): State.CLAIMING,
     (State.AWAITING, Event.ANSWER): State.RELAYING,
     (State.AWAITING, Event.SWITCH): State.TUNNEL,
@@ -58,6 +65,7 @@ AWAITING: Final = int(State.AWAITING)
 RELAYING: Final = int(State.RELAYING)
 TUNNEL: Final = int(State.TUNNEL)
 ENDED: Final = int(State.ENDED)
+QUEUED: Final = int(State.QUEUED)
 
 REQUEST: Final = int(Event.REQUEST)
 SENT: Final = int(Event.SENT)
@@ -66,9 +74,11 @@ ANSWER: Final = int(Event.ANSWER)
 SWITCH: Final = int(Event.SWITCH)
 NEXT_REQUEST: Final = int(Event.NEXT)
 CLOSE: Final = int(Event.CLOSE)
+QUEUE: Final = int(Event.QUEUE)
+TURN: Final = int(Event.TURN)
 
-UNANSWERED: Final = frozenset({CLAIMING, AWAITING})
+UNANSWERED: Final = frozenset({CLAIMING, QUEUED, AWAITING})
 """A request is under way and nothing of its answer was sent."""
 ANSWERED: Final = frozenset({RELAYING, ENDED})
 OVER: Final = frozenset({IDLE, ENDED})
-UNDER_WAY: Final = frozenset({CLAIMING, AWAITING, RELAYING})
+UNDER_WAY: Final = frozenset({CLAIMING, QUEUED, AWAITING, RELAYING})

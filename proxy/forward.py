@@ -22,11 +22,14 @@ from proxy.exchange_states import (
     IDLE,
     NEXT,
     NEXT_REQUEST,
+    QUEUE,
+    QUEUED,
     RELAYING,
     REQUEST,
     RETRY,
     SENT,
     SWITCH,
+    TURN,
     UNANSWERED,
     UNDER_WAY,
     Event,
@@ -40,7 +43,9 @@ from proxy.http1.reply import LocalReply, render
 from proxy.parties import Client
 from proxy.router import Memo, Route
 from proxy.services import Services
-from proxy.telemetry import ABORTED, IN_FLIGHT, LOCAL, RETRIES
+from proxy.telemetry import ABORTED, IN_FLIGHT, LOCAL
+from proxy.upstream.admission import ADMITTED, WAIT, Place
+from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import EndpointConnection
 from proxy.upstream.pool import Claim, Pool
 
@@ -52,6 +57,7 @@ class Exchange(parties.Exchange):
     """See the module. All arguments and times are of one worker."""
 
     __slots__ = (
+        "_admitted",
         "_attempts",
         "_bounds",
         "_chunked_answer",
@@ -67,6 +73,7 @@ class Exchange(parties.Exchange):
         "_keep_alive",
         "_memo",
         "_out",
+        "_place",
         "_pool",
         "_received",
         "_repeatable",
@@ -76,6 +83,7 @@ class Exchange(parties.Exchange):
         "_route",
         "_sent_whole",
         "_services",
+        "_slot",
         "_started",
         "_status",
         "state",
@@ -89,6 +97,9 @@ class Exchange(parties.Exchange):
         self._connection: EndpointConnection | None = None
         self._claim: Claim | None = None
         self._pool: Pool | None = None
+        self._slot: Cluster
+        self._place: Place | None = None
+        self._admitted = False
         self._head = _NO_HEAD
         self._memo = Memo()
         self._route: Route
@@ -158,7 +169,7 @@ class Exchange(parties.Exchange):
             lines.append(found.tenant_line)
         lines.append(_OWN_LINES + request_id)
         self._request_bytes = rewrite.request(head, lines)
-        self._send(None)
+        self._enter()
 
     def request_body(self, data: bytes) -> None:
         """A piece of the request's body."""
@@ -203,11 +214,17 @@ class Exchange(parties.Exchange):
         """Nothing came in time."""
         if self.state == RELAYING:
             self._client.abort()
+        elif self.state == QUEUED:
+            self._reply(replies.QUEUE_TIMEOUT)
         elif not self._request_done:
             # A 408 invites to send it again: not where the endpoint is the one that stopped.
-            stopped = replies.ANSWER_TIMEOUT if self._endpoint_full else replies.BODY_TIMEOUT
+            stopped = replies.BODY_TIMEOUT
+            if self._endpoint_full:
+                self._blame()
+                stopped = replies.ANSWER_TIMEOUT
             self.request_broken(stopped)
         elif self.state == AWAITING:
+            self._blame()
             self._keep_alive = False
             self._reply(replies.ANSWER_TIMEOUT)
 
@@ -257,11 +274,56 @@ class Exchange(parties.Exchange):
             head.tenant = None
         return router.route(head, self._request_id, self._memo)
 
+    def _enter(self) -> None:
+        """Be let into the slot, stand in line for it, or be refused by a limit."""
+        self._slot = slot = self._services.slots.groups[self._route.slot_number]
+        slot.budget.requests += 1
+        verdict = slot.admission.admit(self._route.tenant_line)
+        if verdict == ADMITTED:
+            self._admitted = True
+            self._send(None)
+        elif verdict == WAIT:
+            self._stand_in_line()
+        else:
+            self._reply(slot.refused(verdict))
+
+    def _stand_in_line(self) -> None:
+        """The body, if there is one, is not read meanwhile: see `request_body`."""
+        tenant = self._route.tenant_line
+        if self._admitted:
+            self._admitted = False
+            self._slot.admission.leave(tenant)
+        place = self._slot.wait(self, tenant)
+        if isinstance(place, LocalReply):
+            self._reply(place)
+        else:
+            self._place = place
+            self._advance(QUEUE)
+
+    def turn(self) -> None:
+        """There is room in the slot."""
+        self._place = None
+        self._admitted = True
+        self._advance(TURN)
+        bounds = self._bounds
+        limit_s = bounds.first_byte_s if self._request_done else bounds.body_idle_s
+        self._client.deadline = self._services.now + limit_s
+        self._send(None)
+
+    def waited_too_long(self) -> None:
+        """There was none in time."""
+        self._place = None
+        self._reply(replies.QUEUE_TIMEOUT)
+
     def _send(self, avoid: Pool | None, *, fresh: bool = False) -> None:
         """Claim an endpoint and a connection. fresh: not one that was used before."""
-        pool = self._services.slots.groups[self._route.slot_number].claim(avoid)
+        slot = self._slot
+        pool = slot.claim(avoid)
         if pool is None:
-            self._reply(replies.NO_ENDPOINT if avoid is None else replies.CONNECT_FAILED)
+            if slot.balance.busy and not self._attempts:
+                self._stand_in_line()
+            else:
+                self._reply(slot.refusal(avoid))
             return
         self._pool = pool
         self._attempts += 1
@@ -294,10 +356,10 @@ class Exchange(parties.Exchange):
         """The endpoint can't be reached: nothing was sent, so another may take it."""
         self._claim = None
         failed = self._pool
+        self._blame()
         self._unclaim()
-        if self._attempts < 2:
+        if self._attempts < 2 and self._slot.may_retry(failed):
             self._advance(RETRY)
-            self._group.values[RETRIES] += 1
             self._send(failed)
         else:
             self._reply(replies.CONNECT_FAILED)
@@ -314,6 +376,9 @@ class Exchange(parties.Exchange):
         """The final answer begins. body: what is here of it already, if it has a length."""
         self._advance(ANSWER)
         self._status = head.status
+        pool = self._pool
+        if pool is not None and (pool.health.suspect or head.status >= 500):
+            self._slot.answered(pool, head.status, self._services.now)
         end = rewrite.body_end(self._head, head)
         self._chunked_answer = end == rewrite.BY_CHUNKS
         if not self._request_done or self._services.draining or end == rewrite.BY_CLOSE:
@@ -361,6 +426,7 @@ class Exchange(parties.Exchange):
     def tunnel_closed(self) -> None:
         """Both sides of the tunnel are gone."""
         self._unclaim()
+        self._leave_slot()
         self._advance(CLOSE)
 
     def upstream_lost(self) -> None:
@@ -372,12 +438,14 @@ class Exchange(parties.Exchange):
             # RFC 9110 §9.2.2: the endpoint may have closed it before it saw the request.
             self._unclaim()
             self._advance(RETRY)
-            if self._attempts < 2:
-                self._group.values[RETRIES] += 1
+            if self._attempts < 2 and self._slot.may_retry(None):
                 self._send(None, fresh=True)
             else:
                 self._reply(replies.NO_ANSWER)
         else:
+            # Of a connection that had idled nobody knows whose fault it was.
+            if connection is None or not connection.may_be_repeated:
+                self._blame()
             self._keep_alive = self._keep_alive and self._request_done
             self._reply(replies.NO_ANSWER)
 
@@ -389,6 +457,7 @@ class Exchange(parties.Exchange):
         if self.state == RELAYING:
             self._broken_off()
         else:
+            self._blame()
             self._keep_alive = self._keep_alive and self._request_done
             self._reply(replies.BAD_ANSWER)
 
@@ -448,15 +517,30 @@ class Exchange(parties.Exchange):
             self._endpoint_paused = False
         if self._held:
             self._held.clear()
+            self._client.release()
         if self._pool is not None:
             self._pool.in_flight -= 1
             self._pool = None
+        self._leave_slot()
         self._group.values[IN_FLIGHT] -= 1
 
     def _unclaim(self) -> None:
         if self._pool is not None:
             self._pool.in_flight -= 1
             self._pool = None
+
+    def _leave_slot(self) -> None:
+        if self._admitted:
+            self._admitted = False
+            self._slot.leave(self._route.tenant_line)
+        elif self._place is not None:
+            self._slot.give_up(self._place)
+            self._place = None
+
+    def _blame(self) -> None:
+        """The endpoint failed this request."""
+        if self._pool is not None:
+            self._slot.failed(self._pool, self._services.now)
 
 
 _OWN_LINES: Final = b"Via: 1.1 turnout\r\nX-Request-ID: "

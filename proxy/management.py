@@ -41,6 +41,13 @@ _GROUP_GAUGES = (
         telemetry.ENDPOINT_CONNECTIONS,
     ),
     ("turnout_tunnels", "Upgraded connections (WebSocket).", telemetry.TUNNELS),
+    ("turnout_queue", "Requests that wait for room in the slot.", telemetry.QUEUE),
+    ("turnout_endpoints", "Endpoints, once for each worker.", telemetry.ENDPOINTS),
+    (
+        "turnout_endpoints_eligible",
+        "Endpoints that are thought healthy, once for each worker.",
+        telemetry.ENDPOINTS_ELIGIBLE,
+    ),
 )
 _GROUP_COUNTERS = (
     ("turnout_tunnels_opened", "Connections that were upgraded.", telemetry.TUNNELS_OPENED),
@@ -50,7 +57,28 @@ _GROUP_COUNTERS = (
         telemetry.CONNECT_FAILURES,
     ),
     ("turnout_retries", "Requests sent a second time.", telemetry.RETRIES),
+    (
+        "turnout_retries_refused",
+        "Requests not sent a second time: the budget was used up.",
+        telemetry.RETRIES_REFUSED,
+    ),
     ("turnout_aborted", "Exchanges that broke off.", telemetry.ABORTED),
+    (
+        "turnout_queue_timeouts",
+        "Requests refused after they had waited for room.",
+        telemetry.QUEUE_TIMEOUTS,
+    ),
+    (
+        "turnout_queue_refused",
+        "Requests refused at once: no room to wait, or the tenant has too many.",
+        telemetry.QUEUE_REFUSED,
+    ),
+    ("turnout_ejections", "Endpoints taken out for failed requests.", telemetry.EJECTIONS),
+    (
+        "turnout_panics",
+        "Requests sent while too few endpoints were healthy for health to count.",
+        telemetry.PANICS,
+    ),
 )
 _WORKER_GAUGES = (
     ("turnout_connections", "Client connections that are open.", telemetry.CONNECTIONS),

@@ -80,8 +80,24 @@ _STEP_US: Final = 500
 _STEPS: Final = 21
 _FAST: Final = tuple(bisect_left(BOUNDS_US, step * _STEP_US) for step in range(_STEPS))
 """The bucket of the latencies up to 10 ms, by steps that each bound is a multiple of."""
-_GROUP_CELLS: Final = BUCKETS + len(BOUNDS_US) + 1
-_GROUP_GAUGES: Final = (IN_FLIGHT, ENDPOINT_CONNECTIONS, TUNNELS)
+# After the histogram: the slots' side.
+QUEUE: Final = BUCKETS + len(BOUNDS_US) + 1
+ENDPOINTS: Final = QUEUE + 1
+ENDPOINTS_ELIGIBLE: Final = QUEUE + 2
+QUEUE_TIMEOUTS: Final = QUEUE + 3
+QUEUE_REFUSED: Final = QUEUE + 4
+RETRIES_REFUSED: Final = QUEUE + 5
+EJECTIONS: Final = QUEUE + 6
+PANICS: Final = QUEUE + 7
+_GROUP_CELLS: Final = QUEUE + 8
+_GROUP_GAUGES: Final = (
+    IN_FLIGHT,
+    ENDPOINT_CONNECTIONS,
+    TUNNELS,
+    QUEUE,
+    ENDPOINTS,
+    ENDPOINTS_ELIGIBLE,
+)
 
 _BLOCK_CELLS: Final = WORKER_CELLS + len(GROUPS) * _GROUP_CELLS
 _CELL_BYTES: Final = 8

@@ -8,6 +8,7 @@ import asyncio
 import gc
 import logging
 import os
+import random  # noqa: TID251 - the source that is passed in; a test passes its seed
 import secrets
 import signal
 import socket
@@ -35,7 +36,11 @@ from proxy.routing.model import RoutingTable
 from proxy.services import Services
 from proxy.tasks import Tasks
 from proxy.telemetry import Block
+from proxy.upstream.admission import AdmissionLimits
+from proxy.upstream.checks import CheckRules
+from proxy.upstream.cluster import ClusterRules
 from proxy.upstream.connection import AnswerLimits
+from proxy.upstream.health import HealthRules
 from proxy.upstream.pool import PoolLimits
 from proxy.upstream.slots import Slots
 
@@ -200,7 +205,7 @@ class Worker:
         await asyncio.sleep(0)
 
 
-def _services(settings: Settings, block: Block) -> Services:
+def _services(settings: Settings, block: Block, seed: int | None = None) -> Services:
     identity = settings.identity
     domains = tuple(domain.lower().strip(".") for domain in identity.domains)
     rules = IdentityRules(identity.order, domains, identity.path_prefix)
@@ -216,14 +221,51 @@ def _services(settings: Settings, block: Block) -> Services:
         settings.limits.endpoint_connections,
         AnswerLimits(settings.limits.answer_head_bytes, settings.limits.interim_answers),
     )
+    lots = random.Random(seed)  # noqa: S311 - which endpoint is drawn is no secret
     return Services(
         settings=settings,
         router=Router(rules, policy, identity.header, verifier_of(identity, block.cells)),
-        slots=Slots(limits, block),
+        slots=Slots(limits, _rules(settings), _checks(settings), block, lots.random),
         block=block,
         requests=RequestParser(request_fields(identity.header)),
         request_id_prefix=secrets.token_hex(8).encode(),
         now=time.monotonic(),
+    )
+
+
+def _rules(settings: Settings) -> ClusterRules:
+    """How a slot is balanced and bounded."""
+    limits, ejection, balancing = settings.limits, settings.ejection, settings.balancing
+    return ClusterRules(
+        admission=AdmissionLimits(
+            slot=limits.slot_in_flight,
+            tenant=limits.tenant_in_flight,
+            queue=limits.queue,
+            tenant_queue=limits.tenant_queue,
+        ),
+        health=HealthRules(
+            failures=ejection.failures,
+            on_5xx=ejection.on_5xx,
+            eject_s=ejection.base_s,
+            eject_max_s=ejection.max_s,
+            slow_start_s=balancing.slow_start_s,
+            rise=settings.checks.rise,
+            fall=settings.checks.fall,
+        ),
+        queue_s=settings.timeouts.queue_s,
+        panic_percent=balancing.panic_percent,
+        eject_percent=ejection.percent,
+        retry=(balancing.retry_percent, balancing.retries_per_s),
+    )
+
+
+def _checks(settings: Settings) -> CheckRules:
+    checks = settings.checks
+    return CheckRules(
+        interval_s=checks.interval_s,
+        timeout_s=checks.timeout_s,
+        path=checks.path,
+        host=checks.host,
     )
 
 

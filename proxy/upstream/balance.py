@@ -1,43 +1,106 @@
-"""Which endpoint of a slot takes the next exchange: the one with the least in flight.
+"""Which endpoint of a slot takes the next exchange: of two drawn by lot, the one with less to do.
 
-Ties go round, so that idle endpoints share light traffic.
+Two are nearly as good as all, and don't send every newcomer to the one that just came back idle
+(Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 1996). Of two endpoints
+both are compared; ties go round. One that is warming up takes what it drew with the chance of
+its share; one on trial takes one request at a time.
 """
 
+from collections.abc import Callable
+
+from proxy.upstream.health import TRIAL
 from proxy.upstream.pool import Pool
 
 
 class Balance:
-    """The pools of one slot."""
+    """The pools of one slot. draw: a source of numbers from 0 to below 1.
 
-    def __init__(self) -> None:
+    eligible: those that may be used, as the cluster decides. guarded: whether one of them is on
+    trial or warming. busy: whether the last claim found nothing because all connections are in
+    use. panic: whether health is ignored, because too few are healthy.
+    """
+
+    __slots__ = ("_draw", "_turn", "busy", "eligible", "guarded", "panic", "pools")
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        self._draw = draw
+        self._turn = 0
         self.pools: tuple[Pool, ...] = ()
-        self._next = 0
+        self.eligible: tuple[Pool, ...] = ()
+        self.guarded = False
+        self.panic = False
+        self.busy = False
 
     def claim(self, avoid: Pool | None = None) -> Pool | None:
         """The pool to use, counted as in flight; None if there is none but `avoid`.
 
         avoid: an endpoint that has just failed this exchange.
         """
-        pools = self.pools
-        if len(pools) == 1:
-            pool = pools[0]
-            if pool is avoid:
-                return None
-            pool.in_flight += 1
-            return pool
-        chosen = self._least_in_flight(avoid)
-        if chosen is not None:
+        pools = self.eligible
+        if avoid is not None:
+            pools = tuple([pool for pool in pools if pool is not avoid])
+        count = len(pools)
+        if count > 1:
+            chosen: Pool | None = self._choose(pools, count)
+        elif count:
+            chosen = pools[0]
+        else:
+            self.busy = False
+            return None
+        if chosen is not None and chosen.full:
+            chosen = self._with_room(pools)
+        if chosen is None:
+            self.busy = True
+        else:
             chosen.in_flight += 1
         return chosen
 
-    def _least_in_flight(self, avoid: Pool | None) -> Pool | None:
-        count = len(self.pools)
-        if not count:
-            return None
-        self._next = (self._next + 1) % count
+    @property
+    def has_room(self) -> bool:
+        """Whether a claim would not find all connections in use."""
+        if not self.eligible:
+            return True
+        return self._with_room(self.eligible) is not None
+
+    def _choose(self, pools: tuple[Pool, ...], count: int) -> Pool:
+        if count == 2:
+            self._turn = 1 - self._turn
+            first, second = pools[self._turn], pools[1 - self._turn]
+        else:
+            one = int(self._draw() * count)
+            other = int(self._draw() * (count - 1))
+            if other >= one:
+                other += 1
+            first, second = pools[one], pools[other]
+        if self.guarded:
+            return self._choose_guarded(first, second, pools)
+        return first if first.in_flight <= second.in_flight else second
+
+    def _choose_guarded(self, first: Pool, second: Pool, pools: tuple[Pool, ...]) -> Pool:
+        takes_first, takes_second = self._accepts(first), self._accepts(second)
+        if takes_first != takes_second:
+            return first if takes_first else second
+        best = first if first.in_flight <= second.in_flight else second
+        if takes_first:
+            return best
+        # Neither: one that is warm takes it, if there is one.
+        settled: Pool | None = None
+        for pool in pools:
+            if pool.health.settled and (settled is None or pool.in_flight < settled.in_flight):
+                settled = pool
+        return best if settled is None else settled
+
+    def _accepts(self, pool: Pool) -> bool:
+        health = pool.health
+        if health.state == TRIAL:
+            return not pool.in_flight
+        return health.share >= 1.0 or self._draw() < health.share
+
+    @staticmethod
+    def _with_room(pools: tuple[Pool, ...]) -> Pool | None:
+        """The one with the least in flight that takes one more."""
         best: Pool | None = None
-        for offset in range(count):
-            pool = self.pools[(self._next + offset) % count]
-            if pool is not avoid and (best is None or pool.in_flight < best.in_flight):
+        for pool in pools:
+            if not pool.full and (best is None or pool.in_flight < best.in_flight):
                 best = pool
         return best

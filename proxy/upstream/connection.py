@@ -59,6 +59,7 @@ class AnswerLimits:
 class EndpointConnection:
     """See the module; an asyncio protocol.
 
+    made: whether there ever was a connection; then its owner hears of its end too.
     holder: the exchange that it serves. reused: whether it served another before. owes_answer:
     a request was sent and its answer is not complete. keep_alive: it may serve another after.
     closed: it takes no more.
@@ -82,6 +83,7 @@ class EndpointConnection:
         "idle_limit_s",
         "idle_since",
         "keep_alive",
+        "made",
         "owes_answer",
         "reused",
         "transport",
@@ -107,6 +109,7 @@ class EndpointConnection:
         self.write: Callable[[bytes], None]
         self.holder: Exchange | None = None
         self.closed = False
+        self.made = False
         self.keep_alive = True
         self.owes_answer = False
         self.reused = False
@@ -144,6 +147,7 @@ class EndpointConnection:
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self.write = self.transport.write
+        self.made = True
         self._owner.opened()
 
     def data_received(self, data: bytes) -> None:

@@ -9,8 +9,9 @@ when the connection turns out to be dead.
 import asyncio
 import select
 import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from proxy import telemetry
 from proxy.http1.parser import ResponseParser
@@ -18,6 +19,7 @@ from proxy.routing.model import Endpoint
 from proxy.tasks import Tasks
 from proxy.telemetry import Group
 from proxy.upstream.connection import AnswerLimits, EndpointConnection, Owner
+from proxy.upstream.health import Health
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,21 @@ class Claim:
         self.claimant = None
 
 
+class Room:
+    """The slot, as a pool sees it."""
+
+    __slots__ = ()
+
+    def wake(self) -> None:
+        """There may be room for who waits for a connection."""
+
+
 class Pool(Owner):
-    """One endpoint's connections in one worker. group: where they are counted."""
+    """One endpoint's connections in one worker. group: where they are counted.
+
+    health: what is thought of the endpoint; see there. room: told when a connection is free that
+    no exchange gave back.
+    """
 
     def __init__(
         self,
@@ -68,8 +83,12 @@ class Pool(Owner):
         limits: PoolLimits,
         parser: ResponseParser,
         group: Group,
+        health: Health,
+        room: Room,
     ) -> None:
         self.endpoint = endpoint
+        self.health = health
+        self._room = room
         self.in_flight = 0
         self.retired = False
         self._limits = limits
@@ -78,6 +97,7 @@ class Pool(Owner):
         self._idle: list[EndpointConnection] = []
         self._open = 0
         self._tasks = Tasks(f"pool {endpoint}")
+        self._checks: asyncio.Task[Any] | None = None
 
     def __repr__(self) -> str:
         return (
@@ -117,34 +137,39 @@ class Pool(Owner):
         self._tasks.start(self._connect(claim), "connect")
         return claim
 
-    async def _connect(self, claim: Claim) -> None:
+    async def dial(self, protocol: Callable[[], asyncio.Protocol]) -> None:
+        """Open a connection to the endpoint. protocol: makes what is to be joined to it.
+
+        OSError or ValueError: it can't be reached. Names are resolved for each connection, in
+        the loop's few threads; the caller's time-out bounds that too.
+        """
         loop = asyncio.get_running_loop()
+        await loop.create_connection(protocol, self.endpoint.host, self.endpoint.port)
+
+    async def _connect(self, claim: Claim) -> None:
+        limits = self._limits
+        connection = EndpointConnection(self._parser, self, limits.idle_timeout_s, limits.answer)
+        # asyncio asks for no base class, only for the methods; see `proxy.parties`.
+        protocol = cast("asyncio.Protocol", connection)
         try:
             async with asyncio.timeout(self._limits.connect_timeout_s):
-                _, protocol = await loop.create_connection(
-                    self._new_connection,
-                    self.endpoint.host,
-                    self.endpoint.port,
-                )
+                await self.dial(lambda: protocol)
         except (OSError, ValueError):  # TimeoutError is the one, a name that can't be the other
-            self._open -= 1
+            if not connection.made:  # else `lost` is told of it: the time ended as it was made
+                self._open -= 1
             self._counts[telemetry.CONNECT_FAILURES] += 1
             if claim.claimant is not None:
                 claim.claimant.connect_failed()
+            else:
+                self._room.wake()
             return
-        connection = cast("EndpointConnection", protocol)
         if claim.claimant is None:
             self._keep(connection, time.monotonic())
+            self._room.wake()
         elif connection.closed:
             claim.claimant.connect_failed()
         else:
             claim.claimant.connected(connection)
-
-    def _new_connection(self) -> asyncio.Protocol:
-        limits = self._limits
-        connection = EndpointConnection(self._parser, self, limits.idle_timeout_s, limits.answer)
-        # asyncio asks for no base class, only for the methods; see `proxy.parties`.
-        return cast("asyncio.Protocol", connection)
 
     def give_back(self, connection: EndpointConnection, now: float) -> None:
         """The exchange is over: keep the connection if it can serve another."""
@@ -162,9 +187,15 @@ class Pool(Owner):
         connection.idle_since = now
         self._idle.append(connection)
 
+    def check_by(self, checks: Coroutine[Any, Any, None]) -> None:
+        """Run health checks until the endpoint is retired."""
+        self._checks = self._tasks.start(checks, "health checks")
+
     def retire(self) -> None:
         """The endpoint left the slot: exchanges under way finish, nothing is kept."""
         self.retired = True
+        if self._checks is not None:
+            self._checks.cancel()
         for connection in self._idle:
             connection.close()
         self._idle.clear()
@@ -194,6 +225,7 @@ class Pool(Owner):
         self._counts[telemetry.ENDPOINT_CONNECTIONS] -= 1
         if connection.holder is None and connection in self._idle:
             self._idle.remove(connection)
+        self._room.wake()
 
 
 def _has_something_to_read(connection: EndpointConnection) -> bool:

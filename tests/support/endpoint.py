@@ -76,6 +76,14 @@ class Endpoint:
         assert code is None or isinstance(code, int)
         return code
 
+    async def answer_checks(self, status: int) -> None:
+        """Answer health checks (GET /health) with this status from now on; 200 at first."""
+        await self.control(f"health/{status}")
+
+    async def checked_by(self) -> Counter[str]:
+        """Who has asked for /health, by User-Agent and Host, and how often."""
+        return Counter((await self.control("checked-by")).json)
+
     async def connections(self) -> int:
         """How many connections are open to it, this one not counted."""
         return int((await self.control("connections")).body)
@@ -143,6 +151,8 @@ class State:
     )
     written: Counter[str] = field(default_factory=Counter)
     close_codes: dict[str, int | None] = field(default_factory=dict)
+    health: int = 200
+    checked_by: Counter[str] = field(default_factory=Counter)
 
 
 _STATE = web.AppKey("state", State)
@@ -161,6 +171,9 @@ def application(name: str) -> web.Application:
             web.get("/control/seen", tell_seen),
             web.get("/control/written/{key}", tell_written),
             web.get("/control/connections", tell_connections),
+            web.get("/control/health/{status}", order_health),
+            web.get("/control/checked-by", tell_checked_by),
+            web.get("/health", health),
             web.get("/hold/{key}", hold),
             web.get("/events/{key}", events),
             web.get("/ws/{key}", websocket),
@@ -283,6 +296,21 @@ async def tell_written(request: web.Request) -> web.Response:
 
 async def tell_close_code(request: web.Request) -> web.Response:
     return web.json_response(request.app[_STATE].close_codes.get(request.match_info["key"]))
+
+
+async def health(request: web.Request) -> web.Response:
+    state = request.app[_STATE]
+    state.checked_by[f"{request.headers['User-Agent']} {request.host}"] += 1
+    return web.Response(status=state.health)
+
+
+async def order_health(request: web.Request) -> web.Response:
+    request.app[_STATE].health = int(request.match_info["status"])
+    return web.Response()
+
+
+async def tell_checked_by(request: web.Request) -> web.Response:
+    return web.json_response(request.app[_STATE].checked_by)
 
 
 async def tell_connections(request: web.Request) -> web.Response:

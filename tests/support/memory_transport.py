@@ -97,7 +97,11 @@ class MemoryLoop(asyncio.BaseEventLoop):
         transport = MemoryTransport(self, protocol)
         dialled.made(transport)
         self.call_soon(protocol.connection_made, transport)
-        await asyncio.sleep(0)
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            transport.close()
+            raise
         return transport, protocol
 
     _ready: deque[asyncio.Handle]

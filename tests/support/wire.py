@@ -34,7 +34,7 @@ from tests.support.messages import Message, take_message
 __all__ = ["TRANSITIONS", "Event", "Message", "State", "Wire", "playbook", "table"]
 
 PEER = "192.0.2.7"
-_UNDER_WAY = (State.CLAIMING, State.AWAITING, State.RELAYING)
+_CLAIMED = (State.CLAIMING, State.AWAITING, State.RELAYING)
 
 Cut = Callable[[bytes], Iterable[bytes]]
 
@@ -208,7 +208,10 @@ class EndpointSide(Side):
 
 
 class Wire:
-    """One worker. settings: as in the [proxy] section. trusted: whether clients are."""
+    """One worker. settings: as in the [proxy] section. trusted: whether clients are.
+
+    seed: of what the worker draws by lot.
+    """
 
     def __init__(
         self,
@@ -217,12 +220,13 @@ class Wire:
         settings: Mapping[str, Any] = MappingProxyType({}),
         routing: RoutingTable | None = None,
         trusted: bool = False,
+        seed: int = 0,
     ) -> None:
         self.cut = cut
         self.loop = MemoryLoop(self._dial)
         self.settings = msgspec.convert(dict(settings), Settings)
         self.block = Telemetry(1).blocks[0]
-        self.services = services_of_worker(self.settings, self.block)
+        self.services = services_of_worker(self.settings, self.block, seed)
         self.services.request_id_prefix = b"wire-"
         self.trusted = trusted
         self.clients: list[ClientSide] = []
@@ -281,9 +285,13 @@ class Wire:
 
     def use(self, routing: RoutingTable) -> None:
         """The worker takes a new table, as it does."""
+        self.loop.call_soon(self._take_table, routing)
+        self.loop.settle()
+        self._pools.update(pool for group in self.services.slots.groups for pool in group.pools)
+
+    def _take_table(self, routing: RoutingTable) -> None:
         self.services.slots.update(routing.endpoints)
         self.services.router.swap(routing)
-        self._pools.update(pool for group in self.services.slots.groups for pool in group.pools)
 
     def later(self, seconds: float) -> None:
         """So much time passes, and the worker's sweep runs once."""
@@ -308,12 +316,17 @@ class Wire:
 
     def check(self) -> None:
         """Gauges and claims agree with the exchanges under way."""
-        under_way = [each for each in self.exchanges if State(each.state) in _UNDER_WAY]
+        under_way = [each for each in self.exchanges if State(each.state) in _CLAIMED]
         tunnels = [each for each in self.exchanges if State(each.state) is State.TUNNEL]
-        assert self.gauge(telemetry.IN_FLIGHT) == len(under_way), under_way
+        queued = [each for each in self.exchanges if State(each.state) is State.QUEUED]
+        assert self.gauge(telemetry.IN_FLIGHT) == len(under_way) + len(queued), under_way
         assert self.gauge(telemetry.TUNNELS) == len(tunnels), tunnels
+        assert self.gauge(telemetry.QUEUE) == len(queued), queued
         claimed = sum(pool.in_flight for pool in self._pools)
         assert claimed == len(under_way) + len(tunnels), (self._pools, under_way)
+        admissions = [group.admission for group in self.services.slots.groups]
+        assert sum(each.in_flight for each in admissions) == claimed, admissions
+        assert sum(each.waiting for each in admissions) == len(queued), admissions
         opened = sum(not endpoint.transport.lost for endpoint in self.endpoints)
         assert self.gauge(telemetry.ENDPOINT_CONNECTIONS) == opened
 
@@ -324,6 +337,7 @@ class Wire:
                 client.vanishes()
         assert {State(exchange.state) for exchange in self.exchanges} <= {State.ENDED}
         assert len(self.lost_clients) == len(self.clients) == len(set(self.lost_clients))
+        assert all(group.admission.counts_nobody for group in self.services.slots.groups)
         self.loop.run_to_end(self.services.slots.close())
         self.settle()
         assert self.gauge(telemetry.ENDPOINT_CONNECTIONS) == 0

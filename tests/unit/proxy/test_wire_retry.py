@@ -138,6 +138,15 @@ def test_a_connection_that_is_never_made_is_502_in_time(wire: Wire) -> None:
     wire.client.refused(502, closes=False)
 
 
+@playbook(cuts=("whole",))
+def test_after_a_refused_body_the_next_request_is_read(wire: Wire) -> None:
+    wire.refuses("10.0.1.0")
+    for _ in range(2):
+        wire.client.sends(post(b"pay"))
+        wire.client.refused(502, closes=False)
+        assert wire.client.reads
+
+
 @playbook(routing=table(blue=0))
 def test_a_slot_without_an_endpoint_is_503(wire: Wire) -> None:
     wire.client.sends(GET)
@@ -149,6 +158,7 @@ def test_a_slot_whose_connections_are_all_in_use_is_503(wire: Wire) -> None:
     wire.client.sends(GET)
     other = wire.connects()
     other.sends(GET)
+    wire.later(0.04)
     assert "Retry-After" in other.refused(503, closes=False)
     wire.endpoint(0).answers()
     other.sends(GET)
@@ -178,9 +188,8 @@ def test_a_post_takes_a_connection_that_was_just_used(wire: Wire) -> None:
     assert wire.endpoint(0).request().body == b"pay"
 
 
-@playbook()
+@playbook(routing=table(blue=2))
 def test_the_least_busy_endpoint_is_taken(wire: Wire) -> None:
-    wire.use(table(blue=2))
     wire.client.sends(GET)
     other = wire.connects()
     other.sends(GET)
