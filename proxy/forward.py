@@ -141,8 +141,6 @@ class Exchange(parties.Exchange):
         self._head = head
         has_body = head.has_body
         self._request_done = self._sent_whole = not has_body
-        self._endpoint_full = False
-        self._received = 0
         self._attempts = 0
         request_id = head.request_id
         if request_id is None or not client.trusted or not is_request_id(request_id):
@@ -507,14 +505,19 @@ class Exchange(parties.Exchange):
             self._claim = None
         connection, self._connection = self._connection, None
         if connection is not None:
-            # An early answer may leave bytes of a body behind that nobody waits for.
-            left = self._received and connection.transport.get_write_buffer_size()
+            left = 0
+            if self._received:
+                # An early answer may leave bytes of a body behind that nobody waits for.
+                left = connection.transport.get_write_buffer_size()
             if reusable and self._pool is not None and not connection.closed and not left:
                 self._let_endpoint_go_on(connection)
                 self._pool.give_back(connection, self._ended)
             else:
                 connection.close()
             self._endpoint_paused = False
+        if self._received:
+            self._received = 0
+            self._endpoint_full = False
         if self._held:
             self._held.clear()
             self._client.release()

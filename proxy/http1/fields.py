@@ -40,6 +40,7 @@ _HOST = re.compile(
     rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?"
 )
 _MAX_HOST: Final = 260
+_KEEP_ALIVE: Final = frozenset({b"keep-alive"})
 _NOT_REMEMBERED: Final = frozenset({AUTHORIZATION, REQUEST_ID, SECRET})
 
 _HOP_BY_HOP: Final[Mapping[bytes, int]] = {
@@ -87,7 +88,8 @@ class Field:
     kind: what the proxy does with it. value: without white space around it. text: the line as it
     goes on (of Host: with X-Forwarded-Host after it;
     of Content-Length: in its canonical form). number: of Content-Length, -2 if it is
-    none; of Host 1 if it is valid, else 0. options: of Connection, lower case.
+    none; of Host 1 if it is valid, else 0; of Connection 1 if it says keep-alive and nothing
+    else. options: of Connection, lower case.
     """
 
     __slots__ = ("kind", "number", "options", "text", "value")
@@ -106,6 +108,7 @@ class Field:
             self.text = host_lines(value)
         elif kind == CONNECTION:
             self.options = connection_options(value)
+            self.number = int(self.options == _KEEP_ALIVE)
 
 
 class FieldReader:

@@ -121,6 +121,8 @@ class RequestParser:
                 head.host_lines = field.text
             elif kind == PLAIN:
                 passed_on.append(field.text)
+            elif kind == CONNECTION and field.number == 1 and head.options is None:
+                head.options = field.options  # what HTTP/1.1 does anyway
             else:
                 _take(head, field)
         if head.special or head.hosts != 1:
@@ -278,7 +280,7 @@ class ResponseParser:
         self._reader = reader
         self._status_lines: dict[bytes, StatusLine] = {}
 
-    def head(self, text: bytes) -> ResponseHead:  # noqa: C901 - see above
+    def head(self, text: bytes) -> ResponseHead:  # noqa: C901, PLR0912 - see above
         """A whole head. Malformed if it is none; its `fault` says what else is wrong."""
         lines = text.split(b"\r\n")
         first = lines.pop(0)
@@ -314,6 +316,8 @@ class ResponseParser:
                 head.length_line = field.text
                 if field.number < 0:
                     head.special = True
+            elif kind == CONNECTION and field.number == 1 and head.options is None:
+                head.options = field.options  # what HTTP/1.1 does anyway
             else:
                 _take_of_response(head, field)
         if head.special:

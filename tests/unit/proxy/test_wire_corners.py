@@ -349,3 +349,14 @@ def test_a_client_that_asks_on_without_reading_waits_its_turn(wire: Wire) -> Non
         wire.endpoints[-1].request()
         wire.endpoints[-1].sends(answer)
     assert [len(wire.client.answer().body) for _ in range(20)] == [60_000] * 20
+
+
+@playbook(cuts=("whole",))
+def test_an_empty_chunked_body_that_was_refused_leaves_nothing_for_the_next(wire: Wire) -> None:
+    wire.refuses("10.0.1.0")
+    wire.client.sends(CHUNKED_POST + b"0\r\n\r\n")
+    assert wire.client.answer().status == 502
+    wire._refusals.clear()
+    wire.client.sends(GET)
+    assert wire.endpoints[-1].request().target == b"/"
+    wire.endpoints[-1].got_nothing()
