@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from proxy.exchange_states import TRANSITIONS
-from proxy.upstream import health as endpoints
 from proxy.upgrade import TRANSITIONS as UPGRADES
+from proxy.upstream import health as endpoints
 
 PAGE = Path(__file__).parent / "architecture.md"
 
