@@ -18,9 +18,9 @@ import structlog
 import uvloop
 
 from admin.bootstrap import StartError, running
-from admin.config import Settings
+from admin.config import MIN_SECRET_BYTES, Settings
 from admin.schema import SchemaError
-from config import ConfigError, Shared, load
+from config import ERROR, ConfigError, Shared, examine, load
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="the settings, a TOML file (or TURNOUT_CONFIG)",
     )
     parser.add_argument("--listen", help="host:port, in place of the setting; port 0: a free one")
+    parser.add_argument(
+        "--check", action="store_true", help="say what is wrong with the settings and end"
+    )
+    parser.add_argument("--json", action="store_true", help="with --check: machine output")
     arguments = parser.parse_args(argv)
+    if arguments.check:
+        return _check(arguments.config, as_json=arguments.json)
     try:
         shared, settings = load(arguments.config, "admin", Settings)
         if arguments.listen:
@@ -77,6 +83,16 @@ def log_to_stderr(level: str) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     # Its pool logs a traceback each time it finds no server; the reconciler says it once.
     logging.getLogger("asyncpg").setLevel(logging.ERROR)
+
+
+def _check(path: Path | None, *, as_json: bool) -> int:
+    """All that is wrong with the settings, with file and line; the exit code."""
+    report = examine(path, "admin", Settings)
+    if report.good and report.section and len(report.section.token_secret) < MIN_SECRET_BYTES:
+        report.add(ERROR, ("admin", "token_secret"), f"has to have {MIN_SECRET_BYTES} bytes")
+    said = report.as_json() if as_json else report.text()
+    (sys.stdout if report.good or as_json else sys.stderr).write(said)
+    return 0 if report.good else 2
 
 
 def _fail(message: str, code: int) -> int:

@@ -127,12 +127,13 @@ def _override(
         elif name in environ:
             text = environ[name]
             is_list = str(field.type).startswith(("tuple", "list"))
-            into[field.encode_name] = _items(text) if is_list else text
+            into[field.encode_name] = items(text) if is_list else text
             taken.append(name)
     return taken
 
 
-def _items(text: str) -> list[str]:
+def items(text: str) -> list[str]:
+    """The items of a list in the environment."""
     return [item.strip() for item in text.split(",") if item.strip()]
 
 
@@ -142,20 +143,27 @@ def _convert(values: dict[str, Any], of: type[Section]) -> Section:
         return msgspec.convert(values, of, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
         # msgspec repeats the value of a wrong choice, which may be a secret put in a wrong place.
-        message = _WRONG_CHOICE.sub(lambda found: _choices(of, found[1]) + found[1], str(error))
+        message = _WRONG_CHOICE.sub(
+            lambda found: f"Not one of {choices(_at(of, found[1]))}{found[1]}", str(error)
+        )
         raise ConfigError(message) from None
 
 
-def _choices(of: Any, place: str) -> str:
-    """What may stand at a place of the settings, such as " - at `$.identity.jwt.algorithm`"."""
+def _at(of: Any, place: str) -> Any:
+    """The type of what stands at a place of the settings: " - at `$.identity.jwt.algorithm`"."""
     for name in re.findall(r"\.([a-z_0-9]+)", place):
         while get_origin(of) is tuple:
             of = get_args(of)[0]
         of = {field.encode_name: field.type for field in msgspec.structs.fields(of)}[name]
+    return of
+
+
+def choices(of: Any) -> str:
+    """What values of this type, or its items, there are to choose from."""
     while get_origin(of) not in {None, Literal}:
         of = get_args(of)[0]
     known = [str(choice) for choice in (get_args(of) or of)]
-    return f"Not one of {', '.join(choice or '(empty)' for choice in known)}"
+    return ", ".join(choice or "(empty)" for choice in known)
 
 
 def _fails(values: dict[str, Any], of: type[msgspec.Struct]) -> bool:

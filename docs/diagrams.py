@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from proxy.exchange_states import TRANSITIONS
+from proxy.upgrade import TRANSITIONS as UPGRADES
 from proxy.upstream import health as endpoints
 
 PAGE = Path(__file__).parent / "architecture.md"
@@ -32,7 +33,17 @@ def health() -> str:
     return "\n".join(lines)
 
 
-DIAGRAMS = {"exchange": exchange, "health": health}
+def upgrade() -> str:
+    """An upgrade, as the old supervisor sees it, as Mermaid."""
+    lines = ["stateDiagram-v2", "    [*] --> NONE"]
+    lines += [
+        f"    {state.name} --> {after.name}: {event.name.lower()}"
+        for (state, event), after in UPGRADES.items()
+    ]
+    return "\n".join([*lines, "    DONE --> [*]"])
+
+
+DIAGRAMS = {"exchange": exchange, "health": health, "upgrade": upgrade}
 
 
 def drawn(page: str) -> str:

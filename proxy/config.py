@@ -273,6 +273,22 @@ class Follow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`follow.renew_s` is above 0 and below `follow.lease_s`")
 
 
+class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the supervisor looks after its processes."""
+
+    start_s: float = 15.0
+    upgrade_s: float = 30.0
+    stall_s: float = 30.0
+    pid_file: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("start_s", "upgrade_s"):
+            if not 0 < getattr(self, name) <= 3_600:
+                raise ValueError(f"`supervision.{name}` lies above 0 and at most an hour")
+        if self.stall_s != 0 and not 1 <= self.stall_s <= 3_600:
+            raise ValueError("`supervision.stall_s` lies between 1 s and an hour, or is 0 (off)")
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The data plane."""
 
@@ -289,6 +305,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ejection: Ejection = Ejection()
     balancing: Balancing = Balancing()
     follow: Follow = Follow()
+    supervision: Supervision = Supervision()
 
     def __post_init__(self) -> None:
         for name in ("listen", "management_listen"):

@@ -39,14 +39,15 @@ def _issuer(settings: config.Issuer, max_keys: int) -> Issuer:
         settings.issuer,
         settings.audiences,
         settings.algorithms,
-        _keys(settings, max_keys),
+        keys_of(settings, max_keys),
         claim=settings.claim,
         tenant_pattern=settings.tenant_pattern,
         leeway_s=settings.leeway_s,
     )
 
 
-def _keys(settings: config.Issuer, max_keys: int) -> KeySet:
+def keys_of(settings: config.Issuer, max_keys: int) -> KeySet:
+    """The keys that the settings have themselves; OSError, KeySetError as above."""
     if settings.jwks_url:
         return NO_KEYS
     text = settings.key.encode() if settings.key else Path(settings.key_file).read_bytes()

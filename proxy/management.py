@@ -5,9 +5,12 @@ never slows a request, and it answers when workers don't.
 """
 
 import asyncio
+import importlib.metadata
+import platform
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -21,7 +24,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from proxy import telemetry
+from proxy import forward, telemetry
 from proxy.telemetry import GROUPS, Telemetry, group_base
 
 _SETTLE_STEP_S = 0.02
@@ -94,6 +97,33 @@ _WORKER_COUNTERS = (
     ("turnout_table_loads", "Times that the whole table was loaded.", telemetry.RELOADS),
     ("turnout_jwks_failures", "Fetches of key sets that failed.", telemetry.JWKS_FAILURES),
 )
+_SUPERVISOR_GAUGES = (
+    (
+        "turnout_start_time_seconds",
+        "When the supervisor started, in seconds since 1970.",
+        telemetry.STARTED_S,
+    ),
+    ("turnout_open_files_limit", "Files that one worker may open.", telemetry.FILES_LIMIT),
+    (
+        "turnout_connections_limit",
+        "Client connections that one worker takes, after a look at its files.",
+        telemetry.CONNECTIONS_LIMIT,
+    ),
+)
+_SUPERVISOR_COUNTERS = (
+    (
+        "turnout_worker_deaths",
+        "Processes that ended unasked and were replaced.",
+        telemetry.DEATHS,
+    ),
+    ("turnout_worker_stalls", "Workers that were killed for standing still.", telemetry.STALLS),
+    (
+        "turnout_settings_loads",
+        "Times that settings were put in use: at the start and by each reload.",
+        telemetry.SETTINGS_LOADED,
+    ),
+)
+_LAST_ACCEPT_S = 0.2
 
 
 def run(telemetry_of_all: Telemetry, listening: socket.socket, lifeline: int) -> None:
@@ -111,9 +141,13 @@ async def _serve(telemetry_of_all: Telemetry, listening: socket.socket, lifeline
     loop.add_reader(lifeline, ended.set)
     runner = web.AppRunner(app(telemetry_of_all), access_log=None)
     await runner.setup()
-    await web.SockSite(runner, listening).start()
+    site = web.SockSite(runner, listening)
+    await site.start()
     await ended.wait()
     loop.remove_reader(lifeline)
+    # After an upgrade another answers here: what was accepted just now is answered still.
+    await site.stop()
+    await asyncio.sleep(_LAST_ACCEPT_S)
     await runner.cleanup()
 
 
@@ -199,6 +233,11 @@ class Cells(Collector):
         for name, text, cell in _WORKER_COUNTERS:
             yield CounterMetricFamily(name, text, self._all.total(cell))
         yield self._refused_tokens()
+        for name, text, cell in _SUPERVISOR_GAUGES:
+            yield GaugeMetricFamily(name, text, self._all.supervisor[cell])
+        for name, text, cell in _SUPERVISOR_COUNTERS:
+            yield CounterMetricFamily(name, text, self._all.supervisor[cell])
+        yield build_info()
         yield from self._workers()
 
     def _by_group(
@@ -253,6 +292,9 @@ class Cells(Collector):
         reachable = GaugeMetricFamily(
             "turnout_store_reachable", "Whether a worker reaches Redis.", labels=["pid"]
         )
+        files = GaugeMetricFamily(
+            "turnout_open_files", "Files that a worker has open.", labels=["pid"]
+        )
         live = [block for block in self._all.blocks if block.cells[telemetry.STATE]]
         for state in ("starting", "serving", "draining"):
             states.add_metric([state], sum(block.state == state for block in live))
@@ -260,4 +302,36 @@ class Cells(Collector):
             pid = str(block.cells[telemetry.PID])
             versions.add_metric([pid], block.cells[telemetry.VERSION])
             reachable.add_metric([pid], block.cells[telemetry.STORE_REACHABLE])
-        yield from (states, versions, reachable)
+            count = open_files(pid)
+            if count is not None:
+                files.add_metric([pid], count)
+        yield from (states, versions, reachable, files)
+
+
+def open_files(pid: str) -> int | None:
+    """How many files a process has open; None if it is gone, or not ours to look at.
+
+    Linux 6.2 and newer tell it as the size of the folder; before that, it is listed.
+    """
+    folder = Path("/proc", pid, "fd")
+    try:
+        return folder.stat().st_size or sum(1 for _ in folder.iterdir())
+    except OSError:
+        return None
+
+
+def build_info() -> Metric:
+    """What runs: the release, the Python, and whether the data plane is compiled."""
+    family = GaugeMetricFamily(
+        "turnout_build_info",
+        "What runs; the value is 1.",
+        labels=["version", "python", "compiled"],
+    )
+    version = importlib.metadata.version("turnout")
+    family.add_metric([version, platform.python_version(), compiled()], 1)
+    return family
+
+
+def compiled() -> str:
+    """`yes` if the data plane was compiled with mypyc, `no` if it is plain Python."""
+    return "no" if str(forward.__file__).endswith(".py") else "yes"

@@ -1,80 +1,76 @@
 """The supervisor: owns the listening sockets; starts, watches, reloads and drains workers.
 
 Rules: it never touches a request and runs no event loop, so little can go wrong in it. The
-sockets are bound once, before the first fork, and shared: what one worker has not accepted
+sockets are opened once, before the first fork, and shared: what one worker has not accepted
 another does, so neither a worker's death nor a reload loses a connection that waits. Signals
-are taken one at a time, in the main loop:
+are taken one at a time, in the main loop; a reload or an upgrade that is under way is a step of
+that loop, so that dead workers are replaced meanwhile. One of the two at a time:
 
     SIGTERM, SIGINT   drain and end, and refuse new connections; a second one ends at once
     SIGHUP            read the settings again; new workers serve before the old ones drain; one
                       that comes during a reload is carried out after it
+    SIGUSR2           start the program anew, from disk, on the same sockets; see proxy.upgrade
     SIGCHLD           a child ended: replace it, unless it was meant to
 """
 
+import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import MutableMapping
 from dataclasses import dataclass
-from enum import Enum
 
-from config import ConfigError, Shared, split_address
-from proxy import management, telemetry, worker
-from proxy.config import Settings
+from config import ConfigError
+from proxy import files, listening, management, telemetry, upgrade, worker
+from proxy.children import SIGNALS, Child, Children, Respawn, Role
+from proxy.listening import HTTP, MANAGEMENT, address_of
+from proxy.notify import Notifier
+from proxy.pid_file import PidFile
+from proxy.plan import Load, Plan
 from proxy.telemetry import Telemetry
+from proxy.upgrade import Event, Offer, State, Upgrade
 from proxy.worker import RETIRE, Inherited
 
 log = logging.getLogger("turnout.supervisor")
 
-Load = Callable[[], tuple[Shared, Settings]]
-
-_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
-_GENERATIONS = 4  # blocks for workers that still drain from earlier reloads
+GENERATIONS = 4
+"""Telemetry blocks for each worker: how many reloads' workers may drain at once, and serve."""
 _TICK_S = 0.05
-_READY_LIMIT_S = 15.0
 _KILL_GRACE_S = 5.0
-_STABLE_S = 5.0
-MAX_BACKOFF_S = 5.0
-_MAX_DOUBLINGS = 10
 
 
-class Role(Enum):
-    """What a child does, and so whether its end is a surprise."""
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """A reload under way: its workers serve before the deadline, or it has failed."""
 
-    SERVING = "serving"
-    CANDIDATE = "new"  # of a reload that has not succeeded yet
-    RETIRING = "retiring"
-    MANAGEMENT = "management"
-
-
-@dataclass(slots=True)
-class Child:
-    """A forked process. block: its telemetry block; -1 for the management process."""
-
-    pid: int
-    role: Role
-    block: int
-    started: float
+    plan: Plan
+    candidates: list[Child]
+    deadline: float
 
 
 class Supervisor:
     """See the module. load: reads the settings, at the start and at each SIGHUP."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, environ: MutableMapping[str, str] = os.environ) -> None:
         self._load = load
-        self._shared, self._settings = load()
-        self._telemetry = Telemetry(self._settings.worker_count() * _GENERATIONS)
-        self._children: dict[int, Child] = {}
-        self._failures = 0
-        self._respawn_at = 0.0
-        self._missing: list[Role] = []
-        self._reload_asked = False
-        self._stopping = False
-        self._listening = listen(self._settings.listen, self._settings.backlog)
-        self._management = listen(self._settings.management_listen, 128)
+        self._predecessor = upgrade.predecessor(environ)
+        self._upgrade = Upgrade()
+        handed = listening.inherited(environ, self._predecessor.said.addresses)
+        self._notify = Notifier(environ)
+        self._files_limit = files.raise_limit()
+        self._plan = Plan.of(load, self._files_limit)
+        settings = self._plan.settings
+        self._sockets = listening.opened(listening.wanted(settings), handed)
+        self._telemetry = Telemetry(settings.worker_count() * GENERATIONS)
+        self._children = Children(self._telemetry)
+        self._pid_file = PidFile(settings.supervision.pid_file)
+        self._respawn = Respawn()
+        self._reload: Reload | None = None
+        self._reload_asked = self._upgrade_asked = False
+        self._in_charge = self._ready = self._stopping = False
+        self._exit_code = 0
         # Never written: children see its end when the supervisor is gone, however it went.
         self._lifeline, self._held_open = os.pipe()
 
@@ -82,242 +78,331 @@ class Supervisor:
         """Supervise until told to end; the exit code."""
         # Whoever started us may have ignored it, and that is inherited: children would go unseen.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        log.info("listening on %s", address_of(self._listening))
-        log.info("management on %s", address_of(self._management))
-        self._start(Role.MANAGEMENT)
-        for _ in range(self._settings.worker_count()):
-            self._start(Role.SERVING)
-        while not self._stopping:
-            self._wait(1.0 if not self._missing else _TICK_S)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        log.info("listening on %s", address_of(self._sockets.by_name[HTTP]))
+        log.info("management on %s", address_of(self._sockets.by_name[MANAGEMENT]))
+        self._use(self._plan)
+        self._respawn.missing = [Role.SERVING] * self._plan.workers
+        if not self._predecessor.waits():
+            self._take_charge()
+        while not self._stopping and self._upgrade.state is not State.DONE:
             self._replace_missing()
-            if self._reload_asked and not self._stopping:
-                self._reload_asked = False
-                self._reload()
-        return 0
+            self._wait(self._limit_s())
+            self._step(time.monotonic())
+        self._end()
+        return self._exit_code
 
-    # ── signals ───────────────────────────────────────────────────────────────────────────────
+    # ── the main loop ─────────────────────────────────────────────────────────────────────────
+
+    def _limit_s(self) -> float:
+        """For how long nothing but a signal can make a difference."""
+        under_way = self._reload is not None or self._upgrade.state is not State.NONE
+        asked = self._reload_asked or self._upgrade_asked
+        if self._respawn.missing or under_way or asked or not self._ready:
+            return _TICK_S
+        return min(1.0, self._notify.watchdog_s / 8 or 1.0)
 
     def _wait(self, limit_s: float) -> None:
         """Take one signal, or none within the limit."""
-        info = signal.sigtimedwait(_SIGNALS, limit_s)
+        info = signal.sigtimedwait(SIGNALS, limit_s)
         signum = 0 if info is None else info.si_signo
         # A SIGCHLD may stand for several ends, and one may have come while none was waited for.
         self._reap()
         if signum == signal.SIGHUP:
             log.info("reload asked for")
             self._reload_asked = True
+        elif signum == signal.SIGUSR2:
+            log.info("upgrade asked for")
+            self._upgrade_asked = True
         elif signum in {signal.SIGTERM, signal.SIGINT}:
             if self._stopping:
                 self._kill_all()
-            else:
-                self._stop()
+            self._stopping = True
 
-    def _reap(self) -> None:
-        while self._children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            child = self._children.pop(pid, None)
-            if child is not None:
-                self._ended(child, os.waitstatus_to_exitcode(status))
-
-    def _ended(self, child: Child, code: int) -> None:
-        if child.block >= 0:
-            self._telemetry.blocks[child.block].release()
-        if self._stopping or child.role in {Role.RETIRING, Role.CANDIDATE}:
-            log.info("%s process %d ended (%d)", child.role.value, child.pid, code)
+    def _step(self, now: float) -> None:
+        """Everything that is not a signal. now: monotonic seconds."""
+        self._children.look(now)
+        limit_s = self._plan.settings.supervision.stall_s
+        self._telemetry.supervisor[telemetry.STALLS] += self._children.kill_stalled(limit_s)
+        if self._stopping:
             return
-        log.error("%s process %d died (%s): replacing it", child.role.value, child.pid, _why(code))
-        lived = time.monotonic() - child.started
-        self._failures = self._failures + 1 if lived < _STABLE_S else 0
-        self._respawn_at = time.monotonic() + back_off(self._failures)
-        self._missing.append(child.role)
+        if not self._in_charge and not self._predecessor.waits():
+            self._take_charge()
+        self._see_whether_ready()
+        self._beat(now)
+        self._step_reload(now)
+        self._step_upgrade(now)
 
-    def _replace_missing(self) -> None:
-        if self._missing and not self._stopping and time.monotonic() >= self._respawn_at:
-            for role in self._missing:
-                self._start(role)
-            self._missing.clear()
+    def _take_charge(self) -> None:
+        """Be the main process: what two supervisors can't both have."""
+        self._in_charge = True
+        self._respawn.missing.append(Role.MANAGEMENT)
+        self._pid_file.write()
+
+    def _see_whether_ready(self) -> None:
+        serving = self._children.of(Role.SERVING)
+        up = [child for child in serving if self._children.serves(child)]
+        if self._in_charge:
+            if up and not self._ready:
+                self._ready = True
+                self._notify.ready(self._status())
+        elif len(up) == self._plan.workers and (
+            not self._predecessor.said.with_table or all(map(self._children.has_table, up))
+        ):
+            self._predecessor.say_serving()
+
+    def _beat(self, now: float) -> None:
+        """Tell the watchdog that we live, and not the supervisor alone.
+
+        One worker that hangs is replaced from here and costs its own connections; a restart would
+        cost those of all.
+        """
+        patience_s = max(self._notify.watchdog_s / 2, 1.0)
+        serving = self._children.of(Role.SERVING)
+        if self._in_charge and any(child.silent_s < patience_s for child in serving):
+            self._notify.beat(now)
+
+    def _status(self) -> str:
+        return f"serving with {self._plan.workers} workers"
 
     # ── children ──────────────────────────────────────────────────────────────────────────────
 
-    def _start(self, role: Role) -> Child | None:
-        block = -1
-        if role is not Role.MANAGEMENT:
-            free = self._telemetry.free_block()
-            if free is None:
+    def _reap(self) -> None:
+        while self._children or self._upgrade.pid:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            code = os.waitstatus_to_exitcode(status)
+            if pid == self._upgrade.pid:
+                self._upgrade_gone(code)
+            elif (child := self._children.ended(pid)) is not None:
+                self._ended(child, code)
+
+    def _ended(self, child: Child, code: int) -> None:
+        over = self._stopping or self._upgrade.state is State.DONE
+        if over or child.role in {Role.RETIRING, Role.CANDIDATE}:
+            log.info("%s process %d ended (%d)", child.role.value, child.pid, code)
+            return
+        then = "replacing it" if self._in_charge else "this upgrade fails"
+        log.error("%s process %d died (%s): %s", child.role.value, child.pid, _why(code), then)
+        if not self._in_charge:
+            # Who waits for us should not have to wait for the limit.
+            self._exit_code, self._stopping = 1, True
+            return
+        self._telemetry.supervisor[telemetry.DEATHS] += 1
+        self._respawn.died(child, time.monotonic())
+
+    def _replace_missing(self) -> None:
+        now = time.monotonic()
+        for role in self._respawn.due(now) if not self._stopping else []:
+            if self._start(role, self._plan) is None:
                 log.error("no telemetry block is free: too many workers still drain")
-                return None
-            block = free
-            # Taken at once, so that the next child does not get it too.
-            self._telemetry.blocks[block].cells[telemetry.STATE] = telemetry.STARTING
-        pid = os.fork()
-        if pid == 0:
-            self._become(role, block)
-        child = Child(pid, role, block, time.monotonic())
-        self._children[pid] = child
-        return child
+                self._respawn.later(role, now)
 
-    def _become(self, role: Role, block: int) -> None:
-        """The child's side of the fork; never returns."""
-        code = 1
-        try:
+    def _start(self, role: Role, plan: Plan) -> Child | None:
+        def body(block: int) -> None:
             os.close(self._held_open)
-            _settle_signals()
-            # A port is refused once nobody holds its socket: each child holds its own alone.
+            self._upgrade.close()
+            self._predecessor.close()
             if role is Role.MANAGEMENT:
-                self._listening.close()
-                management.run(self._telemetry, self._management, self._lifeline)
+                self._sockets.keep(MANAGEMENT)
+                own = self._sockets.by_name[MANAGEMENT]
+                management.run(self._telemetry, own, self._lifeline)
             else:
-                self._management.close()
-                worker.run(
-                    Inherited(
-                        self._shared,
-                        self._settings,
-                        self._listening,
-                        self._telemetry.blocks[block],
-                        self._lifeline,
-                        self._telemetry.serves,
-                    )
-                )
-            code = 0
-        except Exception:
-            log.exception("%s process failed", role.value)
-        finally:
-            logging.shutdown()
-            os._exit(code)  # the parent's stack must not unwind here
+                self._work(plan, block)
 
-    def _signal(self, signum: signal.Signals, *roles: Role) -> None:
-        for child in self._children.values():
-            if child.role in roles:
-                os.kill(child.pid, signum)
+        return self._children.start(role, body)
 
-    # ── reload and stop ───────────────────────────────────────────────────────────────────────
+    def _work(self, plan: Plan, block: int) -> None:
+        # While another supervisor's workers have a table, nobody has to do without one here.
+        waits = self._predecessor.said.with_table and not self._in_charge
+        serves = (lambda: True) if waits else self._telemetry.serves
+        self._sockets.by_name.pop(MANAGEMENT).close()
+        worker.run(
+            Inherited(
+                plan.shared,
+                plan.settings,
+                self._sockets.by_name,
+                self._telemetry.blocks[block],
+                self._telemetry.blocks,
+                self._lifeline,
+                serves,
+            )
+        )
 
-    def _reload(self) -> None:
+    # ── reload ────────────────────────────────────────────────────────────────────────────────
+
+    def _use(self, plan: Plan) -> None:
+        if plan.advice and (plan is self._plan or plan.advice != self._plan.advice):
+            log.warning("%s", plan.advice)
+        self._plan = plan
+        plan.note(self._telemetry.supervisor, self._files_limit)
+
+    def _step_reload(self, now: float) -> None:
+        reload = self._reload
+        if reload is None:
+            if self._reload_asked and self._upgrade.state is State.NONE and self._in_charge:
+                self._reload_asked = False
+                self._begin_reload(now)
+        elif all(self._children.serves(child) for child in reload.candidates):
+            self._take_over(reload)
+        elif now >= reload.deadline or not all(map(self._children.lives, reload.candidates)):
+            self._give_up(reload)
+
+    def _begin_reload(self, now: float) -> None:
         try:
-            shared, settings = self._load()
+            plan = Plan.of(self._load, self._files_limit)
         except ConfigError as error:
             log.error("settings are not reloaded: %s", error)  # noqa: TRY400 - said to people
             return
-        if _addresses(settings) != _addresses(self._settings):
-            log.error("settings are not reloaded: listening addresses change only at a restart")
-            return
-        old = [child for child in self._children.values() if child.role is Role.SERVING]
-        free = sum(block.cells[telemetry.STATE] == 0 for block in self._telemetry.blocks)
-        if settings.worker_count() > free:
-            log.error("settings are not reloaded: %d workers still drain", len(self._children) - 1)
-            return
-        before = self._shared, self._settings
-        self._shared, self._settings = shared, settings
-        started = [self._start(Role.CANDIDATE) for _ in range(settings.worker_count())]
-        new = [child for child in started if child is not None]
-        if self._wait_until_serving(new):
-            self._take_over(new, old)
-        elif not self._stopping:
+        if plan.addresses() != self._plan.addresses():
             log.error(
-                "settings are not reloaded: the new workers did not come up (see above; is Redis there?)"
+                "settings are not reloaded: listening addresses change only at a restart "
+                "or an upgrade"
             )
-            self._shared, self._settings = before
-            for child in new:
-                self._retire(child)
+            return
+        count, free = plan.workers, self._telemetry.free_blocks()
+        if count > free:
+            draining = len(self._children.of(Role.RETIRING))
+            log.error(
+                "settings are not reloaded: %d new workers need room and there is some for %d, "
+                "%d workers of earlier reloads still drain (until proxy.timeouts.drain_reload_s; "
+                "SIGTERM ends one sooner)",
+                count,
+                free,
+                draining,
+            )
+            return
+        self._notify.reloading("reloading")
+        started = [self._start(Role.CANDIDATE, plan) for _ in range(count)]
+        candidates = [child for child in started if child is not None]
+        self._reload = Reload(plan, candidates, now + plan.settings.supervision.start_s)
 
-    def _take_over(self, new: list[Child], old: list[Child]) -> None:
-        for child in new:
-            child.role = Role.SERVING
-        for child in old:
+    def _take_over(self, reload: Reload) -> None:
+        self._reload = None
+        self._use(reload.plan)
+        for child in self._children.of(Role.SERVING):
             self._retire(child)
+        for child in reload.candidates:
+            child.role = Role.SERVING
         # Whom an old worker's death left to be replaced has been.
-        self._missing = [role for role in self._missing if role is not Role.SERVING]
-        log.info("settings reloaded: %d new workers serve", len(new))
+        self._respawn.drop(Role.SERVING)
+        self._notify.ready(self._status())
+        log.info("settings reloaded: %d new workers serve", len(reload.candidates))
 
-    def _wait_until_serving(self, children: list[Child]) -> bool:
-        deadline = time.monotonic() + _READY_LIMIT_S
-        while time.monotonic() < deadline and not self._stopping:
-            if any(child.pid not in self._children for child in children):
-                return False
-            if all(self._state(child) == telemetry.SERVING for child in children):
-                return True
-            self._wait(_TICK_S)
-        return False
-
-    def _state(self, child: Child) -> int:
-        return self._telemetry.blocks[child.block].cells[telemetry.STATE]
+    def _give_up(self, reload: Reload) -> None:
+        self._reload = None
+        log.error(
+            "settings are not reloaded: the new workers did not come up (see above; is Redis there?)"
+        )
+        for child in reload.candidates:
+            self._retire(child)
+        self._notify.ready(f"{self._status()}; the last reload failed")
 
     def _retire(self, child: Child) -> None:
-        if child.pid in self._children:
+        if self._children.lives(child):
             child.role = Role.RETIRING
             # One that doesn't serve yet may not know RETIRE, and has nothing to finish.
-            serves = self._state(child) == telemetry.SERVING
+            serves = self._children.serves(child)
             os.kill(child.pid, RETIRE if serves else signal.SIGTERM)
+
+    # ── upgrade ───────────────────────────────────────────────────────────────────────────────
+
+    def _step_upgrade(self, now: float) -> None:
+        if self._upgrade.serves():
+            self._make_way()
+        elif self._upgrade.is_late(now):
+            limit_s = self._plan.settings.supervision.upgrade_s
+            log.error("not upgraded: process %d took over %g s", self._upgrade.pid, limit_s)
+            self._upgrade.end(Event.LATE)
+        elif self._upgrade_asked and self._reload is None and self._upgrade.state is State.NONE:
+            self._upgrade_asked = False
+            self._begin_upgrade()
+
+    def _begin_upgrade(self) -> None:
+        why_not = self._predecessor.forbids_another()
+        if not self._in_charge:
+            why_not = "this is an upgrade under way itself"
+        if why_not:
+            log.error("not upgraded: %s", why_not)
+            return
+        self._notify.status("upgrading")
+        draining = self._predecessor.draining() + 1
+        table, addresses = self._telemetry.serves(), self._sockets.addresses
+        offer = Offer(os.getpid(), table, draining, addresses)
+        limit_s = self._plan.settings.supervision.upgrade_s
+        self._upgrade.begin(offer, self._sockets, limit_s)
+        log.info("upgrading: process %d starts", self._upgrade.pid)
+
+    def _upgrade_gone(self, code: int) -> None:
+        if self._upgrade.state is State.STARTING:
+            log.error("not upgraded: process %d ended (%s)", self._upgrade.pid, _why(code))
+        if self._upgrade.state is not State.DONE:
+            self._notify.status(f"{self._status()}; the last upgrade failed")
+        self._upgrade.gone()
+
+    def _make_way(self) -> None:
+        """The new supervisor serves: give it what it needs, and retire."""
+        pid = self._upgrade.pid
+        log.info("upgraded: process %d serves; draining", pid)
+        self._notify.hand_over(pid)
+        self._upgrade.hand_over()
+        if self._reload_asked:
+            os.kill(pid, signal.SIGHUP)
+
+    # ── the end ───────────────────────────────────────────────────────────────────────────────
+
+    def _end(self) -> None:
+        """Drain as after a reload, if another serves, else as at the end; a signal shortens it."""
+        if self._upgrade.state is State.DONE and not self._stopping:
+            self._sockets.close()
+            self._children.signal(signal.SIGTERM, Role.MANAGEMENT)
+            for child in self._children.of(Role.SERVING, Role.CANDIDATE):
+                self._retire(child)
+            limit_s = self._plan.settings.timeouts.drain_reload_s + _KILL_GRACE_S
+            self._wait_for_children(limit_s, *Role, until_stopped=True)
+        if self._stopping or self._children or self._upgrade.state is not State.DONE:
+            self._stop()
+        log.info("ended")
 
     def _stop(self) -> None:
         log.info("draining")
+        self._notify.stopping("draining")
         self._stopping = True
-        self._signal(signal.SIGTERM, Role.SERVING, Role.CANDIDATE, Role.RETIRING)
-        self._listening.close()
-        deadline = time.monotonic() + self._settings.timeouts.drain_s + _KILL_GRACE_S
-        while self._workers_left() and time.monotonic() < deadline:
-            self._wait(_TICK_S)
-        self._signal(signal.SIGTERM, Role.MANAGEMENT)
-        deadline = time.monotonic() + _KILL_GRACE_S
-        while self._children and time.monotonic() < deadline:
-            self._wait(_TICK_S)
+        if self._upgrade.state is State.STARTING:
+            self._upgrade.end(Event.STOP)
+        if self._in_charge:
+            self._predecessor.end()
+        self._children.signal(signal.SIGTERM, Role.SERVING, Role.CANDIDATE, Role.RETIRING)
+        self._sockets.close()
+        drain_s = self._plan.settings.timeouts.drain_s + _KILL_GRACE_S
+        self._wait_for_children(drain_s, Role.SERVING, Role.CANDIDATE, Role.RETIRING)
+        self._children.signal(signal.SIGTERM, Role.MANAGEMENT)
+        self._wait_for_children(_KILL_GRACE_S, *Role)
         self._kill_all()
-        while self._children:
+        while self._children or self._upgrade.state is State.ENDING:
             self._wait(_TICK_S)
-        log.info("ended")
-
-    def _workers_left(self) -> bool:
-        return any(child.role is not Role.MANAGEMENT for child in self._children.values())
+        self._pid_file.remove()
 
     def _kill_all(self) -> None:
-        self._signal(signal.SIGKILL, *Role)
+        self._children.signal(signal.SIGKILL, *Role)
+        if self._upgrade.state is State.ENDING:
+            self._upgrade.end(Event.LATE)
 
-
-def listen(address: str, backlog: int) -> socket.socket:
-    """A listening socket at host:port, non-blocking. ConfigError says why there is none."""
-    host, port = split_address(address)
-    try:
-        family, _, _, _, target = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.create_server(target[:2], family=family, backlog=backlog)
-    except OSError as error:
-        raise ConfigError(f"can't listen on {address}: {_reason(error)}") from error
-    listening.setblocking(False)
-    return listening
-
-
-def address_of(listening: socket.socket) -> str:
-    """Where a socket listens, as host:port."""
-    host, port = listening.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _addresses(settings: Settings) -> tuple[str, str]:
-    return settings.listen, settings.management_listen
-
-
-def _reason(error: OSError) -> str:
-    """In the system's words: asyncio and socket add the address to theirs, the look-up has own."""
-    number = error.errno or 0
-    return os.strerror(number) if number > 0 else str(error.strerror)
-
-
-def back_off(failures: int) -> float:
-    """Seconds until a child is replaced. failures: how many in a row died young, this one too."""
-    if failures < 2:
-        return 0.0
-    return min(0.1 * (1 << min(failures, _MAX_DOUBLINGS)), MAX_BACKOFF_S)
-
-
-def _settle_signals() -> None:
-    """The child's signals until its loop has handlers: SIGTERM ends it, for it has nothing yet."""
-    for signum in (signal.SIGTERM, signal.SIGCHLD):
-        signal.signal(signum, signal.SIG_DFL)
-    for signum in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(signum, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    def _wait_for_children(self, limit_s: float, *roles: Role, until_stopped: bool = False) -> None:
+        """Until none in these roles is left, nor who drains beside us, within a limit."""
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline and not (until_stopped and self._stopping):
+            others = self._upgrade.state is State.ENDING or (
+                self._in_charge and self._predecessor.lives()
+            )
+            if not self._children.of(*roles) and not others:
+                return
+            self._wait(_TICK_S)
+            self._step(time.monotonic())
 
 
 def _why(code: int) -> str:
@@ -329,6 +414,7 @@ def main(load: Load) -> int:
     try:
         supervisor = Supervisor(load)
     except ConfigError as error:
-        sys.stderr.write(f"turnout proxy: {error}\n")
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"turnout proxy: {error}\n")
         return 2
     return supervisor.run()

@@ -37,8 +37,9 @@ TOKEN_REASONS: Final = (
     *("form", "issuer", "algorithm", "audience", "claims", "expired", "early", "tenant"),
     *("key", "no-keys", "signature"),
 )
-WORKER_CELLS: Final = REFUSED_TOKENS + len(TOKEN_REASONS)
-_WORKER_GAUGES: Final = (STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE, JWKS_FAILING)
+BEAT: Final = REFUSED_TOKENS + len(TOKEN_REASONS)  # when its loop last turned; monotonic ms
+WORKER_CELLS: Final = BEAT + 1
+_WORKER_GAUGES: Final = (STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE, JWKS_FAILING, BEAT)
 
 # Cohorts: who a request belongs to in the eyes of a release.
 REST: Final = 0
@@ -100,6 +101,15 @@ _GROUP_GAUGES: Final = (
 )
 
 _BLOCK_CELLS: Final = WORKER_CELLS + len(GROUPS) * _GROUP_CELLS
+
+# Cells of the supervisor, which writes them.
+DEATHS: Final = 0
+STALLS: Final = 1
+SETTINGS_LOADED: Final = 2
+STARTED_S: Final = 3  # seconds since 1970
+FILES_LIMIT: Final = 4  # open files of one process
+CONNECTIONS_LIMIT: Final = 5  # client connections of one worker, after a look at the files
+_SUPERVISOR_CELLS: Final = 6
 _CELL_BYTES: Final = 8
 
 
@@ -175,15 +185,24 @@ class Block:
 
 
 class Telemetry:
-    """The blocks of all workers, in anonymous shared memory. Made before workers are forked."""
+    """The blocks of all workers, in anonymous shared memory. Made before workers are forked.
+
+    supervisor: the supervisor's own cells.
+    """
 
     def __init__(self, workers: int) -> None:
-        self._memory = mmap.mmap(-1, workers * _BLOCK_CELLS * _CELL_BYTES)
+        count = workers * _BLOCK_CELLS + _SUPERVISOR_CELLS
+        self._memory = mmap.mmap(-1, count * _CELL_BYTES)
         cells = memoryview(self._memory).cast("q")
         self.blocks = tuple(
             Block(cells[index * _BLOCK_CELLS : (index + 1) * _BLOCK_CELLS])
             for index in range(workers)
         )
+        self.supervisor = cells[workers * _BLOCK_CELLS :]
+
+    def free_blocks(self) -> int:
+        """How many blocks no worker holds."""
+        return sum(block.cells[STATE] == 0 for block in self.blocks)
 
     def free_block(self) -> int | None:
         """The number of a block that no worker holds."""

@@ -5,6 +5,7 @@ told to, and when its supervisor is gone, which it sees on a pipe.
 """
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import os
@@ -13,20 +14,23 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import uvloop
 
 from config import Shared
 from proxy import telemetry
+from proxy.children import SHOW_STACK
 from proxy.config import Settings
 from proxy.downstream.listener import Listener
+from proxy.downstream.share import Share
 from proxy.follow import Follower, Store
 from proxy.forward import Exchange
 from proxy.http1.fields import request_fields
 from proxy.http1.parser import RequestParser
 from proxy.issuers import key_sources, verifier_of
+from proxy.listening import HTTP
 from proxy.router import Router
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.decision import Policy
@@ -56,14 +60,16 @@ RETIRE = signal.SIGQUIT
 class Inherited:
     """What a worker has from its supervisor.
 
-    lifeline: a pipe that ends with the supervisor. others_serve: whether other workers serve by
-    a table now, so that this one takes no connections before it has one too.
+    sockets: what listens, by name. block: its own of the blocks of all. lifeline: a pipe that ends
+    with the supervisor. others_serve: whether other workers serve by a table now, so that this one
+    takes no connections before it has one too.
     """
 
     shared: Shared
     settings: Settings
-    listening: socket.socket
+    sockets: Mapping[str, socket.socket]
     block: Block
+    blocks: Sequence[Block]
     lifeline: int
     others_serve: Callable[[], bool]
 
@@ -89,7 +95,8 @@ class Worker:
         self._told_to_end = asyncio.Event()
         self._tasks = Tasks(f"worker {os.getpid()}")
         self._services = _services(settings, block)
-        self._listener = Listener(inherited.listening, self._services, Exchange)
+        share = Share(block, inherited.blocks)
+        self._listener = Listener(inherited.sockets[HTTP], self._services, Exchange, share)
         self._follower = _follower(inherited, self._take_table)
         bearer = self._services.router.bearer
         self._key_sources = key_sources(bearer, settings.identity, block.cells)
@@ -100,6 +107,7 @@ class Worker:
         cells[telemetry.PID] = os.getpid()
         self._block.adopt()
         cells[telemetry.STATE] = telemetry.STARTING
+        self._beat(time.monotonic())
         self._handle_signals()
         follow = self._tasks.start(self._follower.follow(), "follow")
         renew = self._tasks.start(self._follower.renew(), "renew")
@@ -152,6 +160,7 @@ class Worker:
         while True:
             await asyncio.sleep(_SWEEP_S)
             now = self._services.now = time.monotonic()
+            self._beat(now)
             try:
                 self._listener.sweep(now)
                 self._services.slots.sweep(now)
@@ -159,6 +168,10 @@ class Worker:
             except Exception:
                 # Without this clock no time-out would ever come.
                 log.exception("a sweep failed")
+
+    def _beat(self, now: float) -> None:
+        """Show the supervisor, and the other workers, that the loop turns."""
+        self._block.cells[telemetry.BEAT] = int(now * 1000)
 
     # ── ending ────────────────────────────────────────────────────────────────────────────────
 
@@ -171,6 +184,8 @@ class Worker:
         for signum in (signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(signum, lambda: None)
         loop.add_reader(self._inherited.lifeline, self._supervisor_gone)
+        # In C, so that it answers while the loop hangs.
+        faulthandler.register(SHOW_STACK, all_threads=False)
 
     def _supervisor_gone(self) -> None:
         asyncio.get_running_loop().remove_reader(self._inherited.lifeline)
@@ -189,7 +204,8 @@ class Worker:
         self._services.draining = True
         self._listener.stop()
         # Others hold the socket after a reload; after the last of us connections are refused.
-        self._inherited.listening.close()
+        for listening in self._inherited.sockets.values():
+            listening.close()
         self._follower.say("draining")
         connections = self._listener.connections
         while connections and time.monotonic() < self._drain_limit_s:

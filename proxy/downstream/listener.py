@@ -1,8 +1,9 @@
 """Accepting clients on the socket that all workers share.
 
 Rules: a worker takes one connection at a time from the shared queue, so that idle workers get
-theirs; what it has not taken, another takes, so a worker's death costs only its own. Above the
-limit it takes none: they wait in the kernel's queue, or go to other workers.
+theirs; what it has not taken, another takes, so a worker's death costs only its own. One with
+more connections than another leaves it the next (see share.py). Above the limit it takes none:
+they wait in the kernel's queue, or go to other workers.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from typing import cast
 
 from proxy import telemetry
 from proxy.downstream.connection import ClientConnection, Peer
+from proxy.downstream.share import PAUSE_S, Share
 from proxy.parties import Exchange
 from proxy.services import Services
 from proxy.tasks import Tasks
@@ -23,7 +25,7 @@ from proxy.tasks import Tasks
 log = logging.getLogger("turnout.listener")
 
 _OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-_PAUSE_S = 0.1
+_OUT_OF_FILES_S = 0.1
 
 
 class Listener:
@@ -34,8 +36,10 @@ class Listener:
         listening: socket.socket,
         services: Services,
         exchange: Callable[[Services, ClientConnection], Exchange],
+        share: Share,
     ) -> None:
         self._socket = listening
+        self._share = share
         self._services = services
         self._exchange = exchange
         self._accepting = False
@@ -47,7 +51,8 @@ class Listener:
 
     def start(self) -> None:
         """Begin to accept, or go on."""
-        if not self._accepting and not self._stopped:
+        full = len(self.connections) >= self._services.settings.limits.connections
+        if not self._accepting and not self._stopped and not full:
             self._accepting = True
             asyncio.get_running_loop().add_reader(self._socket.fileno(), self._accept)
 
@@ -62,6 +67,10 @@ class Listener:
             asyncio.get_running_loop().remove_reader(self._socket.fileno())
 
     def _accept(self) -> None:
+        if self._share.leaves_it():
+            self._pause()
+            asyncio.get_running_loop().call_later(PAUSE_S, self.start)
+            return
         try:
             accepted, address = self._socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -71,7 +80,7 @@ class Listener:
                 raise
             log.error("can't accept: %s", error.strerror)  # noqa: TRY400 - no trace: the cause is known
             self._pause()
-            asyncio.get_running_loop().call_later(_PAUSE_S, self.start)
+            asyncio.get_running_loop().call_later(_OUT_OF_FILES_S, self.start)
             return
         accepted.setblocking(False)
         if accepted.family != socket.AF_UNIX:

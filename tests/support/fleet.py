@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -274,20 +274,33 @@ def settings(folder: Path, redis_url: str, **proxy: object) -> Settings:
     return Settings(folder / "turnout.toml", shared, _merged(DEFAULTS, proxy))
 
 
-async def start_fleet(spawn: Children, settings: Settings) -> Fleet:
-    """Start a supervisor; return when it listens (its workers may not serve yet)."""
+async def start_fleet(
+    spawn: Children,
+    settings: Settings,
+    before: Sequence[str | Path] = (),
+    env: Mapping[str, str] | None = None,
+) -> Fleet:
+    """Start a supervisor; return when it listens (its workers may not serve yet).
+
+    before: a command that becomes it, as systemd does. env: variables beside the inherited.
+    """
     settings.write()
-    child = launch(spawn, settings.path)
+    child = launch(spawn, settings.path, before=before, env=env)
     port = await child.line(r"listening on \S+:(\d+)$")
     management = await child.line(r"management on \S+:(\d+)$")
     return Fleet(child, settings, (int(port[1]), int(management[1])))
 
 
-def launch(spawn: Children, path: Path, *arguments: str) -> Child:
-    """Run `python -m proxy --config path`."""
-    return spawn(
-        sys.executable, "-m", "proxy", "--config", path, *arguments, cwd=ROOT, name="proxy"
-    )
+def launch(
+    spawn: Children,
+    path: Path,
+    *arguments: str,
+    before: Sequence[str | Path] = (),
+    env: Mapping[str, str] | None = None,
+) -> Child:
+    """Run `python -m proxy --config path`. See `start_fleet`."""
+    command = (*before, sys.executable, "-m", "proxy", "--config", path, *arguments)
+    return spawn(*command, cwd=ROOT, name="proxy", env=env)
 
 
 @asynccontextmanager

@@ -5,8 +5,12 @@ metrics, problem codes, calls, paths, permissions. Prose is not.
 """
 
 import ast
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -23,22 +27,23 @@ from admin.api.metrics import GAUGES, Metrics
 from admin.api.problems import CODES
 from admin.cli.main import main
 from admin.routing.events import KINDS
-from proxy import telemetry
+from proxy import listening, telemetry
 from proxy.__main__ import main as proxy_main
+from proxy.config import Settings
 from proxy.management import Cells
 from proxy.telemetry import Telemetry
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("docs", "deploy", "examples")
 PAGES = sorted([*ROOT.glob("*.md"), *(p for f in FOLDERS for p in (ROOT / f).rglob("*.md"))])
-UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
+UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.s*"))
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 API = (ROOT / "docs" / "api.md").read_text("utf-8")
 SETTINGS: dict[str, Any] = tomllib.loads((ROOT / "config" / "turnout.toml").read_text("utf-8"))
 
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-SECTIONS = ("proxy.", "admin.", "identity.", "timeouts.", "limits.", "follow.")
+SECTIONS = ("proxy.", "admin.", "identity.", "timeouts.", "limits.", "follow.", "supervision.")
 MADE_BY_RUNNING = ("bench/out",)
 
 
@@ -170,7 +175,7 @@ def test_make_targets_exist(page: Path):
 def help_of(*path: str) -> str:
     """What the command's --help prints. `turnout proxy` and `turnout admin` become others."""
     if path == ("admin",):
-        return "--config --listen --help"  # argparse; compared in a test of its own
+        return "--config --listen --check --json --help"  # argparse; compared in a test of its own
     runner = CliRunner()
     if path == ("proxy",):
         result = runner.invoke(proxy_main, ["--help"])
@@ -238,6 +243,7 @@ def exposed() -> dict[str, set[str]]:
     """Each metric of both /metrics with its labels, by the name that a query uses."""
     cells = Telemetry(1)
     cells.blocks[0].cells[telemetry.STATE] = telemetry.SERVING
+    cells.blocks[0].cells[telemetry.PID] = os.getpid()
     admin = Metrics()
     admin.watch(lambda: dict.fromkeys(GAUGES, 0.0))
     admin.requests.labels("GET", "/v1/routing", 200).inc()
@@ -355,3 +361,40 @@ def test_systemd_waits_longer_than_the_drain():
         limit = re.search(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
         assert limit, unit
         assert int(limit[1]) >= needed, unit
+
+
+def test_systemd_s_watchdog_is_slower_than_the_supervisor_s():
+    text = (ROOT / "deploy" / "systemd" / "turnout-proxy.service").read_text("utf-8")
+    limit = re.search(r"^WatchdogSec=(\d+)$", text, re.MULTILINE)
+    assert limit
+    assert int(limit[1]) >= SETTINGS["proxy"]["supervision"]["stall_s"]
+
+
+def test_the_units_sockets_are_those_that_the_proxy_takes():
+    units = [path.read_text("utf-8") for path in UNITS if path.suffix == ".socket"]
+    names = {re.findall(r"^FileDescriptorName=(.*)$", text, re.MULTILINE)[0] for text in units}
+    wanted = {each.name: each.address for each in listening.wanted(Settings())}
+    found = {
+        name: re.findall(r"^ListenStream=(.*)$", text, re.MULTILINE)[0]
+        for text in units
+        for name in names
+        if f"FileDescriptorName={name}\n" in text
+    }
+    assert found == wanted
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_takes_the_units(tmp_path: Path):
+    for unit in UNITS:
+        # The program and its users are not installed here.
+        text = re.sub(r"/opt/turnout/bin/turnout", sys.executable, unit.read_text("utf-8"))
+        (tmp_path / unit.name).write_text(
+            re.sub(r"^(User|Group)=.*$", "", text, flags=re.MULTILINE)
+        )
+    said = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *sorted(tmp_path.iterdir())],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (said.returncode, said.stderr) == (0, "")

@@ -5,7 +5,8 @@ import signal
 
 import aiohttp
 
-from tests.support.clients import Load, connect
+from proxy.supervisor import GENERATIONS
+from tests.support.clients import Load, connect, opened
 from tests.support.endpoint import Endpoints
 from tests.support.fleet import Fleet, FleetOf, Routing, Settings
 from tests.support.processes import wait_gone
@@ -55,12 +56,12 @@ async def test_a_reload_under_load_loses_nothing(
     assert answered >= len(load.asked) + 2
 
 
-async def _serving_new(fleet: Fleet, old: set[int]) -> set[int]:
+async def _serving_new(fleet: Fleet, old: set[int], count: int = WORKERS) -> set[int]:
     """Wait until new workers serve and no old one does."""
 
     def renewed(workers: list[dict[str, int | str]]) -> bool:
         serving = {each["pid"] for each in workers if each["state"] == "serving"}
-        return len(serving) == WORKERS and not serving & old
+        return len(serving) == count and not serving & old
 
     await fleet.until(renewed, "new workers serve")
     return await fleet.pids()
@@ -86,8 +87,11 @@ def rewrite(fleet: Fleet, proxy: dict[str, object]) -> None:
 
 BROKEN = (
     ("[proxy", "is not valid TOML"),
-    ("[proxy]\nworkers = 1000\n", "`workers` lies between"),
-    ("[proxy]\nwork = 1\n", "unknown field `work`"),
+    ("[proxy]\nworkers = 1000\n", r"turnout.toml:2: \[proxy\] workers: lies between"),
+    (
+        "[proxy]\nwork = 1\n",
+        r"turnout.toml:2: \[proxy\] work: unknown setting; did you mean workers\?",
+    ),
     ('[proxy]\nlisten = "127.0.0.1:1"\n', "listening addresses change only at a restart"),
     (None, "can't be read: No such file"),
 )
@@ -151,3 +155,32 @@ async def test_a_sigterm_during_a_reload_ends_everything(fleet_of: FleetOf) -> N
     fleet.child.send(signal.SIGHUP)
     fleet.child.send(signal.SIGTERM)
     assert await fleet.child.ended() == 0
+
+
+async def test_reloads_whose_workers_drain_are_bounded_and_the_log_says_so(
+    fleet_of: FleetOf, endpoints: Endpoints
+) -> None:
+    fleet = await fleet_of(workers=1)
+    keys = [secrets.token_hex(4) for _ in range(GENERATIONS)]
+    clients = []
+    for generation, key in enumerate(keys):
+        client = await opened(fleet.port)
+        clients.append(client)
+        client.send("GET", f"/hold/{key}")
+        await endpoints.blue.arrived(key)
+        old = await fleet.pids()
+        fleet.child.send(signal.SIGHUP)
+        if generation < GENERATIONS - 1:
+            await _serving_new(fleet, old, 1)
+    await fleet.child.line(
+        r"settings are not reloaded: 1 new workers need room and there is some for 0, 3 workers of "
+        r"earlier reloads still drain \(until proxy.timeouts.drain_reload_s; SIGTERM ends one sooner\)"
+    )
+    assert await fleet.pids() == old
+    for key, client in zip(keys, clients, strict=True):
+        await endpoints.blue.release(key)
+        assert (await client.answer()).status == 200
+        await client.close()
+    await fleet.serving()
+    fleet.child.send(signal.SIGHUP)
+    await fleet.serving(unlike=old)

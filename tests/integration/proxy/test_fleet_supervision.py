@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from admin.embedded.ports import free_port
-from proxy.supervisor import MAX_BACKOFF_S, back_off
+from proxy.children import MAX_BACKOFF_S, back_off
 from tests.support.clients import Load, connect
 from tests.support.endpoint import Endpoints
 from tests.support.fleet import FleetOf, Metrics, Routing, launch, settings, start_fleet
@@ -182,41 +181,6 @@ async def test_a_port_that_is_taken(
         said = f"turnout proxy: can't listen on {address}: Address already in use\n"
         assert child.output() == said
     assert (await fleet.get()).status == 200
-
-
-async def test_check_says_whether_settings_are_good(
-    spawn: Children, tmp_path: Path, redis_url: str
-) -> None:
-    port = free_port()
-    good = settings(tmp_path, redis_url, listen=f"127.0.0.1:{port}")
-    good.write()
-    child = launch(spawn, good.path, "--check")
-    assert await child.ended() == 0
-    assert child.output() == "the settings are good\n"
-
-
-@pytest.mark.parametrize(
-    ("own", "said"),
-    [
-        ({"workers": -1}, "`workers` lies between 0 (one per core) and 256"),
-        ({"listen": "nowhere"}, "`listen`: 'nowhere' is not host:port"),
-        ({"timeouts": {"head": 1}}, "unknown field `head`"),
-        (
-            {"identity": {"jwt": {"algorithms": ["none"]}}},
-            "Not one of HS256, HS384, HS512, RS256",
-        ),
-    ],
-)
-async def test_check_says_what_is_wrong(
-    spawn: Children, tmp_path: Path, redis_url: str, own: dict[str, object], said: str
-) -> None:
-    bad = settings(tmp_path, redis_url, **own)
-    bad.write()
-    child = launch(spawn, bad.path, "--check")
-    assert await child.ended() == 1
-    assert said in child.output()
-    assert "Traceback" not in child.output()
-    assert redis_url not in child.output()
 
 
 async def test_a_fleet_whose_every_worker_crashes_says_so_and_can_be_ended(

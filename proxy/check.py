@@ -1,0 +1,154 @@
+"""`turnout proxy --check`: what the settings' own words can't tell, and the machine can.
+
+Files that are named can be read, addresses can be bound, there are descriptors enough; and what
+is allowed but seldom meant. Nothing listens and nothing is changed by looking.
+"""
+
+import errno
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from config import ERROR, NOTE, WARNING, Report, Shared
+from config.positions import KeyPath
+from proxy import files, listening
+from proxy.config import Issuer, Settings
+from proxy.issuers import keys_of
+from proxy.keyset import KeySetError
+
+_LOOPBACK_NAMES: Final = frozenset({"", "localhost", "ip6-localhost"})
+_FULL: Final = 0
+_SHORT_KEY: Final = 32  # characters: as many bytes as its HMAC's digest has
+
+
+def look(report: Report[Settings]) -> None:
+    """Add to a report of good settings what is found."""
+    shared, settings = report.shared, report.section
+    if shared is None or settings is None:
+        return
+    _store(report, shared)
+    _networks(report, settings)
+    _files(report, settings)
+    _secrets(report, shared, settings)
+    _addresses(report, settings)
+    advice = files.fit(settings.limits.connections, files.hard_limit()).advice
+    if advice:
+        report.add(WARNING, ("proxy", "limits", "connections"), advice)
+
+
+def _store(report: Report[Settings], shared: Shared) -> None:
+    away = not _is_local(shared.redis_url)
+    if away and not shared.routing_key:
+        report.add(
+            WARNING,
+            ("routing_key",),
+            "is empty and Redis is on another host: whoever can write there routes",
+        )
+    elif shared.routing_key and len(shared.routing_key) < _SHORT_KEY:
+        report.add(WARNING, ("routing_key",), f"is shorter than {_SHORT_KEY} characters")
+    if away and shared.redis_url.startswith("redis://"):
+        report.add(
+            WARNING,
+            ("redis_url",),
+            "Redis is on another host and the connection is not encrypted: rediss:// is",
+        )
+
+
+def _is_local(url: str) -> bool:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "unix" or host in _LOOPBACK_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _networks(report: Report[Settings], settings: Settings) -> None:
+    for network in settings.networks():
+        if network.prefixlen == _FULL:
+            report.add(
+                WARNING,
+                ("proxy", "trusted_networks"),
+                f"{network} believes everybody's X-Tenant-ID and X-Forwarded-*",
+            )
+
+
+def _files(report: Report[Settings], settings: Settings) -> None:
+    """Every setting that names a file to read."""
+    for path, issuer in _issuers(settings):
+        setting = "key_file" if issuer.key_file else "key"
+        try:
+            keys_of(issuer, settings.identity.jwks.max_keys)
+        except OSError as error:
+            report.add(ERROR, (*path, setting), f"can't be read: {listening.reason(error)}")
+        except KeySetError as error:
+            report.add(ERROR, (*path, setting), f"can't be used: {error}")
+    pid_file = settings.supervision.pid_file
+    if pid_file and not os.access(Path(pid_file).parent, os.W_OK):
+        report.add(
+            WARNING,
+            ("proxy", "supervision", "pid_file"),
+            "its folder can't be written to by this user",
+        )
+
+
+def _issuers(settings: Settings) -> Iterator[tuple[KeyPath, Issuer]]:
+    """Each issuer of tokens that is set, and where."""
+    identity = settings.identity
+    if identity.jwt.issuer:
+        yield ("proxy", "identity", "jwt"), identity.jwt
+    for number, issuer in enumerate(identity.issuers):
+        yield ("proxy", "identity", "issuers", number), issuer
+
+
+def _secrets(report: Report[Settings], shared: Shared, settings: Settings) -> None:
+    """A file that everybody can read should hold no secret."""
+    if report.path is None or not report.path.stat().st_mode & 0o004:
+        return
+    held: list[tuple[KeyPath, bool]] = [
+        (("redis_url",), bool(urlsplit(shared.redis_url).password)),
+        (("routing_key",), bool(shared.routing_key)),
+    ]
+    held += [
+        ((*path, "key"), any(name.startswith("HS") for name in issuer.algorithms))
+        for path, issuer in _issuers(settings)
+    ]
+    for path, is_secret in held:
+        if is_secret and path in report.lines and path not in report.variables:
+            report.add(WARNING, path, "a secret in a file that everybody can read")
+
+
+def _addresses(report: Report[Settings], settings: Settings) -> None:
+    for each in listening.wanted(settings):
+        path = ("proxy", each.setting)
+        try:
+            listening.bound(each.address).close()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                report.add(NOTE, path, f"{each.address} is in use, by a running proxy perhaps")
+            elif error.errno in {errno.EACCES, errno.EPERM}:
+                report.add(WARNING, path, f"{each.address} can't be bound by this user")
+            else:
+                reason = listening.reason(error)
+                report.add(ERROR, path, f"{each.address} can't be bound: {reason}")
+    _open_management(report, settings)
+
+
+def _open_management(report: Report[Settings], settings: Settings) -> None:
+    host = settings.management_listen.rpartition(":")[0]
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), None)
+    except OSError:
+        return
+    if not all(ipaddress.ip_address(each[4][0]).is_loopback for each in found):
+        report.add(
+            NOTE,
+            ("proxy", "management_listen"),
+            "health and metrics are open to whoever reaches this address",
+        )

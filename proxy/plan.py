@@ -1,0 +1,44 @@
+"""What workers are started with: the settings, after a look at what there is room for."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from config import Shared
+from proxy import files, listening, telemetry
+from proxy.config import Settings
+
+Load = Callable[[], tuple[Shared, Settings]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """advice: what to change so that all of it can be used."""
+
+    shared: Shared
+    settings: Settings
+    advice: str
+
+    @classmethod
+    def of(cls, load: Load, files_limit: int) -> "Plan":
+        """The settings, with as many connections as there are files for. ConfigError."""
+        shared, settings = load()
+        settings, advice = files.fitted(settings, files_limit)
+        return cls(shared, settings, advice)
+
+    @property
+    def workers(self) -> int:
+        """How many workers there are to be."""
+        return self.settings.worker_count()
+
+    def addresses(self) -> dict[str, str]:
+        """Where to listen, by name."""
+        return {each.name: each.address for each in listening.wanted(self.settings)}
+
+    def note(self, cells: "memoryview[int]", files_limit: int) -> None:
+        """Show in the supervisor's cells that this is in use from now on."""
+        now = int(time.time())  # noqa: TID251 - shown
+        cells[telemetry.STARTED_S] = cells[telemetry.STARTED_S] or now
+        cells[telemetry.SETTINGS_LOADED] += 1
+        cells[telemetry.FILES_LIMIT] = files_limit
+        cells[telemetry.CONNECTIONS_LIMIT] = self.settings.limits.connections
