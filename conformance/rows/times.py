@@ -16,7 +16,7 @@ _SLOW_S: Final = 0.15
 
 
 def _rows() -> list[Row]:
-    in_time = {"after_s": 0.2, "within_s": 3.0}
+    in_time: dict[str, Any] = {"after_s": 0.2, "within_s": 3.0}
     timed_out = Expect(frozenset({408}), fate=ENDED, reached=0, **in_time)
     drips = Answer(
         b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
