@@ -18,11 +18,12 @@ from bench.processes import free_ports, wait_until_listening
 from conformance.client import Client
 from conformance.cutting import whole
 from conformance.peers.process import running
-from conformance.reading import read_requests
+from conformance.reading import Message, read_requests
 from conformance.recorder import PROBE, Recorder
 
-Seen = tuple[tuple[bytes, bytes, bytes], ...]
-"""Method, target and body of each request."""
+One = tuple[bytes, bytes, bytes, bytes]
+Seen = tuple[One, ...]
+"""Method, target, body and tenant of each request."""
 REFUSES: Final = " refuses it: "
 _NGINX_S: Final = 2.0
 
@@ -38,11 +39,15 @@ class Account:
 def strict(stream: bytes) -> Account:
     """By the own reading."""
     reading = read_requests(stream)
-    seen = tuple((each.method, each.target, each.body) for each in reading.messages)
-    return Account(_asked(seen), reading.fault)
+    return Account(_asked(map(_one, reading.messages)), reading.fault)
 
 
-def _asked(seen: Iterable[tuple[bytes, bytes, bytes]]) -> Seen:
+def _one(message: Message) -> One:
+    tenant = b",".join(message.all("X-Tenant-ID"))
+    return message.method, message.target, message.body, tenant
+
+
+def _asked(seen: Iterable[One]) -> Seen:
     """Without the questions whether the connection is still served."""
     return tuple(each for each in seen if each[1] != PROBE)
 
@@ -53,13 +58,20 @@ class _Listener:
 
     targets: list[bytes] = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
-    done: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
+    tenants: list[bytes] = field(default_factory=list)
+    done: list[One] = field(default_factory=list)
     parser: "httptools.HttpRequestParser | None" = None
 
     def on_message_begin(self) -> None:
         """A request begins."""
         self.targets.clear()
         self.body.clear()
+        self.tenants.clear()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field; a trailer passes for one here."""
+        if name.lower() == b"x-tenant-id":
+            self.tenants.append(value)
 
     def on_url(self, url: bytes) -> None:
         """A piece of its target."""
@@ -72,7 +84,8 @@ class _Listener:
     def on_message_complete(self) -> None:
         """It is whole."""
         method = self.parser.get_method() if self.parser else b""
-        self.done.append((method, b"".join(self.targets), bytes(self.body)))
+        tenant = b",".join(self.tenants)
+        self.done.append((method, b"".join(self.targets), bytes(self.body), tenant))
 
 
 def llhttp(stream: bytes) -> Account:
@@ -110,7 +123,7 @@ class NginxReader:
                     client.half_close()
                     client.wait_end(_NGINX_S)
                 answers = client.read().messages
-            seen = tuple((each.method, each.target, each.body) for each in take.requests)
+            seen = tuple(map(_one, take.requests))
         refused = [answer.status for answer in answers if answer.status >= 400]
         return Account(seen, f"answered {refused[0]}" if refused else "")
 
@@ -167,5 +180,5 @@ def disagreements(stream: bytes, by_nginx: NginxReader | None) -> list[str]:
 
 
 def _told(seen: Seen) -> str:
-    lines = (f"{method.decode()} {target!r:.40} {body!r:.40}" for method, target, body in seen)
+    lines = (f"{method.decode()} {target!r:.40} {body!r:.40} {tenant!r:.20}" for method, target, body, tenant in seen)
     return f"{len(seen)} ({'; '.join(lines)})"

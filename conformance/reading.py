@@ -73,12 +73,12 @@ class Reading:
     fault: str = ""
 
 
-def read_requests(data: bytes) -> Reading:
-    """All requests of a stream."""
+def read_requests(data: bytes, *, empty_lines: bool = False) -> Reading:
+    """All requests of a stream. empty_lines: those before a request are no fault (RFC 9112 §2.2)."""
     messages: list[Message] = []
     rest = data
     try:
-        while rest:
+        while rest := _from_line(rest) if empty_lines else rest:
             taken = _take(rest, None, ended=False)
             if taken is None:
                 break
@@ -87,6 +87,12 @@ def read_requests(data: bytes) -> Reading:
     except UnreadableError as error:
         return Reading(tuple(messages), rest, str(error))
     return Reading(tuple(messages), rest)
+
+
+def _from_line(data: bytes) -> bytes:
+    while data.startswith(b"\r\n"):
+        data = data[2:]
+    return data
 
 
 def read_answers(
