@@ -180,5 +180,8 @@ def disagreements(stream: bytes, by_nginx: NginxReader | None) -> list[str]:
 
 
 def _told(seen: Seen) -> str:
-    lines = (f"{method.decode()} {target!r:.40} {body!r:.40} {tenant!r:.20}" for method, target, body, tenant in seen)
+    lines = (
+        f"{method.decode()} {target!r:.40} {body!r:.40} {tenant!r:.20}"
+        for method, target, body, tenant in seen
+    )
     return f"{len(seen)} ({'; '.join(lines)})"

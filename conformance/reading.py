@@ -73,13 +73,17 @@ class Reading:
     fault: str = ""
 
 
-def read_requests(data: bytes, *, empty_lines: bool = False) -> Reading:
-    """All requests of a stream. empty_lines: those before a request are no fault (RFC 9112 §2.2)."""
+def read_requests(data: bytes, *, repairs: bool = False) -> Reading:
+    """All requests of a stream.
+
+    repairs: allow what a recipient may repair: empty lines before a request (RFC 9112 §2.2),
+    and one Content-Length said twice (RFC 9110 §8.6).
+    """
     messages: list[Message] = []
     rest = data
     try:
-        while rest := _from_line(rest) if empty_lines else rest:
-            taken = _take(rest, None, ended=False)
+        while rest := _from_line(rest) if repairs else rest:
+            taken = _take(rest, None, ended=False, repairs=repairs)
             if taken is None:
                 break
             messages.append(taken[0])
@@ -140,7 +144,9 @@ def head_of(data: bytes) -> Message | None:
     return Message(line, fields, whole=False)
 
 
-def _take(data: bytes, method: bytes | None, *, ended: bool) -> tuple[Message, bytes] | None:
+def _take(
+    data: bytes, method: bytes | None, *, ended: bool, repairs: bool = False
+) -> tuple[Message, bytes] | None:
     """The first message and what follows it; None if it is not whole. method: None = a request."""
     head, found, rest = data.partition(b"\r\n\r\n")
     if not found:
@@ -153,7 +159,7 @@ def _take(data: bytes, method: bytes | None, *, ended: bool) -> tuple[Message, b
     message = Message(line, fields)
     if method is None:
         _check_host(message)
-    length, chunked = _framing(message, old=b"HTTP/1.0" in line)
+    length, chunked = _framing(message, repairs=repairs)
     if (method is None and length is None and not chunked) or _is_bodiless(message, method):
         return message, rest
     if chunked:
@@ -197,13 +203,15 @@ def _check_host(message: Message) -> None:
         raise UnreadableError(f"{len(hosts)} Host fields")
 
 
-def _framing(message: Message, *, old: bool) -> tuple[int | None, bool]:
+def _framing(message: Message, *, repairs: bool) -> tuple[int | None, bool]:
     """Content-Length, and whether the body is chunked (RFC 9112 §6.3)."""
     lengths, codings = message.all("Content-Length"), message.all("Transfer-Encoding")
+    if repairs and len(set(lengths)) == 1:
+        lengths = lengths[:1]
     if len(lengths) + len(codings) > 1:
         raise UnreadableError("two fields give the length of the body")
     if codings:
-        if codings[0].lower() != b"chunked" or old:
+        if codings[0].lower() != b"chunked" or b"HTTP/1.0" in message.line:
             raise UnreadableError(f"Transfer-Encoding {codings[0][:40]!r}")
         return None, True
     if lengths and _LENGTH.fullmatch(lengths[0]) is None:

@@ -30,7 +30,9 @@ def results(request: pytest.FixtureRequest, run_seed: int) -> dict[str, Result]:
     wanted = [
         item.callspec.params["row"]
         for item in request.session.items
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec") and "row" in item.callspec.params
+        if isinstance(item, pytest.Function)
+        and hasattr(item, "callspec")
+        and "row" in item.callspec.params
     ]
     rows = [row for row in catalogue.ROWS if row in wanted]
     found = run.results([Turnout()], rows, run_seed)
