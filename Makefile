@@ -78,6 +78,12 @@ wheel: .venv/.ready ## a wheel in dist/, its data plane compiled
 conformance: .venv/.ready ## every case of HTTP at Turnout, nginx, HAProxy (VECTORS=DIR: files of vectors)
 	$(BIN)/python -m conformance $(if $(VECTORS),--vectors $(VECTORS)) $(ARGS)
 
+.PHONY: fuzz
+fuzz: .venv/.ready ## look for inputs that break the data plane, a minute (ARGS="-max_total_time=3600")
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
+	  $(UV) pip install --quiet --python $(BIN)/python --no-build-isolation --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 .PHONY: lock
 lock: | $(UV) ## renew requirements.lock and deploy/image.lock
 	$(UV) pip compile $(LOCK) --extra dev -o requirements.lock pyproject.toml

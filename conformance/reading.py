@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rb"(%b) ([!-~]+) HTTP/(1\.[01])" % _TOKEN)
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9]) [\t -~\x80-\xff]*")
+_BARE_STATUS_LINE = len("HTTP/1.1 200")
 _FIELD = re.compile(
     rb"(%b):[ \t]*((?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*" % _TOKEN
 )
@@ -100,19 +101,26 @@ def _from_line(data: bytes) -> bytes:
 
 
 def read_answers(
-    data: bytes, methods: Sequence[bytes], *, ended: bool, reset: bool = False
+    data: bytes,
+    methods: Sequence[bytes],
+    *,
+    ended: bool,
+    reset: bool = False,
+    repairs: bool = False,
 ) -> Reading:
     """All answers of a stream, interim ones included.
 
     methods: of the requests answered, the last one for all that follow. ended: the connection
     has ended, so that a body may have ended with it, or have been cut short. reset: and not by
-    an end of file, so that nothing ended with it.
+    an end of file, so that nothing ended with it. repairs: as for requests, and a status line
+    may end without the space before its empty reason.
     """
     messages: list[Message] = []
     rest, finals = data, 0
     try:
         while rest:
-            taken = _take(rest, methods[min(finals, len(methods) - 1)], ended=ended)
+            method = methods[min(finals, len(methods) - 1)]
+            taken = _take(rest, method, ended=ended, repairs=repairs)
             if taken is None:
                 break
             messages.append(taken[0])
@@ -154,6 +162,8 @@ def _take(
         return None
     line, fields = _head(head)
     grammar = _REQUEST_LINE if method is None else _STATUS_LINE
+    if repairs and method is not None and len(line) == _BARE_STATUS_LINE:
+        line += b" "
     if grammar.fullmatch(line) is None:
         raise UnreadableError(f"first line {line[:60]!r}")
     message = Message(line, fields)
@@ -206,7 +216,7 @@ def _check_host(message: Message) -> None:
 def _framing(message: Message, *, repairs: bool) -> tuple[int | None, bool]:
     """Content-Length, and whether the body is chunked (RFC 9112 §6.3)."""
     lengths, codings = message.all("Content-Length"), message.all("Transfer-Encoding")
-    if repairs and len(set(lengths)) == 1:
+    if repairs and len({each.lstrip(b"0") for each in lengths}) == 1:
         lengths = lengths[:1]
     if len(lengths) + len(codings) > 1:
         raise UnreadableError("two fields give the length of the body")

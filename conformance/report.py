@@ -141,6 +141,26 @@ def _add(line: Line, proxy: str, passed: bool, seen: str) -> None:
     cells[proxy] = (passed, seen)
 
 
+def by_case(outcome: Outcome) -> list[tuple[str, ...]]:
+    """Case, number of rows, and for each proxy how many are as required and which are not."""
+    cases: dict[str, list[Line]] = {}
+    for line in lines(outcome):
+        cases.setdefault(line.case, []).append(line)
+    return [
+        (case, str(len(of_case)), *(_count(of_case, peer.name) for peer in outcome.peers))
+        for case, of_case in cases.items()
+    ]
+
+
+def _count(of_case: Sequence[Line], proxy: str) -> str:
+    asked = [line for line in of_case if proxy in line.cells]
+    if not asked:
+        return NOT_ASKED
+    failed = [line.row for line in asked if not line.cells[proxy][0]]
+    told = f"{len(asked) - len(failed)}/{len(asked)}"
+    return f"{told}: not {', '.join(failed)}" if failed else told
+
+
 def markdown(outcome: Outcome) -> str:
     """The page: scores, then every line."""
     names = [peer.title for peer in outcome.peers]
@@ -151,6 +171,11 @@ def markdown(outcome: Outcome) -> str:
         "",
         *(f"- {told}" for told in summary(outcome)),
         "",
+        f"| case | rows | {' | '.join(names)} |",
+        f"|---|---:|{'---|' * len(names)}",
+        *(f"| {' | '.join(map(_escaped, cells))} |" for cells in by_case(outcome)),
+        "",
+        "## Row by row",
         f"| case | row | required | {' | '.join(names)} |",
         f"|---|---|---|{'---|' * len(names)}",
     ]

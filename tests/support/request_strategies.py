@@ -154,3 +154,14 @@ def streams() -> st.SearchStrategy[bytes]:
     """What a client sends on one connection: one to three requests, more or less."""
     one = mutated(st.sampled_from(SEEDS)) | mutated(grammatical()) | grammatical()
     return st.lists(one, min_size=1, max_size=3).map(b"".join)
+
+
+ANSWERS = tuple(
+    row.script[0].at_end for row in ROWS if row.script and 0 < len(row.script[0].at_end) < 1500
+)
+
+
+def answers() -> st.SearchStrategy[bytes]:
+    """What an endpoint answers, more or less."""
+    seeds = st.sampled_from(ANSWERS)
+    return seeds | mutated(seeds) | st.lists(mutated(seeds), min_size=2, max_size=2).map(b"".join)

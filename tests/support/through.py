@@ -16,10 +16,15 @@ SMALL = {"limits": {"body_bytes": 4096, "head_bytes": 2048, "request_line_bytes"
 
 @dataclass(frozen=True)
 class Passed:
-    """What went through. streams: the bytes of each connection to an endpoint."""
+    """What went through. streams: the bytes of each connection to an endpoint.
+
+    client: what the client got. ended: its connection has ended, or was cut (reset).
+    """
 
     streams: tuple[bytes, ...]
     client: bytes
+    ended: bool = False
+    reset: bool = False
 
     @property
     def requests(self) -> list[Message]:
@@ -47,7 +52,8 @@ def through(
                 break
         wire.later(0.0)
         streams = tuple(bytes(endpoint.transport.arrived) for endpoint in wire.endpoints)
-        return Passed(streams, bytes(wire.client.transport.arrived))
+        client = wire.client
+        return Passed(streams, bytes(client.transport.arrived), client.closed, client.aborted)
 
 
 def _answer(wire: Wire, answered: Counter[int], answer: bytes, *, ends: bool) -> bool:
@@ -84,9 +90,28 @@ def wrong_with(data: bytes, passed: Passed, by_nginx: NginxReader | None = None)
     return found
 
 
-def unreadable(passed: Passed, methods: Iterable[bytes]) -> str:
-    """Why the client can't read its answers; empty if it can."""
-    return read_answers(passed.client, [*methods, b"GET"], ended=True).fault
+def wrong_with_answers(data: bytes, passed: Passed, answer: bytes, *, ends: bool) -> list[str]:
+    """Why it is not safe to have answered so; empty if it is.
+
+    The client can read all that it got, and what was relayed whole is what the strict reading
+    finds in the endpoint's bytes.
+    """
+    methods = [each.method for each in read_requests(data, repairs=True).messages]
+    reading = read_answers(
+        passed.client, [*methods, b"GET"], ended=passed.ended, reset=passed.reset
+    )
+    found = [f"the client can't read it: {reading.fault}"] if reading.fault else []
+    given = {
+        (each.status, each.body)
+        for method in (b"GET", b"HEAD")
+        for each in read_answers(answer, [method], ended=ends, repairs=True).messages
+        if each.whole
+    }
+    for each in reading.messages:
+        relayed = each.status >= 200 and each.all("X-Turnout-Slot") and each.whole
+        if relayed and (each.status, each.body) not in given:
+            found.append(f"no endpoint answered {each.status} {each.body!r:.60}")
+    return found
 
 
 def _is_harmless(told: str) -> bool:

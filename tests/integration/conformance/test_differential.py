@@ -4,10 +4,9 @@ Most requests go through a worker in memory, a bounded number through a real pro
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance import scene
@@ -22,7 +21,6 @@ from tests.support.through import Passed, through, wrong_with
 IN_MEMORY = 150
 REAL = 60
 CUTS = st.sampled_from([whole, byte_by_byte])
-bounded = {"deadline": None, "suppress_health_check": [HealthCheck.function_scoped_fixture]}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +38,9 @@ def turnout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lane]:
 
 
 def test_nginx_reads_what_it_is_told_to(by_nginx: NginxReader) -> None:
-    stream = post(b"Content-Length: 5", b"X-Tenant-ID: acme", body=b"hello") + post(CHUNKED, body=b"2\r\nok\r\n0\r\n\r\n")
+    stream = post(b"Content-Length: 5", b"X-Tenant-ID: acme", body=b"hello") + post(
+        CHUNKED, body=b"2\r\nok\r\n0\r\n\r\n"
+    )
     account = by_nginx.read(stream)
     assert account.seen == strict(stream).seen
     assert account.seen[0] == (b"POST", b"/", b"hello", b"acme")
@@ -48,7 +48,9 @@ def test_nginx_reads_what_it_is_told_to(by_nginx: NginxReader) -> None:
 
 def test_a_smuggled_request_would_be_seen(by_nginx: NginxReader) -> None:
     """The check itself: bytes that no proxy may send on."""
-    stream = post(b"Content-Length: 5", b"X: a\nTransfer-Encoding: chunked", body=b"0\r\n\r\n" + CANARY)
+    stream = post(
+        b"Content-Length: 5", b"X: a\nTransfer-Encoding: chunked", body=b"0\r\n\r\n" + CANARY
+    )
     assert wrong_with(stream, Passed((stream,), b""), by_nginx)
     plain = post(b"Content-Length: 0", body=CANARY)
     assert any("no client asked" in told for told in wrong_with(b"", Passed((plain,), b"")))
@@ -59,15 +61,17 @@ def test_every_seed_is_read_alike(by_nginx: NginxReader) -> None:
         assert wrong_with(data, through(data), by_nginx) == [], data
 
 
-@settings(max_examples=IN_MEMORY, **bounded)
+@settings(max_examples=IN_MEMORY, deadline=None)
 @given(data=streams(), cut=CUTS, trusted=st.booleans())
 def test_random_requests_are_read_alike(by_nginx: NginxReader, data, cut, trusted) -> None:
     assert wrong_with(data, through(data, cut=cut, trusted=trusted), by_nginx) == []
 
 
-@settings(max_examples=REAL, **bounded)
+@settings(max_examples=REAL, deadline=None)
 @given(data=streams())
-def test_random_requests_through_a_process_are_read_alike(by_nginx: NginxReader, turnout: Lane, data) -> None:
+def test_random_requests_through_a_process_are_read_alike(
+    by_nginx: NginxReader, turnout: Lane, data
+) -> None:
     row = one("random", "differential", data)
     got = scene.run(row, turnout.port, turnout.recorder, whole, 0.3)
     streams_ = tuple(stream.partition(b"GET /conformance-probe")[0] for stream in got.streams)
