@@ -11,6 +11,7 @@ from conformance.recorder import Recorder, Take
 from conformance.rows.row import Got, Row
 
 _FLUSH_S: Final = 0.1
+_DROP_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,16 @@ class Scene:
     def got(self, saw: Saw, *notes: str) -> Got:
         """What is judged: what the client saw, with what is on record."""
         take = self.take
+        used = [line for line in take.lines if len(line.data) > take.marks[line.number]]
+        if any(each.dropped for each in self.row.required):
+            self.recorder.wait_for(lambda _: all(line.ended for line in used), _DROP_S)
         return Got(
             saw,
             tuple(take.requests),
             tuple(take.streams()),
             tuple(take.faults()),
             take.overlapped,
+            sum(not line.ended for line in used),
             tuple(note for note in notes if note),
         )
 
@@ -53,7 +58,7 @@ def run(row: Row, port: int, recorder: Recorder, cut: Cut, limit_s: float) -> Go
         if row.play is not None:
             return row.play(scene)
         saw = exchange(port, pieces(row.sends, cut), row.asked, row.answers, limit_s)
-    return scene.got(saw)
+        return scene.got(saw)
 
 
 def _flush(port: int, recorder: Recorder, limit_s: float) -> None:

@@ -24,8 +24,8 @@ _BAD: Final = "bad framing, status line, NUL, head over 64 KiB"
 _SHORT: Final = "cut short"
 _WHOLE: Final = "answers of every framing"
 _OK: Final = frozenset({200})
-_502: Final = Expect(frozenset({502}))
-_BROKEN: Final = Expect(cut=True, fate=ENDED)
+_502: Final = Expect(frozenset({502}), dropped=True)
+_BROKEN: Final = Expect(cut=True, fate=ENDED, dropped=True)
 
 
 def _answered(
@@ -93,7 +93,9 @@ def _early() -> list[Row]:
     refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge"
     answer = Answer(b"", at_head=refusal)
     closes = Answer(b"", at_head=refusal, then=CLOSE)
-    told = Expect(frozenset({413}), fate=ENDED, reached=0, answer_body=b"large", within_s=1.0)
+    told = Expect(
+        frozenset({413}), fate=ENDED, reached=0, answer_body=b"large", within_s=1.0, dropped=True
+    )
     begun = post(b"Content-Length: 100000", body=b"x" * 1000)
     chunked = post(CHUNKED, body=b"3e8\r\n" + b"x" * 1000 + b"\r\n")
     return [

@@ -20,13 +20,17 @@ PLAIN, QUICK = "plain", "quick"
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """What one run of a row gave: what the client saw, and what reached the endpoint."""
+    """What one run of a row gave: what the client saw, and what reached the endpoint.
+
+    left: how many of the connections used are still open at the endpoint.
+    """
 
     saw: Saw
     reached: tuple[Message, ...] = ()
     streams: tuple[bytes, ...] = ()
     faults: tuple[str, ...] = ()
     overlapped: bool = False
+    left: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -52,6 +56,7 @@ class Expect:
     target, body, fields: of the first of them; None as a value = the field must not be there.
     absent: bytes that must stand in no stream to the endpoint. told: bytes in what the client
     gets; untold: bytes that are not. cut: the answer must be seen to be broken off.
+    dropped: the connection to the endpoint must be closed after. in_order: one at a time there.
     within_s: until the answer, or the end. after_s: not before.
     """
 
@@ -69,6 +74,7 @@ class Expect:
     answer_body: bytes | None = None
     cut: bool = False
     in_order: bool = False
+    dropped: bool = False
     within_s: float | None = None
     after_s: float | None = None
 
@@ -102,6 +108,8 @@ class Expect:
             parts.append(f"{self.reached} reached" if self.reached else "nothing reached")
         if self.in_order:
             parts.append("one at a time")
+        if self.dropped:
+            parts.append("endpoint dropped")
         if self.target is not None:
             parts.append(f"target {self.target.decode('latin-1'):.40}")
         if self.body is not None:
@@ -172,6 +180,8 @@ class Expect:
             found.append(f"{len(got.reached)} requests reached the endpoint")
         if self.reached is not None or self.absent:
             found.extend(f"the endpoint can't read it: {fault}" for fault in got.faults)
+        if self.dropped and got.left:
+            found.append("the connection to the endpoint is kept")
         if self.in_order and got.overlapped:
             found.append("a request was sent before the one ahead of it was answered")
         first = got.reached[0] if got.reached else None

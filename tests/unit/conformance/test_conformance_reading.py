@@ -184,3 +184,13 @@ def test_options() -> None:
     assert asked.only == {"turnout", "nginx"}
     assert [row.id for row in catalogue.rows(asked.rows)] == ["cl-te", "te-cl"]
     assert (asked.seed, asked.vectors, asked.as_json) == (3, None, False)
+
+
+def test_a_connection_to_the_endpoint_that_must_go_and_stays_is_a_fault() -> None:
+    kept = Got(got().saw, left=1)
+    assert Expect(dropped=True).faults(kept) == ["the connection to the endpoint is kept"]
+    assert Expect(dropped=True).faults(got()) == []
+
+
+def test_the_page_counts_by_case() -> None:
+    assert report.by_case(outcome()) == [("a | case", "1", "0/1: not a-row")]
