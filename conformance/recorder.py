@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from conformance.cutting import Cut, whole
@@ -23,6 +23,7 @@ PROBE: Final = b"/conformance-probe"
 """The target of the question whether a connection is still served: never part of a script."""
 KEEP, CLOSE, RESET = "keep", "close", "reset"
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_CONTINUE: Final = b"HTTP/1.1 100 "
 _SETTLE_S: Final = 0.5
 _LARGE: Final = 65536
 
@@ -31,7 +32,7 @@ _LARGE: Final = 65536
 class Answer:
     """What one request gets.
 
-    at_head: sent when its head is here. at_end: sent when it is whole. later: more, each after a
+    at_head: sent when its head is here; a 100 only to a request that expects it. at_end: sent when it is whole. later: more, each after a
     pause in seconds. then: what becomes of the connection.
     """
 
@@ -61,7 +62,7 @@ class Line:
     def may_be_whole(self) -> bool:
         """Whether it is worth the while to parse: a long body is not parsed at every read."""
         waiting = len(self.data) - self.parsed
-        if waiting < _LARGE:
+        if waiting < _LARGE or self.promised is None:
             return True
         return waiting >= self.needed if self.needed else self.data.endswith(b"\r\n\r\n")
 
@@ -264,6 +265,12 @@ class Recorder:
             return None
 
     def _next(self, message: Message, take: Take) -> Answer:
+        answer = self._given(message, take)
+        if answer.at_head.startswith(_CONTINUE) and not message.all("Expect"):
+            return replace(answer, at_head=b"")
+        return answer
+
+    def _given(self, message: Message, take: Take) -> Answer:
         take.open_requests += 1
         take.overlapped = take.overlapped or take.open_requests > 1
         if message.target == PROBE:

@@ -80,7 +80,8 @@ def play(at: Lane, row: Row, seed: int) -> Result:
     for name, cut in CUTS.items():
         if name != "whole" and not row.cuts:
             continue
-        limit_s = row.limit_s if row.site == QUICK else min(row.limit_s, at.peer.limit_s)
+        patient = row.site == QUICK or not row.cuts
+        limit_s = row.limit_s if patient else min(row.limit_s, at.peer.limit_s)
         source = random.Random(f"{seed}:{row.id}")
         got = scene.run(row, at.port, at.recorder, cut(source), limit_s)
         runs[name] = (got, tuple(row.faults(got)))

@@ -60,7 +60,9 @@ frontend clients
     http-request deny deny_status 405 if METH_TRACE
     http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt 10485760 }}
     http-request del-header _ -m sub
-    http-request del-header Upgrade if !{{ req.hdr(Upgrade) -i websocket }}
+    acl websocket req.hdr(Upgrade) -i websocket
+    acl upgrade req.hdr(Connection) -i -m sub upgrade
+    http-request del-header Upgrade if !websocket or !upgrade or !METH_GET or HTTP_1.0
 {strangers}
     http-request set-var(txn.tenant) req.hdr(host),host_only,lower,regsub(\\.{DOMAIN.replace(".", "[.]")}$,,) if {{ req.hdr(host),host_only -m end .{DOMAIN} }}
     http-request set-header X-Tenant-ID %[var(txn.tenant)] if {{ var(txn.tenant) -m found }}

@@ -37,9 +37,9 @@ def configuration(site: Site, port: int) -> str:
         {DEAD} dead;
         {NOBODY} nobody;
     }}
-    map $http_upgrade $upgrade {{
+    map "$server_protocol $request_method $http_upgrade $http_connection" $upgrade {{
         default "";
-        ~*^websocket$ websocket;
+        "~*^HTTP/1[.]1 GET websocket .*upgrade" websocket;
     }}
     map $upgrade $upgrade_connection {{
         default "";
@@ -61,6 +61,7 @@ def configuration(site: Site, port: int) -> str:
             proxy_set_header Connection $upgrade_connection;
             proxy_set_header Upgrade $upgrade;
             proxy_set_header TE "";
+            proxy_set_header HTTP2-Settings "";
             proxy_set_header Keep-Alive "";
             proxy_set_header Proxy-Connection "";
             proxy_set_header Proxy-Authorization "";
