@@ -71,7 +71,7 @@ def _vectors(
     asked: options.Options, peers: Sequence[Peer], missing: dict[str, str], progress: Console
 ) -> report.Outcome:
     assert asked.vectors is not None
-    files = vectors.load(asked.vectors)
+    files = vectors.load(asked.vectors, asked.rows)
     began = time.monotonic()
     found = []
     with Progress(console=progress, disable=not progress.is_terminal) as bar:

@@ -87,15 +87,19 @@ class Judged:
         return not self.faults or bool(self.reason)
 
 
-def load(folder: Path) -> dict[str, list[Vector]]:
-    """Name → vectors, of all files in the folder that hold such. ValueError if there are none."""
+def load(folder: Path, only: frozenset[str] = frozenset()) -> dict[str, list[Vector]]:
+    """Name → vectors, of all files in the folder that hold such. ValueError if there are none.
+
+    only: their ids, empty for all.
+    """
     found = {}
     for path in sorted(folder.glob("*.json")):
         content = json.loads(path.read_bytes())
         if isinstance(content, list) and content and "raw" in content[0]:
-            found[path.stem] = msgspec.convert(content, list[Vector])
-    if not found:
-        raise ValueError(f"{folder} holds no file of vectors")
+            vectors = msgspec.convert(content, list[Vector])
+            found[path.stem] = [each for each in vectors if not only or each.id in only]
+    if not any(found.values()):
+        raise ValueError(f"{folder} holds no file of vectors{' with these ids' if only else ''}")
     return found
 
 

@@ -139,6 +139,8 @@ def test_a_folder_without_vectors_is_said(tmp_path: Path) -> None:
         vectors.load(tmp_path)
     (tmp_path / "some.json").write_text(json.dumps([{"id": "a", "raw": "GET", "expect": "safe"}]))
     assert [vector.id for vector in vectors.load(tmp_path)["some"]] == ["a"]
+    with pytest.raises(ValueError, match="with these ids"):
+        vectors.load(tmp_path, frozenset({"b"}))
 
 
 def outcome() -> report.Outcome:
