@@ -7,7 +7,7 @@ from conformance.peers.haproxy import Haproxy
 from conformance.peers.nginx import Nginx
 from conformance.peers.peer import Peer
 from conformance.peers.turnout import Turnout
-from conformance.rows import answers, connections, framing, heads, hops, times
+from conformance.rows import answers, connections, framing, heads, hops, proxied, times
 from conformance.rows.row import Row
 
 ROWS: Final[tuple[Row, ...]] = (
@@ -17,6 +17,7 @@ ROWS: Final[tuple[Row, ...]] = (
     *times.ROWS,
     *answers.ROWS,
     *connections.ROWS,
+    *proxied.ROWS,
 )
 PEERS: Final[tuple[Peer, ...]] = (Turnout(), Nginx(), Haproxy())
 _TWICE = [name for name, count in Counter(row.id for row in ROWS).items() if count > 1]

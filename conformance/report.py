@@ -12,6 +12,7 @@ from rich.table import Table
 
 from bench.machine import commit
 from conformance.peers.peer import Peer
+from conformance.rows.row import PROXIED
 from conformance.run import Result
 from conformance.vectors import Judged
 
@@ -206,6 +207,8 @@ def summary(outcome: Outcome) -> list[str]:
         f"{titles[name]}: " + ", ".join(f"{kind} {score}" for kind, score in scores.items())
         for name, scores in outcome.scores().items()
     ]
+    without = [peer.title for peer in outcome.peers if outcome.rows and PROXIED not in peer.sites]
+    told.extend(f"{title} has no PROXY protocol yet: its rows are left out" for title in without)
     return [*told, *(f"{name} is left out: {why}" for name, why in outcome.missing.items())]
 
 

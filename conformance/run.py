@@ -19,7 +19,7 @@ from conformance import scene
 from conformance.cutting import CUTS
 from conformance.peers.peer import Peer, Site, black_hole
 from conformance.recorder import Recorder
-from conformance.rows.row import PLAIN, QUICK, Got, Row
+from conformance.rows.row import PROXIED, QUICK, Got, Row
 
 T = TypeVar("T")
 
@@ -61,13 +61,22 @@ class Lane:
 
 
 @contextmanager
-def lane(peer: Peer, folder: Path, *, quick: bool) -> Iterator[Lane]:
-    """The proxy and its endpoint, until the block ends; from the main thread. StartError."""
+def lane(peer: Peer, folder: Path, kind: str) -> Iterator[Lane]:
+    """The proxy as this kind of site, and its endpoint, until the block ends. StartError.
+
+    From the main thread only.
+    """
     folder.mkdir(exist_ok=True)
     recorder = Recorder()
     try:
         with black_hole() as dead:
-            site = Site(folder / peer.name, recorder.port, dead, quick)
+            site = Site(
+                folder / peer.name,
+                recorder.port,
+                dead,
+                quick=kind == QUICK,
+                proxied=kind == PROXIED,
+            )
             with peer.serving(site) as port:
                 yield Lane(peer, port, recorder)
     finally:
@@ -94,10 +103,10 @@ def results(peers: Sequence[Peer], rows: Sequence[Row], seed: int) -> Iterator[R
         folder = Path(stack.enter_context(temporary_folder()))
         works = []
         for peer in peers:
-            for site in (PLAIN, QUICK):
+            for site in peer.sites:
                 chosen = [row for row in rows if row.site == site and _concerns(row, peer)]
                 if chosen:
-                    at = stack.enter_context(lane(peer, folder / site, quick=site == QUICK))
+                    at = stack.enter_context(lane(peer, folder / site, site))
                     works.append(partial(_play_all, at, chosen, seed))
         yield from gathered(works)
 

@@ -8,9 +8,11 @@ from typing import Final
 from conformance.client import PROBE_REQUEST, Client, Saw, exchange
 from conformance.cutting import Cut, whole
 from conformance.recorder import Recorder, Take
-from conformance.rows.row import Got, Row
+from conformance.rows.row import PROXIED, Got, Row
 
 _FLUSH_S: Final = 0.1
+PROXY_HEADER: Final = b"PROXY UNKNOWN\r\n"
+"""Before the harness's own questions, where the site wants one."""
 _DROP_S: Final = 0.5
 
 
@@ -52,7 +54,7 @@ class Scene:
 
 def run(row: Row, port: int, recorder: Recorder, cut: Cut, limit_s: float) -> Got:
     """Play the row once, on no connection that an earlier run has left."""
-    _flush(port, recorder, limit_s)
+    _flush(port, recorder, PROXY_HEADER if row.site == PROXIED else b"", limit_s)
     with recorder.take(row.script, cut) as take:
         scene = Scene(row, port, recorder, take, cut, limit_s)
         if row.play is not None:
@@ -61,12 +63,12 @@ def run(row: Row, port: int, recorder: Recorder, cut: Cut, limit_s: float) -> Go
         return scene.got(saw)
 
 
-def _flush(port: int, recorder: Recorder, limit_s: float) -> None:
+def _flush(port: int, recorder: Recorder, header: bytes, limit_s: float) -> None:
     """Have the proxy use up what it pools: the endpoint's answer to a probe ends its connection."""
     if not recorder.open_lines():
         return
     with recorder.take((), whole), suppress(OSError), Client(port) as client:
-        client.send([PROBE_REQUEST])
+        client.send([header + PROBE_REQUEST])
         client.wait_answers(1, limit_s)
         recorder.wait_for(lambda _: not recorder.open_lines(), _FLUSH_S)
     recorder.end_lines()

@@ -17,7 +17,7 @@ from conformance import scene
 from conformance.cutting import whole
 from conformance.peers.peer import DOMAIN, Peer
 from conformance.readers import REFUSES, NginxReader, disagreements, nginx_reader
-from conformance.rows.row import Got, one
+from conformance.rows.row import PLAIN, Got, one
 from conformance.run import Lane, gathered, lane, temporary_folder
 
 REJECT, REJECT_OR_WAIT, SAFE = "reject", "reject-or-wait", "safe"
@@ -110,7 +110,7 @@ def results(peers: Sequence[Peer], files: Mapping[str, Sequence[Vector]]) -> Ite
         works = []
         for peer in peers:
             reader = stack.enter_context(nginx_reader(folder / f"reader-{peer.name}"))
-            at = stack.enter_context(lane(peer, folder, quick=False))
+            at = stack.enter_context(lane(peer, folder, PLAIN))
             works.append(partial(_play_all, at, reader, files))
         yield from gathered(works)
 

@@ -8,6 +8,7 @@ from bench.machine import find_command
 from bench.processes import free_ports, wait_until_listening
 from conformance.peers.peer import DEAD, DOMAIN, NOBODY, Site
 from conformance.peers.process import running
+from conformance.rows.row import PLAIN, PROXIED, QUICK
 
 _TIMES = """    timeout http-request 500ms
     timeout client 700ms
@@ -55,7 +56,7 @@ defaults
     option redispatch
 {_TIMES if site.quick else _DEFAULTS}
 frontend clients
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port}{" accept-proxy" if site.proxied else ""}
     http-request deny deny_status 405 if METH_CONNECT
     http-request deny deny_status 405 if METH_TRACE
     http-request deny deny_status 413 if {{ req.hdr_val(content-length) gt 10485760 }}
@@ -87,6 +88,7 @@ class Haproxy:
     name = "haproxy"
     title = "HAProxy"
     limit_s = 0.5
+    sites = (PLAIN, QUICK, PROXIED)
 
     def missing(self) -> str | None:
         """Whether it is installed."""

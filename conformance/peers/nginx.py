@@ -8,6 +8,7 @@ from bench.machine import find_command
 from bench.processes import free_ports, wait_until_listening
 from conformance.peers.peer import DEAD, DOMAIN, NOBODY, Site
 from conformance.peers.process import running
+from conformance.rows.row import PLAIN, PROXIED, QUICK
 
 _TIMES = """    client_header_timeout 500ms;
     client_body_timeout 600ms;
@@ -17,6 +18,9 @@ _TIMES = """    client_header_timeout 500ms;
     proxy_read_timeout 700ms;
     proxy_send_timeout 700ms;
 """
+_PROXIED = """ proxy_protocol;
+        set_real_ip_from 127.0.0.0/8;
+        real_ip_header proxy_protocol"""
 _DEFAULTS = """    client_header_timeout 10s;
     client_body_timeout 30s;
     send_timeout 60s;
@@ -53,7 +57,7 @@ def configuration(site: Site, port: int) -> str:
     large_client_header_buffers 4 8k;
     server_tokens off;
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}{_PROXIED if site.proxied else ""};
         location / {{
             proxy_pass http://$slot;
             proxy_http_version 1.1;
@@ -84,6 +88,7 @@ class Nginx:
     name = "nginx"
     title = "nginx"
     limit_s = 0.5
+    sites = (PLAIN, QUICK, PROXIED)
 
     def missing(self) -> str | None:
         """Whether it is installed."""

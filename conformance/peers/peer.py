@@ -18,13 +18,15 @@ class Site:
     """Where a proxy is set up.
 
     folder: its own, to be made by it. endpoint: the recorder's port. dead: a port that takes no
-    connection and doesn't refuse it. quick: with time-outs below a second.
+    connection and doesn't refuse it. quick: with time-outs below a second. proxied: every
+    connection begins with a PROXY header, and loopback may say so.
     """
 
     folder: Path
     endpoint: int
     dead: int
-    quick: bool
+    quick: bool = False
+    proxied: bool = False
 
 
 class Peer(Protocol):
@@ -41,6 +43,10 @@ class Peer(Protocol):
     @property
     def limit_s(self) -> float:
         """How long to wait for what a row requires."""
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Which of the rows' sites it can be set up as."""
 
     def missing(self) -> str | None:
         """Why it can't run here; None when it can."""

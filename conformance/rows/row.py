@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 HOST: Final = b"Host: erp.test\r\n"
 """A valid authority, for rows that ask about something else."""
 TENANT: Final = "X-Tenant-ID"
-PLAIN, QUICK = "plain", "quick"
-"""quick: the site with time-outs below a second, trust in loopback and few connections."""
+PLAIN, QUICK, PROXIED = "plain", "quick", "proxied"
+"""quick: the site with time-outs below a second, trust in loopback and few connections. proxied:
+the one behind a balancer that speaks the PROXY protocol.
+"""
 
 
 @dataclass(frozen=True, slots=True)

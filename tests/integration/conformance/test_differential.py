@@ -13,7 +13,7 @@ from conformance import scene
 from conformance.cutting import byte_by_byte, whole
 from conformance.peers.turnout import Turnout
 from conformance.readers import NginxReader, nginx_reader, strict
-from conformance.rows.row import CHUNKED, one, post
+from conformance.rows.row import CHUNKED, PLAIN, one, post
 from conformance.run import Lane, lane
 from tests.support.request_strategies import CANARY, SEEDS, streams
 from tests.support.through import Passed, through, wrong_with
@@ -33,7 +33,7 @@ def by_nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NginxReader]:
 
 @pytest.fixture(scope="module")
 def turnout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lane]:
-    with lane(Turnout(), tmp_path_factory.mktemp("turnout"), quick=False) as at:
+    with lane(Turnout(), tmp_path_factory.mktemp("turnout"), PLAIN) as at:
         yield at
 
 
