@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import fuzzing, through
-from tests.support.fuzzing import ENDS, encode, play
+from tests.support.fuzzing import BYTES, ENDS, PIECES, TRUSTED, encode, play
 from tests.support.request_strategies import answers, streams
 
 CORPUS = sorted((Path(__file__).parents[2] / "corpus").iterdir())
@@ -19,7 +19,7 @@ CORPUS = sorted((Path(__file__).parents[2] / "corpus").iterdir())
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in CORPUS])
 def test_the_corpus_holds(path: Path) -> None:
     data = path.read_bytes()
-    for flags in range(16):
+    for flags in (0, TRUSTED, ENDS, BYTES, PIECES, TRUSTED | ENDS | BYTES):
         play(bytes([flags]) + data[1:])
 
 
