@@ -74,6 +74,16 @@ plain: .venv/.ready ## plain Python again
 wheel: .venv/.ready ## a wheel in dist/, its data plane compiled
 	TURNOUT_COMPILE=1 $(BIN)/python -m hatchling build -t wheel
 
+.PHONY: conformance
+conformance: .venv/.ready ## every case of HTTP at Turnout, nginx, HAProxy (VECTORS=DIR: files of vectors)
+	$(BIN)/python -m conformance $(if $(VECTORS),--vectors $(VECTORS)) $(ARGS)
+
+.PHONY: fuzz
+fuzz: .venv/.ready ## look for inputs that break the data plane, a minute (ARGS="-max_total_time=3600")
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
+	  $(UV) pip install --quiet --python $(BIN)/python --no-build-isolation --editable '.[fuzz]'
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 .PHONY: lock
 lock: | $(UV) ## renew requirements.lock and deploy/image.lock
 	$(UV) pip compile $(LOCK) --extra dev -o requirements.lock pyproject.toml
@@ -86,4 +96,4 @@ diagrams: .venv/.ready ## draw the diagrams of docs/architecture.md from the cod
 .PHONY: clean
 clean: ## remove what the targets made
 	find proxy turnout__mypyc*.so -name '*.so' -delete 2>/dev/null || true
-	rm -rf .venv .tools .turnout dist bench/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .tools .turnout dist bench/out conformance/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -63,6 +63,12 @@ class LeakReportingLoop(uvloop.Loop):
             warnings.warn(messages, ResourceWarning, stacklevel=2)
 
 
+@pytest.fixture(scope="session")
+def run_seed() -> int:
+    """The run's seed, for what makes its own sources of it."""
+    return _SEED
+
+
 @pytest.fixture
 def seeded_random(request: pytest.FixtureRequest) -> random.Random:
     """A source of the run's seed and the test's name: the order of tests changes nothing."""

@@ -81,12 +81,13 @@ def _apply_options(head: RequestHead, options: frozenset[bytes]) -> None:
 def _check_upgrade(head: RequestHead) -> None:
     """Only WebSocket is switched to; any other offer (h2c) is answered as plain HTTP/1.1.
 
-    An offer may be ignored (RFC 9110 §7.8); one beside a body is, for the bytes that follow
-    would be the body's and then the other protocol's.
+    An offer may be ignored, and must be in HTTP/1.0 (RFC 9110 §7.8); one beside a body is, for
+    the bytes that follow would be the body's and then the other protocol's.
     """
     offered = (head.upgrade or b"").lower()
     if (
-        head.options is None
+        head.minor == 0
+        or head.options is None
         or b"upgrade" not in head.options
         or offered != b"websocket"
         or head.method != b"GET"

@@ -44,7 +44,7 @@ SETTINGS: dict[str, Any] = tomllib.loads((ROOT / "config" / "turnout.toml").read
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SECTIONS = ("proxy.", "admin.", "identity.", "timeouts.", "limits.", "follow.", "supervision.")
-MADE_BY_RUNNING = ("bench/out",)
+MADE_BY_RUNNING = ("bench/out", "conformance/out")
 
 
 def name_of(path: Path) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.tokens import FILES, WHY_REFUSED, run_jws_vectors
+from tests.support.token_vectors import FILES, WHY_REFUSED, run_jws_vectors
 
 
 @pytest.mark.parametrize("name", FILES)

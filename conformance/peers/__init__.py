@@ -1,0 +1,1 @@
+"""The proxies: one file each, configured as a careful operator would."""

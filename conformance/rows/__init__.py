@@ -1,0 +1,1 @@
+"""behaviour.md's two HTTP tables as data, a file a topic."""
