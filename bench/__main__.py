@@ -3,21 +3,25 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from rich.console import Console
 
 from bench import catalogue, options, profile, report, run
 from bench.checks import CheckError
-from bench.machine import MissingError, choose_cores
-from bench.peers.peer import Peer
+from bench.load import Load, staged
+from bench.machine import Cores, MissingError, choose_cores
+from bench.options import Options
+from bench.outcome import Outcome
 from bench.processes import StartError
 from bench.progress import Watch
-from bench.scenarios.scenario import Scenario
+from bench.scenarios.small import SMALL
 from bench.wrk import LoadError
 
+Chosen = TypeVar("Chosen")
 MEASURED, INVALID, MISSING, INTERRUPTED = 0, 1, 2, 130
 TOLERANCE = 0.05
 """How far from 1 nginx against itself may come out."""
@@ -29,14 +33,7 @@ def main(argv: Sequence[str]) -> int:
     progress = Console(stderr=True)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        peers, scenario = _choose(asked)
-        run.check_peers(peers)
-        cores = choose_cores(os.sched_getaffinity(0))
-        # The harness itself stays off the proxy's core.
-        os.sched_setaffinity(0, {cores.load})
-        if asked.profile:
-            return _profile(run.Job([peers[-1]], scenario, cores, asked))
-        return _measure(run.Job(peers, scenario, cores, asked), progress)
+        return _profile(asked) if asked.profile else _measure(asked, progress)
     except MissingError as error:
         progress.print(f"bench: {error}", style="red", highlight=False, soft_wrap=True)
         return MISSING
@@ -53,37 +50,53 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _choose(asked: options.Options) -> tuple[list[Peer], Scenario]:
-    if asked.scenario not in catalogue.SCENARIOS:
-        known = ", ".join(catalogue.SCENARIOS)
-        raise MissingError(f"no scenario is called {asked.scenario}; there are {known}")
-    scenario = catalogue.SCENARIOS[asked.scenario]
-    if asked.self_test:
-        return catalogue.self_test_peers(), scenario
+def _chosen(
+    choose: Callable[[frozenset[str]], list[Chosen]], names: frozenset[str]
+) -> list[Chosen]:
     try:
-        return catalogue.choose_peers(asked.only), scenario
+        return choose(names)
     except ValueError as error:
         raise MissingError(str(error)) from None
 
 
-def _measure(job: run.Job, progress: Console) -> int:
-    asked = job.options
-    outcome = run.measured(job, Watch(progress, len(job.peers) * (asked.rounds + 1)))
+def _cores() -> Cores:
+    """Both cores; the harness itself moves to the load's."""
+    cores = choose_cores(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores.load})
+    return cores
+
+
+def _measure(asked: Options, progress: Console) -> int:
+    scenarios = _chosen(catalogue.choose_scenarios, asked.scenarios)
+    peers = _chosen(catalogue.choose_peers, asked.only)
+    if asked.self_test:
+        scenarios, peers = [SMALL], catalogue.self_test_peers()
+    peers, missing = run.present(peers, asked.only)
+    cores = _cores()
+    jobs = [run.job(scenario, peers, cores, asked) for scenario in scenarios]
+    jobs = [job for job in jobs if job.peers]
+    watch = Watch(progress, sum(job.turns for job in jobs))
+    outcome = run.measured(jobs, peers, missing, watch)
     folder = asked.out / "self-test" if asked.self_test else asked.out
     paths = report.write(outcome, folder)
-    output = Console()
-    if asked.as_json:
-        output.out((folder / "bench.json").read_text(encoding="utf-8"), highlight=False, end="")
-    else:
-        report.show(outcome, output)
-        output.print(f"written: {', '.join(map(str, paths))}", highlight=False, soft_wrap=True)
+    _show(outcome, asked, paths)
     if asked.self_test and not _is_even(outcome, progress):
         return INVALID
     return INVALID if outcome.invalid else MEASURED
 
 
-def _is_even(outcome: report.Outcome, progress: Console) -> bool:
-    ratio = outcome.figures[-1].ratio
+def _show(outcome: Outcome, asked: Options, paths: Sequence[Path]) -> None:
+    output = Console()
+    if asked.as_json:
+        output.out(paths[0].read_text(encoding="utf-8"), highlight=False, end="")
+        return
+    report.show(outcome, output)
+    output.print(f"written: {', '.join(map(str, paths))}", highlight=False, soft_wrap=True)
+
+
+def _is_even(outcome: Outcome, progress: Console) -> bool:
+    (result,) = outcome.results
+    ratio = result.measured[0].figures[-1].ratio if result.measured else None
     if ratio is not None and abs(ratio.median - 1) <= TOLERANCE:
         progress.print(f"self-test passed: {ratio.median:.3f} lies within 1 ± {TOLERANCE}")
         return True
@@ -94,12 +107,20 @@ def _is_even(outcome: report.Outcome, progress: Console) -> bool:
     return False
 
 
-def _profile(job: run.Job) -> int:
+def _profile(asked: Options) -> int:
     profile.find_py_spy()
-    kind, folder = job.options.profile or "speedscope", job.options.out
-    with run.staged(job) as stage:
-        target = profile.record(stage.proxies[0], stage.plan, kind, folder)
-    print(f"written: {target}")
+    scenarios = _chosen(catalogue.choose_scenarios, asked.scenarios or frozenset({SMALL.name}))
+    peers = _chosen(catalogue.choose_peers, asked.only or frozenset({"turnout"}))
+    peers, _ = run.present(peers, asked.only)
+    for scenario in scenarios:
+        if not isinstance(scenario, Load):
+            raise MissingError(f"{scenario.name} puts no load on a proxy that could be profiled")
+        job = run.job(scenario, peers[-1:], _cores(), asked)
+        with staged(scenario, job) as stage:
+            for runner in stage.runners.values():
+                print(f"written: {profile.record(runner, asked.profile or '', asked.out)}")
+            for turn in stage.broken.values():
+                raise StartError("; ".join(turn().faults))
     return MEASURED
 
 

@@ -5,11 +5,11 @@ A proxy that leaves out the look-up, the header fields or the keep-alive would w
 
 import http.client
 import json
-from collections.abc import Mapping
 
+from bench.ask import connect, fields
+from bench.credentials import spoilt, tokens
 from bench.endpoint import HEADERS_PATH
-from bench.peers.peer import Proxy
-from bench.scenarios.scenario import TENANT_HEADER
+from bench.peers.peer import Proxy, Site
 from proxy.routing.model import Slot
 
 SAMPLE = 20
@@ -20,14 +20,13 @@ class CheckError(Exception):
     """A proxy doesn't do the work that is measured; the message says which part."""
 
 
-def same_work(proxy: Proxy, pins: Mapping[str, Slot]) -> None:
+def same_work(proxy: Proxy, site: Site) -> None:
     """Ask for a sample of tenants on one connection. CheckError names what is missing."""
-    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=5)
+    connection = connect(proxy.port, tls=site.work.tls)
     try:
-        step = max(1, len(pins) // SAMPLE) | 1
-        seen = [
-            _ask(connection, proxy, tenant, slot) for tenant, slot in list(pins.items())[::step]
-        ]
+        step = max(1, len(site.pins) // SAMPLE) | 1
+        asked = list(site.pins.items())[::step]
+        seen = [_ask(connection, proxy, site, tenant, slot) for tenant, slot in asked]
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise CheckError(f"{proxy.name}: {error!r}") from error
     finally:
@@ -36,8 +35,26 @@ def same_work(proxy: Proxy, pins: Mapping[str, Slot]) -> None:
         raise CheckError(f"{proxy.name} gives two requests one X-Request-ID")
 
 
-def _ask(connection: http.client.HTTPConnection, proxy: Proxy, tenant: str, slot: Slot) -> str:
-    connection.request("GET", HEADERS_PATH, headers={TENANT_HEADER: tenant})
+def refuses_spoilt_tokens(proxy: Proxy, site: Site) -> None:
+    """CheckError when a token with a wrong signature gets through."""
+    (token,) = tokens([next(iter(site.pins))])
+    connection = connect(proxy.port, tls=site.work.tls)
+    try:
+        headers = {"Authorization": f"Bearer {spoilt(token)}"}
+        connection.request("GET", HEADERS_PATH, headers=headers)
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise CheckError(f"{proxy.name}: {error!r}") from error
+    finally:
+        connection.close()
+    if status != 401:
+        raise CheckError(f"{proxy.name} answers {status} to a token with a wrong signature")
+
+
+def _ask(
+    connection: http.client.HTTPConnection, proxy: Proxy, site: Site, tenant: str, slot: Slot
+) -> str:
+    connection.request("GET", HEADERS_PATH, headers=dict(fields(tenant, token=site.work.token)))
     answer = connection.getresponse()
     body = answer.read()
     if answer.status != 200:

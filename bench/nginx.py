@@ -13,10 +13,11 @@ from bench.machine import find_command
 from bench.processes import running, wait_until_listening
 
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+CONNECTIONS = 2_048
 
 
-def configuration(http: str) -> str:
-    """A whole nginx.conf around the lines of the http section."""
+def configuration(http: str, connections: int = CONNECTIONS) -> str:
+    """A whole nginx.conf around the lines of the http section. connections: of both sides."""
     paths = "\n".join(f"    {name}_temp_path tmp-{name};" for name in _TEMPORARY)
     # As root the worker keeps root: the folder of the run is closed to everybody else.
     user = "user root;\n" if os.geteuid() == 0 else ""
@@ -25,7 +26,7 @@ def configuration(http: str) -> str:
 pid nginx.pid;
 error_log stderr warn;
 events {{
-    worker_connections 2048;
+    worker_connections {connections};
 }}
 http {{
     access_log off;
@@ -36,12 +37,17 @@ http {{
 """
 
 
+def prepare(http: str, folder: Path, connections: int = CONNECTIONS) -> list[str]:
+    """Write the configuration to a new folder; gives the command line."""
+    folder.mkdir()
+    (folder / "nginx.conf").write_text(configuration(http, connections), encoding="utf-8")
+    return [binary(), "-e", "stderr", "-p", f"{folder}/", "-c", "nginx.conf"]
+
+
 @contextmanager
 def serving(http: str, folder: Path, core: int, port: int) -> Iterator["subprocess.Popen[bytes]"]:
     """An nginx with this http section, listening, until the block ends. StartError if not."""
-    folder.mkdir()
-    (folder / "nginx.conf").write_text(configuration(http), encoding="utf-8")
-    argv = [binary(), "-e", "stderr", "-p", f"{folder}/", "-c", "nginx.conf"]
+    argv = prepare(http, folder)
     with running(argv, core, folder) as process:
         wait_until_listening(process, port, folder)
         yield process

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from bench import wrk
 from bench.cpu import process_seconds
+from bench.load import GRACE_S, WARM_UP_S, Runner
 from bench.machine import MissingError
-from bench.peers.peer import Proxy
 from bench.processes import pinned, stop
-from bench.rounds import GRACE_S, WARM_UP_S, Plan
 
 HINT = (
     "py-spy not found. Install it beside the project, then name it on PATH: "
@@ -35,25 +34,25 @@ def find_py_spy() -> str:
     return found
 
 
-def record(proxy: Proxy, plan: Plan, kind: str, folder: Path) -> Path:
+def record(runner: Runner, kind: str, folder: Path) -> Path:
     """Record RECORD_S of the busiest process; gives the file's path. LoadError, MissingError.
 
     kind: a key of SUFFIX.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"profile-{proxy.name}.{SUFFIX[kind]}"
+    target = folder / f"profile-{runner.proxy.name}.{SUFFIX[kind]}"
     target.unlink(missing_ok=True)
-    _put_under_load(proxy, plan, WARM_UP_S)
-    busiest = max(proxy.pids(), key=process_seconds)
+    runner.load(WARM_UP_S)
+    busiest = max(runner.proxy.pids(), key=process_seconds)
     recorder = subprocess.Popen(
-        pinned(_command(busiest, kind, target), plan.core),
+        pinned(_command(busiest, kind, target), runner.core),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
     try:
-        _put_under_load(proxy, plan, RECORD_S + 2)
+        runner.load(RECORD_S + 2)
         said, _ = recorder.communicate(timeout=GRACE_S)
     except subprocess.TimeoutExpired:
         raise wrk.LoadError("py-spy did not end") from None
@@ -69,9 +68,3 @@ def _command(pid: int, kind: str, target: Path) -> list[str]:
     options = {"pid": pid, "duration": RECORD_S, "rate": RATE, "format": kind, "output": target}
     pairs = [(f"--{name}", str(value)) for name, value in options.items()]
     return [find_py_spy(), "record", *(word for pair in pairs for word in pair)]
-
-
-def _put_under_load(proxy: Proxy, plan: Plan, seconds: int) -> None:
-    url = f"http://127.0.0.1:{proxy.port}/"
-    argv = wrk.command(url, str(plan.script), plan.connections, seconds)
-    wrk.run(argv, plan.core, seconds + GRACE_S)

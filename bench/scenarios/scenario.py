@@ -1,28 +1,80 @@
-"""What a load scenario is: requests for wrk, answers for the endpoint. Data only."""
+"""What a scenario is: what is asked of which proxies, and the figures that come of it."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
+from bench.peers.peer import Work
+from bench.rounds import Round
 from proxy.routing.model import Slot
+
+if TYPE_CHECKING:
+    from bench.job import Job
+    from bench.progress import Watch
 
 TENANT_HEADER = "X-Tenant-ID"
 TENANTS = 1_000
+TURNOUTS = ("turnout", "turnout-compiled")
 
 
 @dataclass(frozen=True, slots=True)
-class Scenario:
-    """One kind of load.
+class Target:
+    """What a figure may be at most. of: the proxies that it is set for.
 
-    request: Lua for wrk that defines `request`, and `init` if it needs one. location: the
-    endpoint's nginx directives for one slot's answers. per: what the CPU time is divided by, in
-    words.
+    against: the proxy that the figure is divided by, round by round; None for the figure itself.
+    """
+
+    of: tuple[str, ...]
+    at_most: float
+    against: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One figure of a scenario; less is better.
+
+    name: in a reading's values. label: in the table, short. unit, digits: how it is printed.
     """
 
     name: str
-    title: str
-    per: str
-    request: str
-    location: Callable[[Slot], str]
+    label: str
+    unit: str
+    digits: int
+    targets: tuple[Target, ...] = ()
+
+
+class Scenario(Protocol):
+    """One kind of work, measured in paired rounds."""
+
+    @property
+    def name(self) -> str:
+        """Its short name, for options and files."""
+
+    @property
+    def title(self) -> str:
+        """What is asked, in a line."""
+
+    @property
+    def measures(self) -> Sequence[Measure]:
+        """The figures that each reading carries."""
+
+    @property
+    def peers(self) -> frozenset[str] | None:
+        """Who is measured; None for all."""
+
+    @property
+    def work(self) -> Work:
+        """What it asks of a proxy."""
+
+    @property
+    def lenient(self) -> bool:
+        """Whether who can't do all of the work is measured with less, and said so."""
+
+    def lasts(self, job: "Job") -> tuple[int, int]:
+        """(rounds, seconds of a sample) of this job."""
+
+    def rounds(self, job: "Job", watch: "Watch") -> Iterator[Round]:
+        """Measure. A proxy that does not come up is a fault in each of its readings."""
 
 
 def pins() -> dict[str, Slot]:
@@ -32,5 +84,5 @@ def pins() -> dict[str, Slot]:
 
 
 def tenant(index: int) -> str:
-    """The id of the index-th tenant; wrk's scripts make the same names."""
+    """The id of the index-th tenant."""
     return f"tenant-{index:04d}"

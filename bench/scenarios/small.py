@@ -1,9 +1,17 @@
 """Small answers: 110 bytes of JSON, one tenant after the other out of 1 000."""
 
-from bench.scenarios.scenario import TENANT_HEADER, TENANTS, Scenario
+from bench.load import Load
+from bench.requests import cycling
+from bench.scenarios.scenario import TENANT_HEADER, TENANTS, TURNOUTS, Target, pins
 from proxy.routing.model import Slot
 
 BODY_BYTES = 110
+TARGETS = (
+    Target(("turnout",), 1.40, "nginx"),
+    Target(("turnout-compiled",), 1.00, "nginx"),
+    *(Target(TURNOUTS, 0.35, peer) for peer in ("envoy", "traefik", "caddy")),
+)
+REQUEST = cycling(TENANT_HEADER, list(pins()))
 
 
 def body(slot: Slot) -> str:
@@ -12,29 +20,18 @@ def body(slot: Slot) -> str:
     return start + "x" * (BODY_BYTES - len(start) - len(end)) + end
 
 
-def _location(slot: Slot) -> str:
-    return f"default_type application/json; return 200 '{body(slot)}';"
+def location(slot: Slot) -> str:
+    """The endpoint's directives."""
+    answer = f"default_type application/json; return 200 '{body(slot)}';"
+    return f"location / {{ {answer} }}"
 
 
-# The requests are written once: making one a time would cost wrk more than sending it.
-_REQUEST = f"""
-local requests, next_one = {{}}, 0
-function init(args)
-  for i = 0, {TENANTS - 1} do
-    local headers = {{["{TENANT_HEADER}"] = string.format("tenant-%04d", i)}}
-    requests[i] = wrk.format("GET", "/", headers)
-  end
-end
-function request()
-  next_one = (next_one + 1) % {TENANTS}
-  return requests[next_one]
-end
-"""
-
-SMALL = Scenario(
+SMALL = Load(
     name="small",
     title=f"{BODY_BYTES} bytes of JSON, {TENANTS} tenants",
     per="request",
-    request=_REQUEST,
-    location=_location,
+    request=REQUEST,
+    location=location,
+    targets=TARGETS,
+    seconds=2,
 )
