@@ -13,7 +13,7 @@ from bench.peers.peer import Site
 from bench.processes import StartError, check_alive, tail
 from bench.scenarios.scenario import TENANT_HEADER
 
-READY_S = 30.0
+READY_S = 20.0
 _PAUSE_S = 0.002
 _ERRORS = (OSError, http.client.HTTPException)
 

@@ -8,7 +8,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Watch:
-    """Told what happens. turns: how many turns there are, warm-ups included."""
+    """Told what happens. turns: how many turns there are, warm-ups included.
+
+    notes: of the scenario that is under way.
+    """
 
     def __init__(self, console: Console, turns: int) -> None:
         self._console = console
@@ -22,10 +25,12 @@ class Watch:
         self._task = self._bar.add_task("starting", total=turns)
         self._begun = 0
         self._scenario = ""
+        self.notes: list[str] = []
 
     def scenario(self, name: str, title: str) -> None:
         """A scenario begins."""
         self._scenario = name
+        self.notes = []
         self.say(f"{name}: {title}")
 
     def turn(self, what: str) -> None:
@@ -36,6 +41,11 @@ class Watch:
     def say(self, text: str) -> None:
         """A line that stays."""
         self._console.print(text, highlight=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """Something that a reader of this scenario's figures must know."""
+        self.say(f"  {text}")
+        self.notes.append(text)
 
     @contextmanager
     def shown(self) -> Iterator["Watch"]:

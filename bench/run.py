@@ -95,7 +95,7 @@ def _result(each: Job, told: Sequence[str], watch: Watch) -> Result:
             rounds.append(taken)
             watch.say(_line(scenario, len(rounds), taken, baseline))
     except (StartError, LoadError, OSError) as error:
-        return replace(empty, broken=f"{scenario.name}: {error}")
+        return replace(empty, notes=(*told, *watch.notes), broken=f"{scenario.name}: {error}")
     found = (
         Measured(
             measure,
@@ -107,20 +107,25 @@ def _result(each: Job, told: Sequence[str], watch: Watch) -> Result:
         )
         for measure in scenario.measures
     )
-    return replace(empty, measured=tuple(found))
+    return replace(empty, notes=(*told, *watch.notes), measured=tuple(found))
 
 
 def _line(scenario: Scenario, number: int, taken: Round, baseline: Name | None) -> str:
     parts = []
     for proxy, reading in taken.items():
         if not reading.valid:
-            parts.append(f"{proxy} INVALID: {'; '.join(reading.faults)}")
+            parts.append(f"{proxy} INVALID: {_first(reading.faults)}")
             continue
         values = ", ".join(
             f"{reading.values[each.name]:.{each.digits}f} {each.unit}" for each in scenario.measures
         )
         parts.append(f"{proxy} {values}{_ratio(scenario, taken, proxy, baseline)}")
     return f"  round {number}: " + " · ".join(parts)
+
+
+def _first(faults: Sequence[str]) -> str:
+    """The faults in short: the report has them whole, with the ends of logs."""
+    return "; ".join(fault.partition("\n")[0] for fault in faults)
 
 
 def _ratio(scenario: Scenario, taken: Round, proxy: str, baseline: Name | None) -> str:

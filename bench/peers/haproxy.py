@@ -24,7 +24,7 @@ def configuration(site: Site, port: int) -> str:
     bundle = f" ssl crt {site.certificate.both}" if site.certificate else ""
     return f"""global
     nbthread 1
-    maxconn {site.work.connections + 1_000}
+    maxconn {site.work.connections + 20}
     tune.bufsize 65536
 defaults
     mode http

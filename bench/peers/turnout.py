@@ -29,36 +29,47 @@ PREFIX = "turnout-bench"
 
 def configuration(redis_url: str, site: Site, port: int, management_port: int) -> str:
     """turnout.toml: defaults but for addresses, one worker, trust in loopback, and the work's."""
+    address = f"127.0.0.1:{port}"
+    plain, secure = ("", address) if site.certificate else (address, "")
     text = f"""redis_url = "{redis_url}"
 redis_prefix = "{PREFIX}"
 
 [proxy]
-listen = "127.0.0.1:{port}"
+listen = "{plain}"
+{f'tls_listen = "{secure}"' if secure else ""}
 management_listen = "127.0.0.1:{management_port}"
 workers = 1
 trusted_networks = ["127.0.0.0/8"]
 """
     if site.work.token:
-        text += f"""
-[proxy.identity.jwt]
-algorithm = "{credentials.ALGORITHM}"
-key = "{credentials.KEY}"
-issuer = "{credentials.ISSUER}"
-audience = "{credentials.AUDIENCE}"
-claim = "{credentials.CLAIM}"
-"""
+        text += _issuer()
     if site.certificate:
         text += f"""
-[proxy.tls]
-certificates = [
-    {{ certificate_file = "{site.certificate.chain}", key_file = "{site.certificate.key}" }},
-]
+[[proxy.tls.certificates]]
+certificate = "{site.certificate.chain}"
+key = "{site.certificate.key}"
 """
     # The default bounds are those of a worker that does not hold as many at once.
     return f"""{text}
 [proxy.limits]
 connections = {site.work.connections + 10_000}
 endpoint_connections = {site.work.connections + 1_000}
+"""
+
+
+def _issuer() -> str:
+    several = "algorithms" in Settings().identity.jwt.__struct_fields__
+    allowed = (
+        f'algorithms = ["{credentials.ALGORITHM}"]\naudiences = ["{credentials.AUDIENCE}"]'
+        if several
+        else f'algorithm = "{credentials.ALGORITHM}"\naudience = "{credentials.AUDIENCE}"'
+    )
+    return f"""
+[proxy.identity.jwt]
+issuer = "{credentials.ISSUER}"
+{allowed}
+key = "{credentials.KEY}"
+claim = "{credentials.CLAIM}"
 """
 
 
@@ -108,7 +119,7 @@ class Turnout:
 
     def unable(self, work: Work) -> str | None:
         """TLS, while there are no settings for it."""
-        if work.tls and "tls" not in Settings.__struct_fields__:
+        if work.tls and "tls_listen" not in Settings.__struct_fields__:
             return "does not speak TLS yet"
         return None
 

@@ -19,7 +19,7 @@ from bench.ask import fields
 from bench.job import Job
 from bench.machine import ROOT, Cores
 from bench.memory import pss
-from bench.peers.peer import Peer, Site, Work
+from bench.peers.peer import PLAIN, Peer, Site, Work
 from bench.processes import StartError, free_ports, running, wait_until_listening
 from bench.progress import Watch
 from bench.rounds import Reading, Round, failed, paired
@@ -27,23 +27,22 @@ from bench.scenarios.scenario import TURNOUTS, Measure, Target, pins
 from bench.serving import serving
 from proxy.routing.model import Slot
 
-PAIRS = 10_000
 KB = 1_000
 ROUNDS = 3
 """Memory hardly varies from run to run."""
-SPARE_FILES = 1_000
+SPARE_FILES = 200
 SETTLED_S = 5.0
 _LOOK_S = 0.25
 
 
 class Idle:
-    """PAIRS pairs through each proxy, started anew for each round."""
+    """So many pairs through each proxy, which is started anew for each round."""
 
     name = "idle"
-    title = f"{PAIRS} idle WebSocket pairs through one worker"
+    title = "idle WebSocket pairs through one worker"
     peers: frozenset[str] | None = frozenset({"nginx", "haproxy", *TURNOUTS})
     measures = (Measure("kb", "idle: memory/pair", "KB", 1, (Target(TURNOUTS, 12.0),)),)
-    work = Work(connections=PAIRS)
+    work = PLAIN
     lenient = False
 
     def lasts(self, job: Job) -> tuple[int, int]:
@@ -52,7 +51,9 @@ class Idle:
 
     def rounds(self, job: Job, watch: Watch) -> Iterator[Round]:
         """An endpoint for all; each turn starts its proxy anew."""
-        pairs = _affordable(job.options.pairs)
+        pairs = affordable(job.options.pairs)
+        if pairs < job.options.pairs:
+            watch.note(f"idle: {pairs} pairs; no process may have more files open (`ulimit -Hn`)")
         with tempfile.TemporaryDirectory(prefix="turnout-bench-") as path, ExitStack() as stack:
             folder = Path(path)
             ports = stack.enter_context(_endpoint(folder / "endpoint", job.cores))
@@ -63,7 +64,7 @@ class Idle:
 IDLE = Idle()
 
 
-def _affordable(pairs: int) -> int:
+def affordable(pairs: int) -> int:
     """As many pairs as files may be opened for; raises the limit as far as it may."""
     wanted = 2 * pairs + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
