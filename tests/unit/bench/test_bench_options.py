@@ -1,14 +1,11 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from bench import machine, options
-from bench.catalogue import choose_peers, self_test_peers
+from bench.catalogue import choose_peers, choose_scenarios, self_test_peers
 from bench.machine import MissingError, ensure_tools
-from bench.peers.peer import Proxy
-from bench.rounds import Plan, measure
 
 
 def test_names_may_be_given_in_one_list_or_several_times() -> None:
@@ -19,7 +16,16 @@ def test_names_may_be_given_in_one_list_or_several_times() -> None:
 def test_the_defaults_are_those_of_the_method() -> None:
     asked = options.parse([])
     assert asked.rounds >= 8
-    assert (asked.seconds, asked.connections) == (2, 64)
+    assert (asked.seconds, asked.connections, asked.pairs) == (0, 64, 10_000)
+    assert not asked.only
+    assert not asked.scenarios
+
+
+def test_a_quick_run_is_a_try_and_single_options_still_count() -> None:
+    asked = options.parse(["--quick"])
+    assert asked.rounds < 8
+    assert (asked.seconds, asked.pairs) == (1, 1_000)
+    assert options.parse(["--quick", "--rounds", "9"]).rounds == 9
 
 
 @pytest.mark.parametrize("argv", [["--rounds", "0"], ["--seconds", "61"], ["--rounds", "x"]])
@@ -37,6 +43,13 @@ def test_the_baseline_comes_first_whoever_is_asked_for() -> None:
 def test_an_unknown_peer_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match="no peer is called squid"):
         choose_peers(frozenset({"squid"}))
+
+
+def test_scenarios_come_in_their_own_order() -> None:
+    found = [scenario.name for scenario in choose_scenarios(frozenset({"tls", "small"}))]
+    assert found == ["small", "tls"]
+    with pytest.raises(ValueError, match="no scenario is called big"):
+        choose_scenarios(frozenset({"big"}))
 
 
 def test_the_self_test_is_nginx_against_itself() -> None:
@@ -57,16 +70,6 @@ def test_one_core_is_not_enough() -> None:
 
 def test_the_proxy_has_the_first_core_and_the_load_the_second() -> None:
     assert machine.choose_cores({7, 5, 6}) == machine.Cores(proxy=5, load=6)
-
-
-def test_a_proxy_that_died_is_a_fault_of_the_round_not_an_end_of_the_run() -> None:
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    proxy = Proxy("gone", 1, lambda: (process.pid,))
-    sample = measure(proxy, Plan(Path("load.lua"), 0, 1, 1, 1))
-    assert not sample.valid
-    assert sample.faults == (f"process {process.pid} is gone", "no request was completed")
-    assert sample.cpu_us_per_request == 0.0
 
 
 def test_a_missing_peer_or_scenario_exits_with_2() -> None:
