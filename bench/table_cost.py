@@ -22,7 +22,10 @@ LOADS, CHANGES = 3, 50
 
 
 def main(path: Path) -> None:
-    """Load some times, change many; the medians in milliseconds."""
+    """Load some times, change many; the medians in milliseconds of CPU time.
+
+    Nothing here waits, so it is how long a worker's loop stands still on a core of its own.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
@@ -30,20 +33,20 @@ def main(path: Path) -> None:
     code = seal("table", 1, body, KEY)
     loads, table = [], RoutingTable()
     for _ in range(LOADS):
-        began = time.perf_counter()
+        began = time.thread_time()
         verify("table", 1, body, code, KEY)
         table = decode_table(body)
-        loads.append(time.perf_counter() - began)
+        loads.append(time.thread_time() - began)
     tenants = list(table.pins)[: CHANGES * 10 : 10]
     changes = []
     for tenant in tenants:
         change = Change(table.version + 1, (Pin(tenant, table.pins[tenant].other),))
         entry = encode_change(change)
         code = seal("change", change.version, entry, KEY)
-        began = time.perf_counter()
+        began = time.thread_time()
         verify("change", change.version, entry, code, KEY)
         table = apply(table, decode_change(entry))
-        changes.append(time.perf_counter() - began)
+        changes.append(time.thread_time() - began)
     times = {"load_ms": loads, "change_ms": changes}
     json.dump({name: statistics.median(each) * 1e3 for name, each in times.items()}, sys.stdout)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench import endpoint
 from bench.ask import wait_until_answering
+from bench.cpu import cpu_time, tree
 from bench.job import Job
 from bench.peers.peer import PLAIN, Launch, Site
 from bench.processes import StartError
@@ -63,8 +64,9 @@ def _turn(launch: Launch, site: Site) -> Callable[[], Reading]:
         try:
             with started(launch, site) as process:
                 answered = wait_until_answering(process, launch.port, site)
-        except StartError as error:
+                cpu_s = cpu_time(tree(process.pid)).total_s
+        except (StartError, ProcessLookupError) as error:
             return failed(str(error))
-        return Reading({"ms": (answered - began) * 1e3})
+        return Reading({"ms": (answered - began) * 1e3}, (), {"cpu_s": cpu_s})
 
     return turn

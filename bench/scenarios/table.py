@@ -1,7 +1,7 @@
 """A table of 100 000 pins: loading it, applying one change, and a worker's memory with it.
 
-The times are taken inside of a process that does what a worker's follower does with what it
-reads (bench.table_cost), for one change the median of many; the memory is that of a real
+The times are CPU times, taken inside of a process that does what a worker's follower does with
+what it reads (bench.table_cost), for one change the median of many; the memory is that of a real
 worker's process (PSS) which serves by the table.
 """
 
