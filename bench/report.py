@@ -27,6 +27,8 @@ the core. The last one has the verdict."""
 NOTHING = ""
 MET = {True: "met", False: "falls short", None: "not measured"}
 PLOTS = ("cpu-per-request.svg", "others.svg")
+BUSY = 0.9
+"""A core used less than this is remarked on."""
 WIDTH = 120
 """Columns of the table, at least; a terminal that has fewer breaks its lines."""
 
@@ -202,15 +204,26 @@ def remarks(outcome: Outcome) -> list[str]:
     told.extend(note for result in outcome.results for note in result.notes)
     if not outcome.counts:
         told.append("too few valid rounds in one place or another: a try, not figures to quote")
-    told.extend(
-        f"{measured.measure.label}: {figure.name.title} had its core busy for "
-        f"{figure.beside['busy'].median:.0%} only"
-        for result in outcome.results
+    told.extend(filter(None, (_idle_cores(result) for result in outcome.results)))
+    return told
+
+
+def _idle_cores(result: Result) -> str:
+    """Who left a tenth of its core unused; empty when nobody did."""
+    idle = {
+        figure.name.title: figure.beside["busy"].median
         for measured in result.measured
         for figure in measured.figures
-        if "busy" in figure.beside and figure.beside["busy"].median < 0.9
+        if "busy" in figure.beside and figure.beside["busy"].median < BUSY
+    }
+    if not idle:
+        return ""
+    low, high = min(idle.values()), max(idle.values())
+    share = f"{low:.0%}" if len(idle) == 1 else f"{low:.0%} to {high:.0%}"
+    return (
+        f"{result.name}: {', '.join(idle)} had the core busy for {share} only: the load was not "
+        "enough, or the machine was shared"
     )
-    return told
 
 
 def markdown(outcome: Outcome) -> str:

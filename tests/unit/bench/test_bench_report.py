@@ -90,12 +90,24 @@ def test_fewer_than_enough_rounds_are_called_a_try() -> None:
 def test_faults_notes_missing_peers_and_idle_cores_are_remarked_on() -> None:
     measured = outcome(result(*[reading(CPU, 26, busy=0.6)] * 8, failed("64 errors\n | log")))
     assert measured.invalid
+    idle = "small: Turnout had the core busy for 60% only: the load was not enough, or the machine"
     assert remarks(measured) == [
         "Turnout, in 1 of 9 rounds: 64 errors\n | log",
         "Caddy is left out: no wheel",
         "a note",
-        "small: CPU/request: Turnout had its core busy for 60% only",
+        f"{idle} was shared",
     ]
+
+
+def test_idle_cores_of_several_proxies_are_one_remark() -> None:
+    rounds = [
+        {name: reading(CPU, 20, busy) for name, busy in (("nginx", 0.5), ("turnout", 0.7))}
+    ] * 8
+    figures = tuple(figure(rounds, name, CPU, "nginx") for name in (NGINX, TURNOUT))
+    both = replace(eight(26), measured=(Measured(CPU, figures, ()),), notes=())
+    assert remarks(outcome(both))[1].startswith(
+        "small: nginx, Turnout had the core busy for 50% to 70%"
+    )
 
 
 def test_a_scenario_that_broke_makes_the_run_invalid_and_says_why() -> None:
