@@ -42,10 +42,11 @@ _STYLE = """
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A proxy and its figures, round by round."""
+    """A proxy and its figures, round by round. base: drawn as what the others are held against."""
 
     name: str
     values: Sequence[float]
+    base: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def _panel(panel: Panel, y: int) -> list[str]:
     )
     parts = [heading, *_grid(top, first, end)]
     for index, bar in enumerate(panel.bars):
-        parts.extend(_bar(bar, first + ROW * index, top, index == 0))
+        parts.extend(_bar(bar, first + ROW * index, top))
     if panel.mark is not None:
         x = _x(panel.mark, top)
         parts.append(f'<line class="mark" x1="{x}" x2="{x}" y1="{first - 6}" y2="{end}"/>')
@@ -127,7 +128,7 @@ def _grid(top: float, first: int, end: int) -> list[str]:
     return parts
 
 
-def _bar(bar: Bar, y: int, top: float, base: bool) -> list[str]:
+def _bar(bar: Bar, y: int, top: float) -> list[str]:
     middle = y + ROW // 2
     label = f'<text x="{LABEL - 12}" y="{middle + 5}" text-anchor="end">{escape(bar.name)}</text>'
     if not bar.values:
@@ -138,13 +139,13 @@ def _bar(bar: Bar, y: int, top: float, base: bool) -> list[str]:
     parts = [
         label,
         (
-            f'<rect class="{"base" if base else "bar"}" x="{LABEL}" y="{y + 7}" '
+            f'<rect class="{"base" if bar.base else "bar"}" x="{LABEL}" y="{y + 7}" '
             f'width="{_x(median, top) - LABEL:.1f}" height="{ROW - 14}" rx="2"/>'
         ),
         f'<text x="{end:.1f}" y="{middle + 5}">{median:.3g}</text>',
     ]
     # The baseline's own ratios are all 1.
-    dots = () if base and set(bar.values) == {1.0} else bar.values
+    dots = () if bar.base and set(bar.values) == {1.0} else bar.values
     parts.extend(
         f'<circle class="dot" cx="{_x(value, top)}" cy="{middle + _shift(index)}" r="3.5"/>'
         for index, value in enumerate(dots)

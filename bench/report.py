@@ -313,7 +313,11 @@ def panels(results: Sequence[Result]) -> list[plot.Panel]:
             relative = measure.name == CPU and baseline is not None
             unit = f"{baseline.title} = 1" if relative and baseline else measure.unit
             bars = [
-                plot.Bar(figure.name.title, _dots(figure, measure, relative=relative))
+                plot.Bar(
+                    figure.name.title,
+                    _dots(figure, measure, relative=relative),
+                    base=figure.name == baseline,
+                )
                 for figure in measured.figures
             ]
             found.append(plot.Panel(measure.label, unit, bars, _mark(measured, relative=relative)))

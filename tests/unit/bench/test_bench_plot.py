@@ -10,7 +10,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def panel(*bars: tuple[str, list[float]], mark: float | None = 1.0) -> Panel:
-    return Panel("small: CPU/request", "nginx = 1", [Bar(*bar) for bar in bars], mark)
+    return Panel(
+        "small: CPU/request", "nginx = 1", [Bar(*bar, base=bar[0] == "nginx") for bar in bars], mark
+    )
 
 
 def texts(root: ET.Element) -> list[str]:

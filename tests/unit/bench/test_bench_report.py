@@ -146,6 +146,7 @@ def test_cpu_time_is_drawn_as_ratios_and_the_rest_in_its_unit() -> None:
     cpu, start = panels([eight(26), eight(510, START)])
     assert (cpu.unit, cpu.mark) == ("nginx = 1", 1.0)
     assert list(cpu.bars[2].values) == pytest.approx([1.3] * 8)
+    assert [bar.base for bar in cpu.bars] == [True, False, False]
     assert (start.unit, start.mark) == ("ms", 500.0)
     assert list(start.bars[2].values) == [510.0] * 8
 
