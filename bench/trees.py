@@ -11,14 +11,12 @@ from bench.machine import ROOT
 
 PACKAGES = ("proxy", "config", "admin", "bench")
 """What the proxy and the measuring programs beside it need. admin: nothing that serves requests."""
-BUILDS = (ROOT, ROOT / "build" / "compiled")
-"""Where a compiled build may lie: beside the sources, or in a folder of the same shape."""
 _LEFT_OUT = ("*.so", "__pycache__", "out")
 
 
 def build() -> Path | None:
-    """The folder whose proxy/ holds compiled modules; None when nothing is compiled."""
-    return next((base for base in BUILDS if any((base / "proxy").rglob("*.so"))), None)
+    """Where the compiled modules lie: beside the sources, where `make compile` puts them, or None."""
+    return ROOT if any((ROOT / "proxy").rglob("*.so")) else None
 
 
 def stale(base: Path) -> list[str]:

@@ -42,7 +42,14 @@ workers = 1
 trusted_networks = ["127.0.0.0/8"]
 """
     if site.work.token:
-        text += _issuer()
+        text += f"""
+[proxy.identity.jwt]
+issuer = "{credentials.ISSUER}"
+audiences = ["{credentials.AUDIENCE}"]
+algorithms = ["{credentials.ALGORITHM}"]
+key = "{credentials.KEY}"
+claim = "{credentials.CLAIM}"
+"""
     if site.certificate:
         text += f"""
 [[proxy.tls.certificates]]
@@ -54,22 +61,6 @@ key = "{site.certificate.key}"
 [proxy.limits]
 connections = {site.work.connections + 10_000}
 endpoint_connections = {site.work.connections + 1_000}
-"""
-
-
-def _issuer() -> str:
-    several = "algorithms" in Settings().identity.jwt.__struct_fields__
-    allowed = (
-        f'algorithms = ["{credentials.ALGORITHM}"]\naudiences = ["{credentials.AUDIENCE}"]'
-        if several
-        else f'algorithm = "{credentials.ALGORITHM}"\naudience = "{credentials.AUDIENCE}"'
-    )
-    return f"""
-[proxy.identity.jwt]
-issuer = "{credentials.ISSUER}"
-{allowed}
-key = "{credentials.KEY}"
-claim = "{credentials.CLAIM}"
 """
 
 
