@@ -8,9 +8,6 @@ from bench.rounds import Reading, Round
 from bench.scenarios.scenario import Measure, Target
 from bench.stats import Spread, paired_ratios, spread
 
-ENOUGH_ROUNDS = 8
-"""Fewer valid rounds than this are a try, not a figure."""
-
 
 @dataclass(frozen=True, slots=True)
 class Name:

@@ -16,7 +16,7 @@ from bench.peers.peer import PLAIN, Peer, Proxy, Site, Work
 from bench.processes import StartError
 from bench.progress import Watch
 from bench.rounds import Reading, Round, Turn, failed, paired
-from bench.scenarios.scenario import Measure, Target, pins
+from bench.scenarios.scenario import ENOUGH_ROUNDS, Measure, Target, pins
 from bench.serving import serving
 from proxy.routing.model import Slot
 
@@ -50,6 +50,7 @@ class Load:
     files: Mapping[str, bytes] = field(default_factory=dict)
     instead: str = ""
     peers: frozenset[str] | None = None
+    enough: int = ENOUGH_ROUNDS
 
     @property
     def lenient(self) -> bool:

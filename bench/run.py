@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from bench import machine, nginx
 from bench.catalogue import BASELINE
-from bench.figures import ENOUGH_ROUNDS, Name, figure, verdicts
+from bench.figures import Name, figure, verdicts
 from bench.job import Job
 from bench.machine import MissingError
 from bench.options import Options
@@ -14,8 +14,7 @@ from bench.peers.peer import Peer
 from bench.processes import StartError
 from bench.progress import Watch
 from bench.rounds import Round
-from bench.scenarios.idle import ROUNDS as MEMORY_ROUNDS
-from bench.scenarios.scenario import Scenario, pins
+from bench.scenarios.scenario import Measure, Scenario, pins
 from bench.wrk import LoadError
 
 
@@ -87,8 +86,7 @@ def _result(each: Job, told: Sequence[str], watch: Watch) -> Result:
     names = [Name(peer.name, peer.title, peer.version()) for peer in each.peers]
     # The self-test's baseline stands first too.
     baseline = names[0] if names and names[0].proxy == BASELINE else None
-    enough = MEMORY_ROUNDS if scenario.name == "idle" else ENOUGH_ROUNDS
-    empty = Result(scenario.name, scenario.title, baseline, enough, (), tuple(told))
+    empty = Result(scenario.name, scenario.title, baseline, scenario.enough, (), tuple(told))
     rounds: list[Round] = []
     try:
         for taken in scenario.rounds(each, watch):
@@ -96,18 +94,16 @@ def _result(each: Job, told: Sequence[str], watch: Watch) -> Result:
             watch.say(_line(scenario, len(rounds), taken, baseline))
     except (StartError, LoadError, OSError) as error:
         return replace(empty, notes=(*told, *watch.notes), broken=f"{scenario.name}: {error}")
-    found = (
-        Measured(
-            measure,
-            tuple(
-                figure(rounds, name, measure, baseline.proxy if baseline else None)
-                for name in names
-            ),
-            tuple(verdicts(rounds, names, measure)),
-        )
-        for measure in scenario.measures
-    )
-    return replace(empty, notes=(*told, *watch.notes), measured=tuple(found))
+    found = tuple(_measured(measure, rounds, names, baseline) for measure in scenario.measures)
+    return replace(empty, notes=(*told, *watch.notes), measured=found)
+
+
+def _measured(
+    measure: Measure, rounds: Sequence[Round], names: Sequence[Name], baseline: Name | None
+) -> Measured:
+    against = baseline.proxy if baseline else None
+    figures = tuple(figure(rounds, name, measure, against) for name in names)
+    return Measured(measure, figures, tuple(verdicts(rounds, names, measure)))
 
 
 def _line(scenario: Scenario, number: int, taken: Round, baseline: Name | None) -> str:

@@ -44,6 +44,7 @@ class Idle:
     measures = (Measure("kb", "idle: memory/pair", "KB", 1, (Target(TURNOUTS, 12.0),)),)
     work = PLAIN
     lenient = False
+    enough = ROUNDS
 
     def lasts(self, job: Job) -> tuple[int, int]:
         """Few rounds, whose length is what they take."""

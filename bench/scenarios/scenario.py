@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TENANT_HEADER = "X-Tenant-ID"
 TENANTS = 1_000
+ENOUGH_ROUNDS = 8
+"""Fewer valid rounds than this are a try, not a figure."""
 TURNOUTS = ("turnout", "turnout-compiled")
 
 
@@ -69,6 +71,10 @@ class Scenario(Protocol):
     @property
     def lenient(self) -> bool:
         """Whether who can't do all of the work is measured with less, and said so."""
+
+    @property
+    def enough(self) -> int:
+        """Valid rounds that make a figure more than a try: ENOUGH_ROUNDS as a rule."""
 
     def lasts(self, job: "Job") -> tuple[int, int]:
         """(rounds, seconds of a sample) of this job."""

@@ -19,7 +19,7 @@ from bench.processes import StartError
 from bench.progress import Watch
 from bench.rounds import Reading, Round, failed, paired
 from bench.scenarios import small
-from bench.scenarios.scenario import TURNOUTS, Measure, Target, pins
+from bench.scenarios.scenario import ENOUGH_ROUNDS, TURNOUTS, Measure, Target, pins
 from bench.serving import started
 
 TARGET_MS = 500.0
@@ -34,6 +34,7 @@ class Start:
     measures = (Measure("ms", "start: first answer", "ms", 1, (Target(TURNOUTS, TARGET_MS),)),)
     work = PLAIN
     lenient = False
+    enough = ENOUGH_ROUNDS
 
     def lasts(self, job: Job) -> tuple[int, int]:
         """The rounds asked for, whose length is what they take."""

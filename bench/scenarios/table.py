@@ -25,7 +25,7 @@ from bench.processes import StartError, pinned
 from bench.progress import Watch
 from bench.rounds import Reading, Round, failed, paired
 from bench.scenarios import small
-from bench.scenarios.scenario import TURNOUTS, Measure, Target
+from bench.scenarios.scenario import ENOUGH_ROUNDS, TURNOUTS, Measure, Target
 from bench.serving import started
 from proxy.routing.codec import encode_table
 from proxy.routing.model import Slot
@@ -49,6 +49,7 @@ class Table:
     )
     work = PLAIN
     lenient = False
+    enough = ENOUGH_ROUNDS
 
     def lasts(self, job: Job) -> tuple[int, int]:
         """The rounds asked for, whose length is what they take."""
