@@ -89,7 +89,7 @@ idle-websockets: .venv/.ready ## memory of 10 000 idle WebSockets in one worker 
 	@$(BIN)/python -m tests.load.idle_websockets $(ARGS)
 
 .PHONY: websocket-suite
-websocket-suite: .venv/.ready ## Autobahn's WebSocket cases, directly and through Turnout (ARGS=--bounded: in seconds)
+websocket-suite: .venv/.ready ## Autobahn's WebSocket cases, directly and through Turnout (ARGS=--all: the long ones too)
 	@$(BIN)/python -m tests.support.websocket_suite $(ARGS)
 
 .PHONY: lock

@@ -1,6 +1,6 @@
 """Autobahn's WebSocket cases, run against one endpoint directly and through Turnout.
 
-    python -m tests.support.websocket_suite [CASE …] [--without CASE] [--at-once 4]
+    python -m tests.support.websocket_suite [CASE …] [--all] [--without CASE] [--at-once 4]
 
 It prints each case with both outcomes, and ends with 1 if a pair differs. The cases are those of
 the Autobahn test suite, run from outside by kosoku's client. What is compared is what that
@@ -163,13 +163,13 @@ async def echo(children: Children) -> int:
 def main() -> int:
     """Run the suite."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("cases", nargs="*", help="as in 5.* or 9.1.1; default: all of them")
-    parser.add_argument("--bounded", action="store_true", help="only what takes seconds")
+    parser.add_argument("cases", nargs="*", help="as in 5.* or 9.1.1; default: what takes a minute")
+    parser.add_argument("--all", action="store_true", help="chapters 12 and 13 whole too: long")
     parser.add_argument("--without", action="append", default=[])
     parser.add_argument("--at-once", type=int, default=4)
     options = parser.parse_args()
-    if options.bounded:
-        options.cases = [*BOUNDED, *options.cases]
+    if not options.cases and not options.all:
+        options.cases = [*BOUNDED, "9.*"]
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.Runner(loop_factory=uvloop.new_event_loop).run(_suite(options, Path(folder)))
 

@@ -1,4 +1,4 @@
-"""Autobahn's cases end the same through Turnout as without it (`make websocket-suite`: all)."""
+"""Autobahn's cases end the same through Turnout as without it (`make websocket-suite`: more)."""
 
 from pathlib import Path
 
