@@ -94,6 +94,14 @@ fuzz: .venv/.ready ## look for inputs that break the data plane, a minute (ARGS=
 	  $(UV) pip install --quiet --python $(BIN)/python --no-build-isolation --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
+.PHONY: idle-websockets
+idle-websockets: .venv/.ready ## memory of 10 000 idle WebSockets in one worker (ARGS="--breakdown 1000": by line)
+	@$(BIN)/python -m tests.load.idle_websockets $(ARGS)
+
+.PHONY: websocket-suite
+websocket-suite: .venv/.ready ## Autobahn's WebSocket cases, directly and through Turnout (ARGS=--all: the long ones too)
+	@$(BIN)/python -m tests.support.websocket_suite $(ARGS)
+
 .PHONY: lock
 lock: | $(UV) ## renew requirements.lock, deploy/image.lock and bench/peers.lock
 	$(UV) pip compile $(LOCK) --extra dev -o requirements.lock pyproject.toml

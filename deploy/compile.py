@@ -44,6 +44,7 @@ MODULES = (
     "proxy/upstream/health.py",
     "proxy/upstream/pool.py",
     "proxy/upstream/slots.py",
+    "proxy/websocket.py",
 )
 
 

@@ -6,6 +6,7 @@ A test compares, so a diagram that lies doesn't land.
 import re
 from pathlib import Path
 
+from proxy import tunnel
 from proxy.exchange_states import TRANSITIONS
 from proxy.upgrade import TRANSITIONS as UPGRADES
 from proxy.upstream import health as endpoints
@@ -43,7 +44,18 @@ def upgrade() -> str:
     return "\n".join([*lines, "    DONE --> [*]"])
 
 
-DIAGRAMS = {"exchange": exchange, "health": health, "upgrade": upgrade}
+def tunnels() -> str:
+    """The life of a tunnel."""
+    lines = ["stateDiagram-v2", "    [*] --> OPEN"]
+    lines += [
+        f"    {state.name} --> {after.name}: {event.name.lower()}"
+        for (state, event), after in tunnel.TRANSITIONS.items()
+        if state is not after
+    ]
+    return "\n".join([*lines, "    GONE --> [*]"])
+
+
+DIAGRAMS = {"exchange": exchange, "health": health, "tunnel": tunnels, "upgrade": upgrade}
 
 
 def drawn(page: str) -> str:

@@ -11,8 +11,10 @@ import msgspec
 
 from config import split_address
 from proxy.routing.identity import Source
-from proxy.routing.model import TENANT_PATTERN
+from proxy.routing.model import TENANT_PATTERN, Endpoint, is_tenant
+from proxy.websocket import close_frame
 
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}(/[A-Za-z0-9.]{1,8})?")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _PATH = re.compile(r"/[!-\"$-~]*")  # printable ASCII but the number sign: no fragment
@@ -259,6 +261,74 @@ class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return (self.jwt, *self.issuers) if self.jwt.issuer else self.issuers
 
 
+class Tunnels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be switched to, and how WebSockets are told that they end."""
+
+    upgrades: tuple[str, ...] = ("websocket",)
+    close_code: int = 1001
+    close_reason: str = "going away"
+
+    def __post_init__(self) -> None:
+        for token in self.upgrades:
+            if _TOKEN.fullmatch(token) is None:
+                raise ValueError("`tunnels.upgrades` are names of protocols, as in websocket")
+            if token.lower().startswith(("h2", "http/")):
+                # Requests would go by that nobody has checked.
+                raise ValueError("`tunnels.upgrades` can't hold HTTP itself")
+        try:
+            close_frame(self.close_code, self.close_reason)
+        except ValueError:
+            raise ValueError(
+                "`tunnels.close_code` is one that RFC 6455 lets be sent,"
+                " and `tunnels.close_reason` at most 123 bytes"
+            ) from None
+
+
+class TcpListener(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A port for what speaks no HTTP: whose connections they are, and where they go.
+
+    tenant: of the whole port; or by the name in TLS (names: name → tenant, else the domains of
+    `identity`). port: at the slot's endpoints; or blue and green: endpoints of their own.
+    """
+
+    listen: str
+    tenant: str = ""
+    tenant_by: Literal["", "sni"] = ""
+    names: dict[str, str] = {}
+    port: int = 0
+    blue: tuple[str, ...] = ()
+    green: tuple[str, ...] = ()
+    hello_s: float = 5.0
+    connect_s: float = 3.0
+    idle_s: float = 3600.0
+    connections: int = 1_000
+
+    def __post_init__(self) -> None:
+        try:
+            split_address(self.listen)
+            for text in (*self.blue, *self.green):
+                Endpoint.parse(text)
+        except ValueError as error:
+            raise ValueError(f"`tcp`: {error}") from None
+        self._check_tenant()
+        if bool(self.port) == bool(self.blue or self.green) or not 0 <= self.port < 65536:
+            raise ValueError("`tcp` needs either `port` or endpoints of `blue` and `green`")
+        for name in ("hello_s", "connect_s", "idle_s"):
+            if not 0 < getattr(self, name) <= 86_400:
+                raise ValueError(f"`tcp.{name}` lies above 0 and at most a day")
+        if self.connections <= 0:
+            raise ValueError("`tcp.connections` is above 0")
+
+    def _check_tenant(self) -> None:
+        if bool(self.tenant) == bool(self.tenant_by):
+            raise ValueError("`tcp` needs either `tenant` or `tenant_by`")
+        if self.names and not self.tenant_by:
+            raise ValueError('`tcp.names` are read with `tenant_by = "sni"`')
+        for tenant in (self.tenant or "a", *self.names.values()):
+            if not is_tenant(tenant):
+                raise ValueError("`tcp`: a tenant is 1 to 63 of a-z, 0-9 and -")
+
+
 class Follow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How workers follow the routing log in Redis."""
 
@@ -304,6 +374,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checks: Checks = Checks()
     ejection: Ejection = Ejection()
     balancing: Balancing = Balancing()
+    tunnels: Tunnels = Tunnels()
+    tcp: tuple[TcpListener, ...] = ()
     follow: Follow = Follow()
     supervision: Supervision = Supervision()
 
@@ -315,6 +387,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"`{name}`: {error}") from None
         if not 0 <= self.workers <= 256:
             raise ValueError("`workers` lies between 0 (one per core) and 256")
+        addresses = (self.listen, self.management_listen, *(each.listen for each in self.tcp))
+        fixed = [address for address in addresses if not address.endswith(":0")]
+        if len(set(fixed)) < len(fixed):
+            raise ValueError("two listeners have one address")
         try:
             self.networks()
         except ValueError:

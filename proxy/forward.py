@@ -51,6 +51,7 @@ from proxy.upstream.pool import Claim, Pool
 
 _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _NO_HEAD: Final = RequestHead()
+_NO_MEMO: Final = Memo()
 
 
 class Exchange(parties.Exchange):
@@ -419,7 +420,8 @@ class Exchange(parties.Exchange):
         self._group.finished(101, int((monotonic() - self._started) * 1_000_000))
         self._group.values[IN_FLIGHT] -= 1
         connection.holder = self._connection = None
-        self._client.open_tunnel(connection, self._group, rest)
+        self._head, self._request_bytes, self._memo = _NO_HEAD, b"", _NO_MEMO
+        self._client.open_tunnel(connection, self._group, rest, offered == b"websocket")
 
     def tunnel_closed(self) -> None:
         """Both sides of the tunnel are gone."""

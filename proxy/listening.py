@@ -67,11 +67,20 @@ class Sockets:
         self.keep()
 
 
+def tcp(index: int) -> str:
+    """The name of a plain TCP listener's socket. index: its place in the settings, from 0."""
+    return f"tcp-{index}"
+
+
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
     """Everything that these settings let listen."""
     return (
         Wanted(HTTP, settings.listen, settings.backlog, "listen"),
         Wanted(MANAGEMENT, settings.management_listen, _MANAGEMENT_BACKLOG, "management_listen"),
+        *(
+            Wanted(tcp(index), each.listen, settings.backlog, "tcp")
+            for index, each in enumerate(settings.tcp)
+        ),
     )
 
 

@@ -64,8 +64,8 @@ class Client:
         """Cut the connection, so that the client sees that the answer broke off."""
         raise NotImplementedError
 
-    def open_tunnel(self, endpoint: Upgraded, group: Group, rest: bytes) -> None:
-        """Join both connections: bytes, not messages, from here on."""
+    def open_tunnel(self, endpoint: Upgraded, group: Group, rest: bytes, framed: bool) -> None:
+        """Join both connections: bytes from here on. framed: they are WebSockets."""
         raise NotImplementedError
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from proxy.bearer import BearerError, BearerVerifier, KeysMissingError
 from proxy.http1.head import RequestHead
-from proxy.http1.reply import LocalReply
+from proxy.http1.reply import NO_TABLE, LocalReply
 from proxy.routing.decision import Forward, Policy, Reason, decide
 from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, identify
 from proxy.routing.model import RoutingTable, Slot, Unit
@@ -145,6 +145,15 @@ class Router:
             memo.tenant, memo.authorization, memo.host = head.tenant, head.authorization, head.host
             memo.expires = self._expires
         return found
+
+    def route_tenant(self, tenant: str | None, key: bytes) -> Route | LocalReply:
+        """The route of a connection that names its tenant otherwise: by its port, its TLS name.
+
+        key: what a canary of single requests draws by.
+        """
+        if self.table is None:
+            return NO_TABLE
+        return self._decide(None if tenant is None else Identity(tenant, Source.SUBDOMAIN), key)
 
     def _identify_and_decide(self, head: RequestHead, request_id: bytes) -> Route | LocalReply:
         claim = None

@@ -81,6 +81,8 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         log.info("listening on %s", address_of(self._sockets.by_name[HTTP]))
         log.info("management on %s", address_of(self._sockets.by_name[MANAGEMENT]))
+        for index in range(len(self._plan.settings.tcp)):
+            log.info("plain TCP on %s", address_of(self._sockets.by_name[listening.tcp(index)]))
         self._use(self._plan)
         self._respawn.missing = [Role.SERVING] * self._plan.workers
         if not self._predecessor.waits():
@@ -378,7 +380,9 @@ class Supervisor:
             self._predecessor.end()
         self._children.signal(signal.SIGTERM, Role.SERVING, Role.CANDIDATE, Role.RETIRING)
         self._sockets.close()
-        drain_s = self._plan.settings.timeouts.drain_s + _KILL_GRACE_S
+        timeouts = self._plan.settings.timeouts
+        # At the drain limit tunnels are told goodbye, and have the time to answer.
+        drain_s = timeouts.drain_s + timeouts.linger_s + _KILL_GRACE_S
         self._wait_for_children(drain_s, Role.SERVING, Role.CANDIDATE, Role.RETIRING)
         self._children.signal(signal.SIGTERM, Role.MANAGEMENT)
         self._wait_for_children(_KILL_GRACE_S, *Role)

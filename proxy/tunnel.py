@@ -1,32 +1,156 @@
-"""Upgraded connections: bytes relayed both ways, whatever they mean.
+"""Tunnels: two joined connections, bytes relayed both ways, whatever they mean.
 
-Rules: each side reads only as fast as the other writes; the end of one direction is passed on
-and leaves the other open; when one connection is gone the other is closed after its last byte.
+Rules:
+1. Each side reads only as fast as the other writes. The end of one direction is passed on and
+   leaves the other open. When one connection is gone the other ends after its last byte; a client
+   that still sends is read on for a while: closing would reset the connection under bytes that it
+   has not read yet (RFC 9112 §9.6 says so of HTTP).
+2. `TRANSITIONS` is a tunnel's whole life; nothing but `_advance` changes its state.
+3. Frames are looked at only between WebSockets, and only for where they end. In their place a
+   Close frame is put in only where two frames meet, once a direction; nothing is relayed after
+   it, but what comes is still read, for the peer's own Close frame may be in it.
 """
 
 import asyncio
-from collections.abc import Callable
+import os
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from typing import Final
 
 from proxy import telemetry
 from proxy.parties import Upgraded
 from proxy.services import Services
 from proxy.telemetry import Group
+from proxy.websocket import FrameTracker, close_frame
+
+
+class State(IntEnum):
+    """Where a tunnel stands."""
+
+    OPEN = 0
+    ENDING = 1  # both peers say goodbye, or are asked to; the time for it runs
+    CLOSING = 2  # both connections are closed after their last byte; the time for it runs
+    GONE = 3  # both connections are lost
+
+
+class Event(IntEnum):
+    """What happens to a tunnel."""
+
+    END = 0  # Close frames are put in, or both peers have sent theirs
+    CLOSE = 1  # a connection is gone, or closing was asked for, or goodbye was said or took long
+    LOST = 2  # the second connection is gone
+
+
+TRANSITIONS: Final = {
+    (State.OPEN, Event.END): State.ENDING,
+    (State.OPEN, Event.CLOSE): State.CLOSING,
+    (State.OPEN, Event.LOST): State.GONE,
+    (State.ENDING, Event.END): State.ENDING,
+    (State.ENDING, Event.CLOSE): State.CLOSING,
+    (State.ENDING, Event.LOST): State.GONE,
+    (State.CLOSING, Event.END): State.CLOSING,
+    (State.CLOSING, Event.CLOSE): State.CLOSING,
+    (State.CLOSING, Event.LOST): State.GONE,
+}
+_NEXT: Final = tuple(
+    tuple(int(TRANSITIONS.get((state, event), -1)) for event in Event) for state in State
+)
+_OPEN: Final = int(State.OPEN)
+_CLOSING: Final = int(State.CLOSING)
+_END: Final = int(Event.END)
+_CLOSE: Final = int(Event.CLOSE)
+_LOST: Final = int(Event.LOST)
+
+_READ: Final = 64 * 1024
+_MAX_UNREAD: Final = 1024 * 1024
+
+
+def _unread(transport: asyncio.Transport) -> Iterator[bytes]:
+    """What had come on a connection before it broke, at most _MAX_UNREAD bytes.
+
+    A write that fails makes the loop give up the transport with what it had not read: the last
+    words of a peer that closes while we still send. The kernel keeps them until the file is
+    closed, which comes after `connection_lost`.
+    """
+    try:
+        with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as own:
+            left = _MAX_UNREAD
+            while left > 0 and (data := own.recv(_READ, socket.MSG_DONTWAIT)):
+                left -= len(data)
+                yield data
+    except OSError:
+        return
 
 
 class Side(asyncio.Protocol):
-    """One end of a tunnel; what arrives here is written to the other."""
+    """One end of a tunnel; what arrives here is written to the other.
 
-    __slots__ = ("_tunnel", "ended", "other", "transport")
+    ended: no more will arrive. muted: what arrives is not written any more. frames: None unless
+    this is a WebSocket. goodbye: the Close frame that is to be put in before the next frame.
+    """
 
-    def __init__(self, tunnel: "Tunnel", transport: asyncio.Transport) -> None:
+    __slots__ = ("_tunnel", "ended", "frames", "goodbye", "muted", "other", "transport")
+
+    def __init__(
+        self, tunnel: "Tunnel", transport: asyncio.Transport, frames: FrameTracker | None
+    ) -> None:
         self._tunnel = tunnel
         self.transport = transport
+        self.frames = frames
+        self.goodbye = b""
         self.other: Side = self
         self.ended = False
+        self.muted = False
 
     def data_received(self, data: bytes) -> None:
-        self.other.transport.write(data)
         self._tunnel.touch()
+        frames = self.frames
+        if self.muted or self.goodbye:
+            self._last_data(data)
+        elif frames is None:
+            self.other.transport.write(data)
+        else:
+            taken = frames.feed(data)
+            self.other.transport.write(data if taken == len(data) else data[:taken])
+            if frames.closed:
+                self._tunnel.heard_close(self)
+
+    def _last_data(self, data: bytes) -> None:
+        """Relay what belongs to the frame under way; then say goodbye, and only listen."""
+        frames = self.frames
+        if frames is None:
+            return
+        if not self.muted:
+            taken = frames.feed(data, one_frame=True)
+            self.other.transport.write(data[:taken])
+            data = data[taken:]
+            self.say_goodbye()
+        if self.muted:
+            frames.feed(data)
+        if frames.closed:
+            self._tunnel.heard_close(self)
+
+    def say_goodbye(self) -> None:
+        """Put the Close frame in, if frames meet here. Never after the peer's own, or its end."""
+        frames, other = self.frames, self.other.transport
+        if frames is None or not frames.at_boundary or self.ended or self.muted:
+            return
+        if not frames.closed and not other.is_closing():
+            other.write(self.goodbye)
+        self.mute()
+
+    def mute(self) -> None:
+        """Relay nothing more; read on, whatever the other takes."""
+        self.muted = True
+        if not self.ended and not self.transport.is_closing() and not self.transport.is_reading():
+            self.transport.resume_reading()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more is waited for from here."""
+        return self.ended or self.frames is None or self.frames.closed or self.frames.lost
 
     def eof_received(self) -> bool:
         """Half-closed: the other direction goes on, if it has not ended before."""
@@ -34,19 +158,25 @@ class Side(asyncio.Protocol):
         if self.other.ended:
             self._tunnel.close()
             return False
-        if not self.other.transport.is_closing():
+        # After our own goodbye it would only hurry the peer's answer.
+        if not (self.muted and self.goodbye) and not self.other.transport.is_closing():
             self.other.transport.write_eof()
+        self._tunnel.side_done()
         return True
 
     def connection_lost(self, error: Exception | None) -> None:
+        if error is not None and not self.ended and not self.other.transport.is_closing():
+            for data in _unread(self.transport):
+                self.data_received(data)
+        self.ended = True
         self._tunnel.side_lost(self, error)
 
     def pause_writing(self) -> None:
-        if not self.other.transport.is_closing():
+        if not self.other.muted and not self.other.transport.is_closing():
             self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if not self.other.transport.is_closing():
+        if not self.other.muted and not self.other.transport.is_closing():
             self.other.transport.resume_reading()
 
 
@@ -54,8 +184,22 @@ class Tunnel:
     """Two joined connections. deadline: monotonic seconds; past it both are closed.
 
     endpoint: hears of the end of its connection as if it were still its protocol. on_close:
-    called once when both sides are gone.
+    called once when both sides are gone. idle_s: how long both may be silent. framed: these are
+    WebSockets.
     """
+
+    __slots__ = (
+        "_counts",
+        "_idle_s",
+        "_left",
+        "_on_close",
+        "_services",
+        "_upgraded",
+        "client",
+        "deadline",
+        "endpoint",
+        "state",
+    )
 
     def __init__(
         self,
@@ -64,36 +208,99 @@ class Tunnel:
         endpoint: Upgraded,
         group: Group,
         on_close: Callable[[], None],
+        *,
+        idle_s: float,
+        framed: bool = False,
     ) -> None:
         self._services = services
         self._on_close = on_close
         self._upgraded = endpoint
-        self._open = 2
-        self._closing = False
+        self._left = 2
+        self._idle_s = idle_s
         self._counts = group.values
-        self.client, self.endpoint = Side(self, client), Side(self, endpoint.transport)
+        self.state = _OPEN
+        self.deadline = services.now + idle_s
+        self.client = Side(self, client, FrameTracker(masked=True) if framed else None)
+        self.endpoint = Side(
+            self, endpoint.transport, FrameTracker(masked=False) if framed else None
+        )
         self.client.other, self.endpoint.other = self.endpoint, self.client
         client.set_protocol(self.client)
         endpoint.transport.set_protocol(self.endpoint)
         self._counts[telemetry.TUNNELS] += 1
         self._counts[telemetry.TUNNELS_OPENED] += 1
-        self.touch()
+
+    def __repr__(self) -> str:
+        return f"<Tunnel {State(self.state).name} {self.client.frames} {self.endpoint.frames}>"
+
+    def _advance(self, event: int) -> None:
+        following = _NEXT[self.state][event]
+        if following < 0:
+            raise RuntimeError(f"a tunnel in {State(self.state).name} can't take {event}")
+        self.state = following
 
     def touch(self) -> None:
         """Something was relayed: not idle."""
-        if not self._closing:
-            self.deadline = self._services.now + self._services.bounds.tunnel_idle_s
+        if self.state == _OPEN:
+            self.deadline = self._services.now + self._idle_s
+
+    def close_frames(self, code: int, reason: str) -> None:
+        """Say goodbye to both WebSockets with this code, each where its frames meet.
+
+        Ends when both have answered, or after `timeouts.linger_s`. What isn't a WebSocket, or
+        no longer in frames, is closed.
+        """
+        if self.state != _OPEN:
+            return
+        if self.client.is_done and self.endpoint.is_done:
+            self.close()
+            return
+        self._end_within_limit()
+        # What the endpoint sends reaches the client: there a server speaks, and a client here.
+        self.endpoint.goodbye = close_frame(code, reason)
+        self.client.goodbye = close_frame(code, reason, secrets.token_bytes(4))
+        self.endpoint.say_goodbye()
+        self.client.say_goodbye()
+
+    def heard_close(self, side: Side) -> None:
+        """This side's Close frame has gone by: RFC 6455 §7.1.1, the server ends the connection."""
+        side.mute()
+        self.side_done()
+
+    def side_done(self) -> None:
+        """If nothing more is waited for from either side, the end is near."""
+        if not (self.client.is_done and self.endpoint.is_done):
+            return
+        if self.client.goodbye or self._left < 2:
+            self.close()
+        elif self.client.frames is not None and self.state == _OPEN:
+            self._end_within_limit()
+
+    def _end_within_limit(self) -> None:
+        self._advance(_END)
+        self.deadline = self._services.now + self._services.bounds.linger_s
 
     def side_lost(self, side: Side, error: Exception | None) -> None:
         """One connection is gone: flush and close the other."""
         if side is self.endpoint:
             self._upgraded.connection_lost(error)
-        self._open -= 1
-        if self._open:
-            self._close_within_limit(side.other)
-        else:
+        self._left -= 1
+        if not self._left:
+            self._advance(_LOST)
             self._counts[telemetry.TUNNELS] -= 1
             self._on_close()
+        elif side is self.client or side.other.ended or self.state == _CLOSING:
+            self._close_within_limit(side.other)
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """The endpoint is gone, and its last bytes may not have reached the client."""
+        self._end_within_limit()
+        client = self.client
+        if not client.transport.is_closing():
+            client.transport.write_eof()
+            client.mute()
 
     def close(self) -> None:
         """Close both sides after their last bytes."""
@@ -103,7 +310,7 @@ class Tunnel:
         """Act on a deadline that has passed. now: monotonic seconds."""
         if now < self.deadline:
             return
-        if self._closing:
+        if self.state == _CLOSING:
             # Who takes no bytes never lets the flush end.
             self.client.transport.abort()
             self.endpoint.transport.abort()
@@ -111,7 +318,7 @@ class Tunnel:
             self.close()
 
     def _close_within_limit(self, *sides: Side) -> None:
-        self._closing = True
+        self._advance(_CLOSE)
         self.deadline = self._services.now + self._services.bounds.linger_s
         for side in sides:
             side.transport.close()

@@ -22,15 +22,17 @@ import uvloop
 from config import Shared
 from proxy import telemetry
 from proxy.children import SHOW_STACK
-from proxy.config import Settings
+from proxy.config import Settings, TcpListener
+from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Listener
 from proxy.downstream.share import Share
+from proxy.downstream.tcp import TcpConnection, TcpDoor
 from proxy.follow import Follower, Store
 from proxy.forward import Exchange
 from proxy.http1.fields import request_fields
 from proxy.http1.parser import RequestParser
 from proxy.issuers import key_sources, verifier_of
-from proxy.listening import HTTP
+from proxy.listening import HTTP, tcp
 from proxy.router import Router
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.decision import Policy
@@ -45,6 +47,7 @@ from proxy.upstream.checks import CheckRules
 from proxy.upstream.cluster import ClusterRules
 from proxy.upstream.connection import AnswerLimits
 from proxy.upstream.health import HealthRules
+from proxy.upstream.plain import PlainPool
 from proxy.upstream.pool import PoolLimits
 from proxy.upstream.slots import Slots
 
@@ -97,9 +100,23 @@ class Worker:
         self._services = _services(settings, block)
         share = Share(block, inherited.blocks)
         self._listener = Listener(inherited.sockets[HTTP], self._services, Exchange, share)
+        self._plain: list[PlainPool] = []
+        self._doors = [
+            self._door(each, inherited.sockets[tcp(index)])
+            for index, each in enumerate(settings.tcp)
+        ]
         self._follower = _follower(inherited, self._take_table)
         bearer = self._services.router.bearer
         self._key_sources = key_sources(bearer, settings.identity, block.cells)
+
+    def _door(self, settings: TcpListener, listening: socket.socket) -> TcpDoor:
+        pool = PlainPool(self._block, settings.connect_s)
+        self._plain.append(pool)
+        return TcpDoor(listening, settings, self._services, pool.connect)
+
+    def _connections(self) -> list[ClientConnection | TcpConnection]:
+        plain = [connection for door in self._doors for connection in door.connections]
+        return [*self._listener.connections, *plain]
 
     async def serve(self) -> None:
         """The whole life; see the module."""
@@ -118,6 +135,8 @@ class Worker:
         await self._wait_for_keys()
         if not self._told_to_end.is_set():
             self._listener.start()
+            for door in self._doors:
+                door.start()
             cells[telemetry.STATE] = telemetry.SERVING
             self._follower.say("serving")
             await self._told_to_end.wait()
@@ -127,6 +146,8 @@ class Worker:
         renew.cancel()
         await self._follower.leave()
         await self._services.slots.close()
+        for pool in self._plain:
+            await pool.close()
         await self._tasks.cancel()
         self._block.publish()
 
@@ -163,6 +184,8 @@ class Worker:
             self._beat(now)
             try:
                 self._listener.sweep(now)
+                for door in self._doors:
+                    door.sweep(now)
                 self._services.slots.sweep(now)
                 self._block.publish()
             except Exception:
@@ -204,21 +227,25 @@ class Worker:
         self._services.draining = True
         self._listener.stop()
         # Others hold the socket after a reload; after the last of us connections are refused.
+        for door in self._doors:
+            door.stop()
         for listening in self._inherited.sockets.values():
             listening.close()
         self._follower.say("draining")
-        connections = self._listener.connections
-        while connections and time.monotonic() < self._drain_limit_s:
+        while (connections := self._connections()) and time.monotonic() < self._drain_limit_s:
             # Connections note when they were used by the coarse clock, which may be late.
             idle_since = self._services.now - self._settings.timeouts.drain_idle_s - _SWEEP_S
-            for connection in list(connections):
+            for connection in connections:
                 connection.drain(idle_since)
             await asyncio.sleep(_DRAIN_STEP_S)
         if connections:
             log.warning("the drain limit is reached: closing %d connections", len(connections))
-        for connection in list(connections):
+        for connection in connections:
             connection.close()
-        await asyncio.sleep(0)
+        # WebSockets are told goodbye, and may answer; nobody is waited for longer than this.
+        end = time.monotonic() + self._settings.timeouts.linger_s
+        while self._connections() and time.monotonic() < end:  # noqa: ASYNC110 - each leaves by itself
+            await asyncio.sleep(_DRAIN_STEP_S)
 
 
 def _services(settings: Settings, block: Block, seed: int | None = None) -> Services:
@@ -229,6 +256,7 @@ def _services(settings: Settings, block: Block, seed: int | None = None) -> Serv
         route_unidentified=identity.unidentified == "active",
         route_unknown=identity.unknown_tenants == "route",
     )
+    upgrades = frozenset(token.lower().encode() for token in settings.tunnels.upgrades)
     timeouts = settings.timeouts
     limits = PoolLimits(
         timeouts.connect_s,
@@ -243,7 +271,7 @@ def _services(settings: Settings, block: Block, seed: int | None = None) -> Serv
         router=Router(rules, policy, identity.header, verifier_of(identity, block.cells)),
         slots=Slots(limits, _rules(settings), _checks(settings), block, lots.random),
         block=block,
-        requests=RequestParser(request_fields(identity.header)),
+        requests=RequestParser(request_fields(identity.header), upgrades),
         request_id_prefix=secrets.token_hex(8).encode(),
         now=time.monotonic(),
     )

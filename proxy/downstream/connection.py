@@ -315,15 +315,23 @@ class ClientConnection(Client):
                 )
         self.transport.abort()
 
-    def open_tunnel(self, endpoint: Upgraded, group: Group, rest: bytes) -> None:
+    def open_tunnel(self, endpoint: Upgraded, group: Group, rest: bytes, framed: bool) -> None:
         early, self._unread = self._unread, b""
         self._state = _TUNNEL
-        self._tunnel = Tunnel(self._services, self.transport, endpoint, group, self._tunnel_closed)
-        if rest:
-            self.write(rest)
-        if early:
-            endpoint.transport.write(early)
         self._gate.open(_PIPELINED)
+        tunnel = self._tunnel = Tunnel(
+            self._services,
+            self.transport,
+            endpoint,
+            group,
+            self._tunnel_closed,
+            idle_s=self._services.bounds.tunnel_idle_s,
+            framed=framed,
+        )
+        if rest:
+            tunnel.endpoint.data_received(rest)
+        if early:
+            tunnel.client.data_received(early)
 
     def _tunnel_closed(self) -> None:
         self._state = _CLOSING
@@ -359,9 +367,10 @@ class ClientConnection(Client):
             self.close()
 
     def close(self) -> None:
-        """Close after the last byte is sent, a tunnel at both ends; cut what is under way."""
+        """Close after the last byte is sent, WebSockets with a word; cut what is under way."""
         if self._tunnel is not None:
-            self._tunnel.close()
+            tunnels = self._services.settings.tunnels
+            self._tunnel.close_frames(tunnels.close_code, tunnels.close_reason)
         elif self._busy:
             self.abort()
         else:

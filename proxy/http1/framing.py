@@ -16,6 +16,7 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/.*|\?.*)?", re.IGNORECASE)
 _REQUEST_ID = re.compile(rb"[!-~]{1,128}")
 SPECIAL_METHODS: Final = frozenset({b"CONNECT", b"TRACE"})
 _NO_HOST: Final = host_lines(b"")
+WEBSOCKET_ONLY: Final = frozenset({b"websocket"})
 
 BAD_HOST: Final = LocalReply(400, "bad-host", "a request names one valid host")
 BAD_TARGET: Final = LocalReply(400, "bad-target", "the request target can't be read")
@@ -26,8 +27,11 @@ BAD_CODING: Final = LocalReply(
 BAD_EXPECT: Final = LocalReply(417, "bad-expectation", "only 100-continue can be expected")
 
 
-def check_request(head: RequestHead) -> None:
-    """Complete a special head: framing, keep-alive, authority; `refusal` if it can't be served."""
+def check_request(head: RequestHead, upgrades: frozenset[bytes] = WEBSOCKET_ONLY) -> None:
+    """Complete a special head: framing, keep-alive, authority; `refusal` if it can't be served.
+
+    upgrades: the protocols, in lower case, whose offer is passed on.
+    """
     if head.transfer_encoding is not None:
         refusal = _check_coding(head)
         if head.refusal is None:
@@ -38,7 +42,7 @@ def check_request(head: RequestHead) -> None:
     if head.options is not None:
         _apply_options(head, head.options)
     if head.upgrade is not None:
-        _check_upgrade(head)
+        _check_upgrade(head, upgrades)
     if head.refusal is None:
         head.refusal = _check_line(head)
 
@@ -78,8 +82,8 @@ def _apply_options(head: RequestHead, options: frozenset[bytes]) -> None:
         head.lines = without(head.lines, named)
 
 
-def _check_upgrade(head: RequestHead) -> None:
-    """Only WebSocket is switched to; any other offer (h2c) is answered as plain HTTP/1.1.
+def _check_upgrade(head: RequestHead, upgrades: frozenset[bytes]) -> None:
+    """What may not be switched to (h2c) is answered as plain HTTP/1.1.
 
     An offer may be ignored, and must be in HTTP/1.0 (RFC 9110 §7.8); one beside a body is, for
     the bytes that follow would be the body's and then the other protocol's.
@@ -89,8 +93,8 @@ def _check_upgrade(head: RequestHead) -> None:
         head.minor == 0
         or head.options is None
         or b"upgrade" not in head.options
-        or offered != b"websocket"
-        or head.method != b"GET"
+        or offered not in upgrades
+        or (offered == b"websocket" and head.method != b"GET")  # RFC 6455 §4.1
         or head.has_body
     ):
         head.upgrade = None

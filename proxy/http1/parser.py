@@ -29,6 +29,7 @@ from proxy.http1.framing import (
     BAD_FRAMING,
     BAD_HOST,
     SPECIAL_METHODS,
+    WEBSOCKET_ONLY,
     check_request,
     check_response,
 )
@@ -74,12 +75,13 @@ class RequestLine:
 
 
 class RequestParser:
-    """Reads the heads of requests. reader: what the fields mean."""
+    """Reads the heads of requests. reader: what the fields mean. upgrades: see check_request."""
 
-    __slots__ = ("_reader", "_request_lines")
+    __slots__ = ("_reader", "_request_lines", "_upgrades")
 
-    def __init__(self, reader: FieldReader) -> None:
+    def __init__(self, reader: FieldReader, upgrades: frozenset[bytes] = WEBSOCKET_ONLY) -> None:
         self._reader = reader
+        self._upgrades = upgrades
         self._request_lines: dict[bytes, RequestLine] = {}
 
     def head(self, text: bytes) -> RequestHead:  # noqa: C901, PLR0912 - one loop, which every request runs
@@ -126,7 +128,7 @@ class RequestParser:
             else:
                 _take(head, field)
         if head.special or head.hosts != 1:
-            check_request(head)
+            check_request(head, self._upgrades)
         elif head.content_length > 0:
             head.has_body = True
         return head

@@ -340,5 +340,5 @@ def _toml(values: Mapping[str, object], table: str = "", heading: str = "[{}]\n"
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             tables += [_toml(each, f"{table}.{name}", "[[{}]]\n") for each in value]
         else:
-            plain.append(f"{name} = {json.dumps(value)}\n")
+            plain.append(f"{json.dumps(name)} = {json.dumps(value)}\n")
     return "".join([heading.format(table) if table else "", *plain, *tables])

@@ -97,6 +97,8 @@ class MemoryLoop(asyncio.BaseEventLoop):
         transport = MemoryTransport(self, protocol)
         dialled.made(transport)
         self.call_soon(protocol.connection_made, transport)
+        if dialled.early:
+            transport.deliver(dialled.early)
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
@@ -113,16 +115,18 @@ class Dialled:
     """The far side's decision about a new connection.
 
     decision: None accepts at once; a future accepts, or refuses by its exception, when it is
-    done. made: told of the transport.
+    done. made: told of the transport. early: said before the caller of `create_connection` goes on.
     """
 
     def __init__(
         self,
         made: Callable[["MemoryTransport"], None],
         decision: "asyncio.Future[None] | None" = None,
+        early: bytes = b"",
     ) -> None:
         self.made = made
         self.decision = decision
+        self.early = early
 
 
 class MemoryTransport(asyncio.Transport):
@@ -290,6 +294,7 @@ class MemoryTransport(asyncio.Transport):
             self.lost = True
             self._close_readiness()
             self._protocol.connection_lost(error)
+            self._close_readiness()
 
     def _close_readiness(self) -> None:
         if self._readiness is not None:

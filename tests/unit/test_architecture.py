@@ -118,11 +118,17 @@ def test_the_contracts_cover_each_package_of_the_product() -> None:
 
 ROUTING = sorted((PROXY / "routing").rglob("*.py"))
 HTTP1 = sorted((PROXY / "http1").rglob("*.py"))
+PURE_FILES = [PROXY / "client_hello.py", PROXY / "websocket.py"]
 
 
 @pytest.mark.parametrize("path", ROUTING, ids=lambda path: path.stem)
 def test_the_routing_contract_is_pure(path: Path) -> None:
     assert impurities(path.read_text(encoding="utf-8"), path, {"proxy.routing"}) == set()
+
+
+@pytest.mark.parametrize("path", PURE_FILES, ids=lambda path: path.stem)
+def test_these_files_are_pure(path: Path) -> None:
+    assert impurities(path.read_text(encoding="utf-8"), path, set()) == set()
 
 
 @pytest.mark.parametrize("path", HTTP1, ids=lambda path: path.stem)

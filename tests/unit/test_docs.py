@@ -354,7 +354,12 @@ def test_events_are_those_that_are_told():
 
 def test_systemd_waits_longer_than_the_drain():
     for unit, needed in (
-        ("turnout-proxy", SETTINGS["proxy"]["timeouts"]["drain_s"] + 10),
+        (
+            "turnout-proxy",
+            SETTINGS["proxy"]["timeouts"]["drain_s"]
+            + SETTINGS["proxy"]["timeouts"]["linger_s"]
+            + 10,
+        ),
         ("turnout-admin", SETTINGS["admin"]["shutdown_timeout_s"] + 5),
     ):
         text = (ROOT / "deploy" / "systemd" / f"{unit}.service").read_text("utf-8")

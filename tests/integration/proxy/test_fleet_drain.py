@@ -4,11 +4,13 @@ import asyncio
 import secrets
 import signal
 
+import aiohttp
 import pytest
 
 from tests.support.clients import Load, connect
 from tests.support.endpoint import Endpoints
 from tests.support.fleet import Fleet, FleetOf, Routing
+from tests.support.frames import BINARY, MASK, frame
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
@@ -77,6 +79,43 @@ async def test_what_outlasts_the_drain_limit_is_cut(
     assert await fleet.child.ended() == 0
     assert fleet.child.find("the drain limit is reached: closing 1 connections")
     await endpoints.blue.left(key)
+
+
+async def test_websockets_are_told_goodbye_at_the_drain_limit(
+    fleet_of: FleetOf, endpoints: Endpoints
+) -> None:
+    fleet = await fleet_of(timeouts={"drain_s": 0.5})
+    key = secrets.token_hex(4)
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{fleet.port}") as session:
+        async with session.ws_connect(f"/ws/{key}") as tunnel:
+            await tunnel.send_str("name")
+            assert await tunnel.receive_str() == "blue"
+            fleet.child.send(signal.SIGTERM)
+            message = await tunnel.receive()
+            assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1001)
+            assert message.extra == "going away"
+        assert await fleet.child.ended() == 0
+    await endpoints.blue.left(key)
+    assert await endpoints.blue.close_code(key) == 1001, "the endpoint was told too"
+
+
+async def test_a_message_that_never_ends_holds_the_end_up_no_longer_than_the_limit(
+    fleet_of: FleetOf, endpoints: Endpoints
+) -> None:
+    fleet = await fleet_of(timeouts={"drain_s": 0.2, "linger_s": 0.3})
+    key = secrets.token_hex(4)
+    async with connect(fleet.port) as client:
+        fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        nonce = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        client.writer.write(f"GET /ws/{key} HTTP/1.1\r\nHost: a\r\n{fields}{nonce}\r\n".encode())
+        assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        client.writer.write(frame(BINARY, b"x" * 1000, mask=MASK)[:500])
+        await endpoints.blue.arrived(key)
+        fleet.child.send(signal.SIGTERM)
+        assert await client.reader.read() == b"\x88\x0c\x03\xe9going away"
+    assert await fleet.child.ended() == 0
+    await endpoints.blue.left(key)
+    assert await endpoints.blue.close_code(key) != 1001, "nothing was put into its frame"
 
 
 async def test_a_second_sigint_ends_at_once(fleet_of: FleetOf, endpoints: Endpoints) -> None:

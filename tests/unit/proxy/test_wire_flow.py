@@ -205,6 +205,7 @@ def test_a_worker_that_ends_leaves_nothing(wire: Wire, situation: Situation) -> 
     wire.client.connection.close()
     wire.settle()
     wire.client.flows()
+    wire.later(wire.settings.timeouts.linger_s)  # a WebSocket is told, and may answer
     assert wire.client.transport.lost
     assert wire.gauge(telemetry.IN_FLIGHT) == 0
 
