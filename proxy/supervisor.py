@@ -23,7 +23,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 
 from config import ConfigError
-from proxy import files, listening, management, telemetry, upgrade, worker
+from proxy import files, listening, telemetry, upgrade, worker
 from proxy.children import SIGNALS, Child, Children, Respawn, Role
 from proxy.listening import HTTP, MANAGEMENT, address_of
 from proxy.notify import Notifier
@@ -212,6 +212,9 @@ class Supervisor:
             if role is Role.MANAGEMENT:
                 self._sockets.keep(MANAGEMENT)
                 own = self._sockets.by_name[MANAGEMENT]
+                # Here, not above: its web server takes a quarter second to import.
+                from proxy import management  # noqa: PLC0415
+
                 management.run(self._telemetry, own, self._lifeline)
             else:
                 self._work(plan, block)

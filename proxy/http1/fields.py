@@ -33,6 +33,7 @@ MAX_FIELDS: Final = 100
 _MAX_REMEMBERED: Final = 4096
 _MAX_REMEMBERED_BYTES: Final = 256
 _MAX_LENGTH_DIGITS: Final = 18
+_SPACE: Final = 0x20
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
@@ -122,19 +123,34 @@ class FieldReader:
         self.plain: set[bytes] = set()
         self.special: dict[bytes, Field] = {}
         self._kinds = dict(kinds)
+        self._names: dict[bytes, int] = {}
 
     def read(self, line: bytes) -> Field:
         """One line without its line end. Malformed if it is no field line."""
-        name, colon, value = line.partition(b":")
-        if not colon or _TOKEN.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+        name, colon, rest = line.partition(b":")
+        kind = self._names.get(name, -1)
+        if kind < 0:
+            kind = self._new_name(name)
+        # Most values are printable ASCII, which is told faster than by the pattern.
+        if not colon or not (rest.decode("latin-1").isprintable() or _VALUE.fullmatch(rest)):
             raise Malformed(BAD_REQUEST, "a field line out of form")
-        value = value.strip(b" \t")
-        kind = self.kind(name)
-        text = b"%b: %b" % (name, value)
-        field = Field(kind, text, value)
+        value = rest.strip(b" \t")
+        canonical = len(rest) == len(value) + 1 and rest[0] == _SPACE
+        field = Field(kind, line if canonical else b"%b: %b" % (name, value), value)
         if len(line) <= _MAX_REMEMBERED_BYTES and kind not in _NOT_REMEMBERED:
             self._remember(line, field)
         return field
+
+    def _new_name(self, name: bytes) -> int:
+        """What is done with fields of this name, as it is spelt. Malformed if it is no token."""
+        if _TOKEN.fullmatch(name) is None:
+            raise Malformed(BAD_REQUEST, "a field line out of form")
+        kind = self.kind(name)
+        if len(name) <= _MAX_REMEMBERED_BYTES:
+            if len(self._names) >= _MAX_REMEMBERED:
+                self._names.clear()
+            self._names[name] = kind
+        return kind
 
     def _remember(self, line: bytes, field: Field) -> None:
         if len(self.plain) + len(self.special) >= _MAX_REMEMBERED:

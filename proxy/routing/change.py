@@ -143,7 +143,9 @@ class _Draft:
 
     def _own_pins(self) -> dict[str, Slot]:
         if self._pins is None:
-            self._pins = dict(self._before.pins)
+            pins = self._before.pins
+            # A proxy copies its dict in one go; dict() asks it for each key.
+            self._pins = pins.copy() if isinstance(pins, MappingProxyType) else dict(pins)
         return self._pins
 
     def _own_tenants(self) -> set[str]:
