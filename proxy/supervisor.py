@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from config import ConfigError
 from proxy import files, listening, management, telemetry, upgrade, worker
 from proxy.children import SIGNALS, Child, Children, Respawn, Role
-from proxy.listening import HTTP, MANAGEMENT, address_of
+from proxy.listening import HTTP, HTTPS, MANAGEMENT, address_of
 from proxy.notify import Notifier
 from proxy.pid_file import PidFile
 from proxy.plan import Load, Plan
@@ -79,7 +79,9 @@ class Supervisor:
         # Whoever started us may have ignored it, and that is inherited: children would go unseen.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        log.info("listening on %s", address_of(self._sockets.by_name[HTTP]))
+        for name, words in ((HTTP, "listening on %s"), (HTTPS, "listening for TLS on %s")):
+            if name in self._sockets.by_name:
+                log.info(words, address_of(self._sockets.by_name[name]))
         log.info("management on %s", address_of(self._sockets.by_name[MANAGEMENT]))
         self._use(self._plan)
         self._respawn.missing = [Role.SERVING] * self._plan.workers
@@ -226,6 +228,8 @@ class Supervisor:
                 plan.shared,
                 plan.settings,
                 self._sockets.by_name,
+                plan.certificates,
+                plan.endpoints,
                 self._telemetry.blocks[block],
                 self._telemetry.blocks,
                 self._lifeline,

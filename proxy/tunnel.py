@@ -31,12 +31,17 @@ class Side(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Half-closed: the other direction goes on, if it has not ended before."""
         self.ended = True
-        if self.other.ended:
+        if self.other.ended or not self._half_closes:
             self._tunnel.close()
             return False
         if not self.other.transport.is_closing():
             self.other.transport.write_eof()
         return True
+
+    @property
+    def _half_closes(self) -> bool:
+        """TLS transports end both directions at once."""
+        return self.transport.can_write_eof() and self.other.transport.can_write_eof()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._tunnel.side_lost(self, error)
