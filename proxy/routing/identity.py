@@ -68,8 +68,9 @@ def identify(
 ) -> Identity | Rejected | None:
     """The identity, why there can be none (400 malformed, 403 conflict), or None if unnamed.
 
-    certificate: what the client's verified certificate names. claim: the tenant claim of a verified token. header: the tenant header's value, None unless
-    its sender is trusted. host: the authority, port allowed. path: the request target's path.
+    certificate: what the client's verified certificate names. claim: the tenant claim of a
+    verified token. header: the tenant header's value, None unless its sender is trusted. host: the
+    authority, port allowed. path: the request target's path.
     """
     found: Identity | None = None
     for source in rules.order:
