@@ -18,6 +18,7 @@ import msgspec
 from proxy import telemetry
 from proxy.config import Settings
 from proxy.downstream.listener import Door, Listener
+from proxy.downstream.share import Share
 from proxy.forward import Exchange
 from proxy.routing.model import Endpoint, RoutingTable, Slot
 from proxy.services import Services
@@ -99,7 +100,9 @@ async def front(*, behind_tls: ssl.SSLContext | None = None, **proxy: Any) -> As
     settings = msgspec.convert(proxy, Settings)
     behind = await _played(behind_tls)
     services = services_of_worker(
-        settings, Telemetry(1).blocks[0], endpoint_security(settings.endpoint_tls)
+        settings,
+        Telemetry(1).blocks[0],
+        endpoints=endpoint_security(settings.endpoint_tls),
     )
     endpoints = (Endpoint("127.0.0.1", behind.port),)
     by_slot = MappingProxyType(dict.fromkeys(Slot, endpoints))
@@ -109,7 +112,8 @@ async def front(*, behind_tls: ssl.SSLContext | None = None, **proxy: Any) -> As
     doors = [Door(_listening())]
     if certificates is not None:
         doors.append(Door(_listening(), certificates))
-    listener = Listener(doors, services, Exchange)
+    share = Share(services.block, [services.block])
+    listener = Listener(doors, services, Exchange, share)
     ports = [door.listening.getsockname()[1] for door in doors]
     listener.start()
     sweep = asyncio.get_running_loop().create_task(_sweep(services, listener), name="sweep")
