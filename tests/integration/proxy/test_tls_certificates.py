@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from config import ConfigError
+from proxy.__main__ import main
 from proxy.tls.certificates import Certificates
 from proxy.tls.settings import Certificate, Tls
 from tests.support.certificates import Authority
@@ -86,3 +88,19 @@ def test_a_pair_that_can_t_be_read_stops_the_start(authority: Authority, missing
 def test_tls_without_a_certificate_stops_the_start() -> None:
     with pytest.raises(ConfigError, match=r"tls\.certificates"):
         Certificates(Tls())
+
+
+def test_a_check_of_the_settings_loads_what_tls_needs(authority: Authority, tmp_path: Path) -> None:
+    certificate, _ = authority.issue("erp", "erp.test")
+    _, key = authority.issue("other", "other.test")
+    path = tmp_path / "turnout.toml"
+    path.write_text(
+        '[proxy]\nlisten = ""\ntls_listen = "127.0.0.1:0"\nmanagement_listen = "127.0.0.1:0"\n'
+        f'[proxy.tls]\ncertificates = [{{certificate = "{certificate}", key = "{key}"}}]\n'
+        '[proxy.endpoint_tls]\nslots = ["blue"]\nca = "/not/there.pem"\n',
+        "utf-8",
+    )
+    said = CliRunner().invoke(main, ["--config", str(path), "--check"])
+    assert said.exit_code == 2
+    assert f"[proxy.tls] certificates: {certificate} with {key}: key values mismatch" in said.output
+    assert "[proxy.endpoint_tls] slots: /not/there.pem can't be read" in said.output
