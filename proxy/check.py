@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from config import ERROR, NOTE, WARNING, Report, Shared
+from config import ERROR, NOTE, WARNING, ConfigError, Report, Shared
 from config.positions import KeyPath
 from proxy import files, listening
-from proxy.config import Issuer, Settings
+from proxy.config import Issuer, Settings, parse_networks
 from proxy.issuers import keys_of
 from proxy.keyset import KeySetError
+from proxy.tls.certificates import Certificates
+from proxy.tls.endpoints import endpoint_security
 
 _LOOPBACK_NAMES: Final = frozenset({"", "localhost", "ip6-localhost"})
 _FULL: Final = 0
@@ -34,6 +36,7 @@ def look(report: Report[Settings]) -> None:
     _networks(report, settings)
     _files(report, settings)
     _secrets(report, shared, settings)
+    _tls(report, settings)
     _addresses(report, settings)
     advice = files.fit(settings.limits.connections, files.hard_limit()).advice
     if advice:
@@ -56,6 +59,26 @@ def _store(report: Report[Settings], shared: Shared) -> None:
             ("redis_url",),
             "Redis is on another host and the connection is not encrypted: rediss:// is",
         )
+
+
+def _tls(report: Report[Settings], settings: Settings) -> None:
+    """Load what TLS needs, as the start does."""
+    try:
+        if settings.tls_listen:
+            Certificates(settings.tls)
+    except ConfigError as error:
+        report.add(ERROR, ("proxy", "tls", "certificates"), str(error))
+    try:
+        endpoint_security(settings.endpoint_tls)
+    except ConfigError as error:
+        report.add(ERROR, ("proxy", "endpoint_tls", "slots"), str(error))
+    for network in parse_networks(settings.proxy_protocol.networks):
+        if network.prefixlen == _FULL:
+            report.add(
+                WARNING,
+                ("proxy", "proxy_protocol", "networks"),
+                f"{network} lets everybody say who they are",
+            )
 
 
 def _is_local(url: str) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 from config import split_address
 from proxy.routing.identity import Source
 from proxy.routing.model import TENANT_PATTERN, Endpoint, is_tenant
+from proxy.tls.settings import EndpointTls, Tls
 from proxy.websocket import close_frame
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}(/[A-Za-z0-9.]{1,8})?")
@@ -21,9 +22,16 @@ _PATH = re.compile(r"/[!-\"$-~]*")  # printable ASCII but the number sign: no fr
 _AUTHORITY = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 
 
+def parse_networks(networks: tuple[str, ...]) -> tuple[Network, ...]:
+    """CIDRs, parsed. ValueError."""
+    return tuple(ipaddress.ip_network(network) for network in networks)
+
+
 class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long the proxy waits, in seconds."""
 
+    proxy_header_s: float = 5.0
+    tls_handshake_s: float = 10.0
     head_s: float = 10.0
     body_idle_s: float = 30.0
     write_idle_s: float = 60.0
@@ -49,6 +57,7 @@ class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much the proxy takes."""
 
+    proxy_header_bytes: int = 536
     request_line_bytes: int = 8 * 1024
     head_bytes: int = 32 * 1024
     answer_head_bytes: int = 64 * 1024
@@ -359,15 +368,34 @@ class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`supervision.stall_s` lies between 1 s and an hour, or is 0 (off)")
 
 
+class ProxyProtocol(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether a load balancer says first whom it speaks for, and which ones are believed."""
+
+    mode: Literal["off", "required"] = "off"
+    networks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        try:
+            parse_networks(self.networks)
+        except ValueError:
+            raise ValueError("`proxy_protocol.networks` are CIDRs, as in 10.0.0.0/8") from None
+        if self.mode == "required" and not self.networks:
+            raise ValueError("`proxy_protocol.mode` is required: from which `networks`?")
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The data plane."""
 
     listen: str = "127.0.0.1:8080"
+    tls_listen: str = ""
     management_listen: str = "127.0.0.1:8090"
     workers: int = 0
     backlog: int = 4096
     node: str = ""
     trusted_networks: tuple[str, ...] = ()
+    proxy_protocol: ProxyProtocol = ProxyProtocol()
+    tls: Tls = Tls()
+    endpoint_tls: EndpointTls = EndpointTls()
     identity: IdentitySettings = IdentitySettings()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
@@ -380,15 +408,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     supervision: Supervision = Supervision()
 
     def __post_init__(self) -> None:
-        for name in ("listen", "management_listen"):
+        if not self.listen and not self.tls_listen:
+            raise ValueError("`listen` and `tls_listen` are both empty")
+        for name in ("listen", "tls_listen", "management_listen"):
             try:
-                split_address(getattr(self, name))
+                if getattr(self, name) or name == "management_listen":
+                    split_address(getattr(self, name))
             except ValueError as error:
                 raise ValueError(f"`{name}`: {error}") from None
         if not 0 <= self.workers <= 256:
             raise ValueError("`workers` lies between 0 (one per core) and 256")
-        addresses = (self.listen, self.management_listen, *(each.listen for each in self.tcp))
-        fixed = [address for address in addresses if not address.endswith(":0")]
+        plain = (each.listen for each in self.tcp)
+        addresses = (self.listen, self.tls_listen, self.management_listen, *plain)
+        fixed = [address for address in addresses if address and not address.endswith(":0")]
         if len(set(fixed)) < len(fixed):
             raise ValueError("two listeners have one address")
         try:
@@ -398,7 +430,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def networks(self) -> tuple[Network, ...]:
         """The trusted networks, parsed."""
-        return tuple(ipaddress.ip_network(network) for network in self.trusted_networks)
+        return parse_networks(self.trusted_networks)
 
     def worker_count(self) -> int:
         """How many workers: as set, or one for each core that this process may use."""

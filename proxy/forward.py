@@ -102,7 +102,7 @@ class Exchange(parties.Exchange):
         self._place: Place | None = None
         self._admitted = False
         self._head = _NO_HEAD
-        self._memo = Memo()
+        self._memo = Memo(None if client.secure is None else client.secure.tenant)
         self._route: Route
         self._request_bytes = b""
         self._request_id = b""
@@ -166,6 +166,8 @@ class Exchange(parties.Exchange):
             lines = [head.line, head.host_lines, client.peer_lines]
         if found.tenant_line:
             lines.append(found.tenant_line)
+        if client.secure is not None and client.secure.certificate_line:
+            lines.append(client.secure.certificate_line)
         lines.append(_OWN_LINES + request_id)
         self._request_bytes = rewrite.request(head, lines)
         self._enter()
@@ -259,8 +261,11 @@ class Exchange(parties.Exchange):
 
     def _route_or_refuse(self, head: RequestHead) -> Route | LocalReply:
         router, bounds = self._services.router, self._bounds
-        if head.refusal is not None:
-            return head.refusal
+        refusal, secure = head.refusal, self._client.secure
+        if refusal is None and secure is not None and not secure.serves(head.host):
+            refusal = replies.MISDIRECTED
+        if refusal is not None:
+            return refusal
         if len(head.target) > bounds.request_line_bytes:
             return replies.LINE_TOO_LONG
         if head.content_length > bounds.body_bytes:

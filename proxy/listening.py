@@ -20,6 +20,7 @@ from proxy.config import Settings
 log = logging.getLogger("turnout.listening")
 
 HTTP: Final = "http"
+HTTPS: Final = "https"
 MANAGEMENT: Final = "management"
 FIRST_DESCRIPTOR: Final = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
@@ -74,8 +75,11 @@ def tcp(index: int) -> str:
 
 def wanted(settings: Settings) -> tuple[Wanted, ...]:
     """Everything that these settings let listen."""
+    backlog = settings.backlog
+    plain = Wanted(HTTP, settings.listen, backlog, "listen") if settings.listen else None
+    tls = Wanted(HTTPS, settings.tls_listen, backlog, "tls_listen") if settings.tls_listen else None
     return (
-        Wanted(HTTP, settings.listen, settings.backlog, "listen"),
+        *(each for each in (plain, tls) if each is not None),
         Wanted(MANAGEMENT, settings.management_listen, _MANAGEMENT_BACKLOG, "management_listen"),
         *(
             Wanted(tcp(index), each.listen, settings.backlog, "tcp")

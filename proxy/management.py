@@ -96,6 +96,17 @@ _WORKER_COUNTERS = (
     ),
     ("turnout_table_loads", "Times that the whole table was loaded.", telemetry.RELOADS),
     ("turnout_jwks_failures", "Fetches of key sets that failed.", telemetry.JWKS_FAILURES),
+    ("turnout_tls_handshakes", "TLS handshakes of clients that were made.", telemetry.HANDSHAKES),
+    (
+        "turnout_tls_handshake_failures",
+        "TLS handshakes of clients that failed or took too long.",
+        telemetry.HANDSHAKE_FAILURES,
+    ),
+    (
+        "turnout_proxy_header_refusals",
+        "Connections closed for a missing or malformed PROXY header, or from a wrong network.",
+        telemetry.PROXY_HEADER_REFUSALS,
+    ),
 )
 _SUPERVISOR_GAUGES = (
     (
@@ -296,6 +307,11 @@ class Cells(Collector):
             "turnout_open_files", "Files that a worker has open.", labels=["pid"]
         )
         live = [block for block in self._all.blocks if block.cells[telemetry.STATE]]
+        expiries = GaugeMetricFamily(
+            "turnout_certificate_expires_seconds",
+            "When the first of a worker's certificates ends, in POSIX seconds.",
+            labels=["pid"],
+        )
         for state in ("starting", "serving", "draining"):
             states.add_metric([state], sum(block.state == state for block in live))
         for block in live:
@@ -305,7 +321,9 @@ class Cells(Collector):
             count = open_files(pid)
             if count is not None:
                 files.add_metric([pid], count)
-        yield from (states, versions, reachable, files)
+            if block.cells[telemetry.CERTIFICATE_EXPIRES]:
+                expiries.add_metric([pid], block.cells[telemetry.CERTIFICATE_EXPIRES])
+        yield from (states, versions, reachable, files, expiries)
 
 
 def open_files(pid: str) -> int | None:

@@ -12,6 +12,7 @@ from typing import Protocol
 from proxy.http1.head import RequestHead, ResponseHead
 from proxy.http1.reply import LocalReply
 from proxy.telemetry import Group
+from proxy.tls.session import Secure
 
 
 class Upgraded(Protocol):
@@ -27,15 +28,20 @@ class Client:
     """The client's connection, as the exchange sees it.
 
     peer: its address. peer_lines: the X-Forwarded fields that tell it. trusted: it lies in a
-    trusted network. write: the transport's own, which spares a look-up a call. deadline: monotonic seconds by which something must have happened.
+    trusted network. secure: what TLS says of the client; None without TLS. write: the transport's
+    own, which spares a look-up a call. deadline: monotonic seconds by which something must have
+    happened.
     """
 
-    __slots__ = ("deadline", "peer", "peer_lines", "transport", "trusted", "write")
+    __slots__ = ("deadline", "peer", "peer_lines", "secure", "transport", "trusted", "write")
 
-    def __init__(self, peer: bytes, peer_lines: bytes, trusted: bool) -> None:
+    def __init__(
+        self, peer: bytes, peer_lines: bytes, trusted: bool, secure: Secure | None = None
+    ) -> None:
         self.peer = peer
         self.peer_lines = peer_lines
         self.trusted = trusted
+        self.secure = secure
         self.deadline = 0.0
         self.transport: asyncio.Transport
         self.write: Callable[[bytes], None]

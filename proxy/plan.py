@@ -7,24 +7,33 @@ from dataclasses import dataclass
 from config import Shared
 from proxy import files, listening, telemetry
 from proxy.config import Settings
+from proxy.tls.certificates import Certificates
+from proxy.tls.endpoints import EndpointSecurity, endpoint_security
 
 Load = Callable[[], tuple[Shared, Settings]]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """advice: what to change so that all of it can be used."""
+    """advice: what to change so that all of it can be used.
+
+    certificates, endpoints: what TLS needs, loaded before the workers are forked.
+    """
 
     shared: Shared
     settings: Settings
     advice: str
+    certificates: Certificates | None
+    endpoints: EndpointSecurity | None
 
     @classmethod
     def of(cls, load: Load, files_limit: int) -> "Plan":
         """The settings, with as many connections as there are files for. ConfigError."""
         shared, settings = load()
         settings, advice = files.fitted(settings, files_limit)
-        return cls(shared, settings, advice)
+        certificates = Certificates(settings.tls) if settings.tls_listen else None
+        endpoints = endpoint_security(settings.endpoint_tls)
+        return cls(shared, settings, advice, certificates, endpoints)
 
     @property
     def workers(self) -> int:

@@ -51,12 +51,23 @@ class Memo:
     """What the last request of a client's connection said of itself, and its route.
 
     A connection's requests mostly come from one client. It is the only place where a token is
-    kept as it came, and ends with its connection. expires: seconds since the epoch.
+    kept as it came, and ends with its connection. expires: seconds since the epoch. certified: the
+    tenant that the client's certificate names, the same for all its requests.
     """
 
-    __slots__ = ("authorization", "expires", "generation", "host", "route", "table", "tenant")
+    __slots__ = (
+        "authorization",
+        "certified",
+        "expires",
+        "generation",
+        "host",
+        "route",
+        "table",
+        "tenant",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, certified: str | None = None) -> None:
+        self.certified = certified
         self.route: Route | None = None
         self.table = 0
         self.generation = 0
@@ -86,9 +97,10 @@ class Router:
         self.bearer = bearer if Source.CLAIM in rules.order else None
         self._reads_host = bool(rules.domains) and Source.SUBDOMAIN in rules.order
         self._reads_path = bool(rules.path_prefix) and Source.PATH in rules.order
-        self._token_alone = not (self._reads_host or self._reads_path)
+        reads_certificate = Source.CERTIFICATE in rules.order
+        self._token_alone = not (self._reads_host or self._reads_path or reads_certificate)
         # With nothing else to read, the header's value alone names the route.
-        self._by_header_only = not (self._reads_host or self._reads_path or self.bearer is not None)
+        self._by_header_only = self._token_alone and self.bearer is None
         self._by_header: dict[bytes | None, Route | LocalReply] = {}
         self._by_tenant: dict[str | None, Route | LocalReply] = {}
         self._remember = True
@@ -112,7 +124,8 @@ class Router:
         """
         if not self._by_header_only:
             if memo is None or self._reads_path or not self._remember:
-                return self._identify_and_decide(head, request_id)
+                certified = None if memo is None else memo.certified
+                return self._identify_and_decide(head, request_id, certified)
             return self._route_by_memo(head, request_id, memo)
         found = self._by_header.get(head.tenant)
         if found is None:
@@ -139,7 +152,7 @@ class Router:
         ):
             return memo.route
         generation = 0 if bearer is None else bearer.generation
-        found = self._identify_and_decide(head, request_id)
+        found = self._identify_and_decide(head, request_id, memo.certified)
         if isinstance(found, Route):
             memo.route, memo.table, memo.generation = found, self._swaps, generation
             memo.tenant, memo.authorization, memo.host = head.tenant, head.authorization, head.host
@@ -155,7 +168,9 @@ class Router:
             return NO_TABLE
         return self._decide(None if tenant is None else Identity(tenant, Source.SUBDOMAIN), key)
 
-    def _identify_and_decide(self, head: RequestHead, request_id: bytes) -> Route | LocalReply:
+    def _identify_and_decide(
+        self, head: RequestHead, request_id: bytes, certified: str | None = None
+    ) -> Route | LocalReply:
         claim = None
         self._expires = _NEVER
         if self.bearer is not None and head.authorization is not None:
@@ -172,6 +187,7 @@ class Router:
                     return known
         identity = identify(
             self._rules,
+            certificate=certified,
             claim=claim,
             header=None if head.tenant is None else head.tenant.decode("latin-1"),
             host=head.host.decode("latin-1"),

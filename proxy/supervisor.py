@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from config import ConfigError
 from proxy import files, listening, telemetry, upgrade, worker
 from proxy.children import SIGNALS, Child, Children, Respawn, Role
-from proxy.listening import HTTP, MANAGEMENT, address_of
+from proxy.listening import HTTP, HTTPS, MANAGEMENT, address_of
 from proxy.notify import Notifier
 from proxy.pid_file import PidFile
 from proxy.plan import Load, Plan
@@ -79,7 +79,9 @@ class Supervisor:
         # Whoever started us may have ignored it, and that is inherited: children would go unseen.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        log.info("listening on %s", address_of(self._sockets.by_name[HTTP]))
+        for name, words in ((HTTP, "listening on %s"), (HTTPS, "listening for TLS on %s")):
+            if name in self._sockets.by_name:
+                log.info(words, address_of(self._sockets.by_name[name]))
         log.info("management on %s", address_of(self._sockets.by_name[MANAGEMENT]))
         for index in range(len(self._plan.settings.tcp)):
             log.info("plain TCP on %s", address_of(self._sockets.by_name[listening.tcp(index)]))
@@ -231,6 +233,8 @@ class Supervisor:
                 plan.shared,
                 plan.settings,
                 self._sockets.by_name,
+                plan.certificates,
+                plan.endpoints,
                 self._telemetry.blocks[block],
                 self._telemetry.blocks,
                 self._lifeline,

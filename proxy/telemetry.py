@@ -32,14 +32,20 @@ RELOADS: Final = 7
 PUBLISHED: Final = 8
 JWKS_FAILURES: Final = 9
 JWKS_FAILING: Final = 10
-REFUSED_TOKENS: Final = 11  # + the reason's place
+HANDSHAKES: Final = 11
+HANDSHAKE_FAILURES: Final = 12
+PROXY_HEADER_REFUSALS: Final = 13
+CERTIFICATE_EXPIRES: Final = 14  # POSIX seconds; 0: no certificates
+REFUSED_TOKENS: Final = 15  # + the reason's place
 TOKEN_REASONS: Final = (
     *("form", "issuer", "algorithm", "audience", "claims", "expired", "early", "tenant"),
     *("key", "no-keys", "signature"),
 )
 BEAT: Final = REFUSED_TOKENS + len(TOKEN_REASONS)  # when its loop last turned; monotonic ms
 WORKER_CELLS: Final = BEAT + 1
-_WORKER_GAUGES: Final = (STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE, JWKS_FAILING, BEAT)
+_WORKER_GAUGES: Final = (
+    *(STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE, JWKS_FAILING, CERTIFICATE_EXPIRES, BEAT),
+)
 
 # Cohorts: who a request belongs to in the eyes of a release.
 REST: Final = 0

@@ -155,7 +155,7 @@ class Side(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Half-closed: the other direction goes on, if it has not ended before."""
         self.ended = True
-        if self.other.ended:
+        if self.other.ended or not self._half_closes:
             self._tunnel.close()
             return False
         # After our own goodbye it would only hurry the peer's answer.
@@ -163,6 +163,11 @@ class Side(asyncio.Protocol):
             self.other.transport.write_eof()
         self._tunnel.side_done()
         return True
+
+    @property
+    def _half_closes(self) -> bool:
+        """TLS transports end both directions at once."""
+        return self.transport.can_write_eof() and self.other.transport.can_write_eof()
 
     def connection_lost(self, error: Exception | None) -> None:
         if error is not None and not self.ended and not self.other.transport.is_closing():
@@ -298,9 +303,13 @@ class Tunnel:
         """The endpoint is gone, and its last bytes may not have reached the client."""
         self._end_within_limit()
         client = self.client
-        if not client.transport.is_closing():
+        if client.transport.is_closing():
+            return
+        if client.transport.can_write_eof():
             client.transport.write_eof()
             client.mute()
+        else:
+            client.transport.close()  # TLS has no half-close; close_notify follows the last byte
 
     def close(self) -> None:
         """Close both sides after their last bytes."""

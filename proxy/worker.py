@@ -24,7 +24,8 @@ from proxy import telemetry
 from proxy.children import SHOW_STACK
 from proxy.config import Settings, TcpListener
 from proxy.downstream.connection import ClientConnection
-from proxy.downstream.listener import Listener
+from proxy.downstream.handshake import Preparing
+from proxy.downstream.listener import Door, Listener
 from proxy.downstream.share import Share
 from proxy.downstream.tcp import TcpConnection, TcpDoor
 from proxy.follow import Follower, Store
@@ -32,7 +33,7 @@ from proxy.forward import Exchange
 from proxy.http1.fields import request_fields
 from proxy.http1.parser import RequestParser
 from proxy.issuers import key_sources, verifier_of
-from proxy.listening import HTTP, tcp
+from proxy.listening import HTTP, HTTPS, tcp
 from proxy.router import Router
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.decision import Policy
@@ -42,6 +43,8 @@ from proxy.routing.model import RoutingTable
 from proxy.services import Services
 from proxy.tasks import Tasks
 from proxy.telemetry import Block
+from proxy.tls.certificates import Certificates, drop_unreadable_names
+from proxy.tls.endpoints import EndpointSecurity
 from proxy.upstream.admission import AdmissionLimits
 from proxy.upstream.checks import CheckRules
 from proxy.upstream.cluster import ClusterRules
@@ -63,7 +66,8 @@ RETIRE = signal.SIGQUIT
 class Inherited:
     """What a worker has from its supervisor.
 
-    sockets: what listens, by name. block: its own of the blocks of all. lifeline: a pipe that ends
+    sockets: what listens, by name. certificates: by which clients are met with TLS. endpoints: TLS
+    to endpoints, if any speaks it. block: its own of the blocks of all. lifeline: a pipe that ends
     with the supervisor. others_serve: whether other workers serve by a table now, so that this one
     takes no connections before it has one too.
     """
@@ -71,6 +75,8 @@ class Inherited:
     shared: Shared
     settings: Settings
     sockets: Mapping[str, socket.socket]
+    certificates: Certificates | None
+    endpoints: EndpointSecurity | None
     block: Block
     blocks: Sequence[Block]
     lifeline: int
@@ -97,9 +103,9 @@ class Worker:
         self._drain_limit_s = 0.0
         self._told_to_end = asyncio.Event()
         self._tasks = Tasks(f"worker {os.getpid()}")
-        self._services = _services(settings, block)
+        self._services = _services(settings, block, endpoints=inherited.endpoints)
         share = Share(block, inherited.blocks)
-        self._listener = Listener(inherited.sockets[HTTP], self._services, Exchange, share)
+        self._listener = Listener(_doors(inherited), self._services, Exchange, share)
         self._plain: list[PlainPool] = []
         self._doors = [
             self._door(each, inherited.sockets[tcp(index)])
@@ -114,7 +120,7 @@ class Worker:
         self._plain.append(pool)
         return TcpDoor(listening, settings, self._services, pool.connect)
 
-    def _connections(self) -> list[ClientConnection | TcpConnection]:
+    def _connections(self) -> list[ClientConnection | Preparing | TcpConnection]:
         plain = [connection for door in self._doors for connection in door.connections]
         return [*self._listener.connections, *plain]
 
@@ -129,6 +135,9 @@ class Worker:
         follow = self._tasks.start(self._follower.follow(), "follow")
         renew = self._tasks.start(self._follower.renew(), "renew")
         self._tasks.start(self._sweep(), "sweep")
+        if self._inherited.certificates is not None:
+            drop_unreadable_names()
+            self._tasks.start(self._watch(self._inherited.certificates), "watch certificates")
         for source in self._key_sources:
             self._tasks.start(source.run(), f"keys of {source.issuer.issuer}")
         await self._wait_for_table()
@@ -192,6 +201,17 @@ class Worker:
                 # Without this clock no time-out would ever come.
                 log.exception("a sweep failed")
 
+    async def _watch(self, certificates: Certificates) -> None:
+        """Load certificates whose files have changed; tell when the first of them ends."""
+        while True:
+            try:
+                certificates.reload()
+                certificates.warn_of_expiry()
+            except Exception:
+                log.exception("the certificates could not be looked at")
+            self._block.cells[telemetry.CERTIFICATE_EXPIRES] = certificates.expires
+            await asyncio.sleep(self._settings.tls.reload_s)
+
     def _beat(self, now: float) -> None:
         """Show the supervisor, and the other workers, that the loop turns."""
         self._block.cells[telemetry.BEAT] = int(now * 1000)
@@ -248,7 +268,20 @@ class Worker:
             await asyncio.sleep(_DRAIN_STEP_S)
 
 
-def _services(settings: Settings, block: Block, seed: int | None = None) -> Services:
+def _doors(inherited: Inherited) -> tuple[Door, ...]:
+    sockets = inherited.sockets
+    doors = [Door(sockets[HTTP])] if HTTP in sockets else []
+    if HTTPS in sockets:
+        doors.append(Door(sockets[HTTPS], inherited.certificates))
+    return tuple(doors)
+
+
+def _services(
+    settings: Settings,
+    block: Block,
+    seed: int | None = None,
+    endpoints: EndpointSecurity | None = None,
+) -> Services:
     identity = settings.identity
     domains = tuple(domain.lower().strip(".") for domain in identity.domains)
     rules = IdentityRules(identity.order, domains, identity.path_prefix)
@@ -269,9 +302,11 @@ def _services(settings: Settings, block: Block, seed: int | None = None) -> Serv
     return Services(
         settings=settings,
         router=Router(rules, policy, identity.header, verifier_of(identity, block.cells)),
-        slots=Slots(limits, _rules(settings), _checks(settings), block, lots.random),
+        slots=Slots(limits, _rules(settings), _checks(settings), block, lots.random, endpoints),
         block=block,
-        requests=RequestParser(request_fields(identity.header), upgrades),
+        requests=RequestParser(
+            request_fields(identity.header, settings.tls.client_header), upgrades
+        ),
         request_id_prefix=secrets.token_hex(8).encode(),
         now=time.monotonic(),
     )

@@ -6,7 +6,8 @@ Rules:
 2. No request begins while the client does not take what was written to it.
 3. A connection is closed by sending what is owed, then an end of file, then reading on for a
    while: closing at once would reset the connection under an answer that the client has not
-   read yet (RFC 9112 §9.6).
+   read yet (RFC 9112 §9.6). Over TLS the transport's `close` is just that: what is owed, then
+   close_notify, then what still comes is read and dropped until the client ends too.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from proxy.http1.reply import LocalReply, render
 from proxy.parties import Client, Exchange, Upgraded
 from proxy.services import Services
 from proxy.telemetry import LOCAL, Group
+from proxy.tls.session import Secure
 from proxy.tunnel import Tunnel
 
 # What the next bytes are.
@@ -73,8 +75,9 @@ class ClientConnection(Client):
         exchange: "Callable[[Services, ClientConnection], Exchange]",
         peer: "Peer",
         on_lost: "Callable[[ClientConnection], None]",
+        secure: Secure | None = None,
     ) -> None:
-        super().__init__(peer.address, peer.lines, peer.trusted)
+        super().__init__(peer.address, peer.lines, peer.trusted, secure)
         self._services = services
         self._exchange = exchange(services, self)
         self._on_lost = on_lost
@@ -111,8 +114,11 @@ class ClientConnection(Client):
             self._read(data)
 
     def eof_received(self) -> bool:
-        """A client may end its side after its last request and still wait for the answer."""
-        if not self._busy or self._state in {_BODY, _CLOSING}:
+        """A client may end its side after its last request and still wait for the answer.
+
+        Not over TLS: neither uvloop nor asyncio keeps a connection open after close_notify.
+        """
+        if not self._busy or self._state in {_BODY, _CLOSING} or self.secure is not None:
             return False
         self._ended = True
         return True
@@ -121,6 +127,7 @@ class ClientConnection(Client):
         self._state = _CLOSING
         self._lost = True
         self._unread = b""
+        self.write = self.transport.write  # TLS has let go of what it was
         self._exchange.client_lost()
         self._on_lost(self)
 
@@ -349,8 +356,10 @@ class ClientConnection(Client):
             return
         elif self._busy:
             self._exchange.expire()
-        elif self._state == _CLOSING:
+        elif self._state == _CLOSING and self.transport.get_write_buffer_size():
             self.abort()
+        elif self._state == _CLOSING:
+            self.transport.abort()  # no reset: the kernel may still have some of the answer
         elif self._unread:
             self._refuse(replies.HEAD_TIMEOUT)
         else:
@@ -375,14 +384,15 @@ class ClientConnection(Client):
             self.abort()
         else:
             self._state = _CLOSING
-            self.transport.close()
+            self.deadline = self._services.now + self._services.settings.timeouts.linger_s
+            self.transport.close()  # over TLS it waits for the client's end, too
 
     def _linger(self) -> None:
         self._state = _CLOSING
         self._unread = b""
         self._linger_from_now()
         self._gate.open(_PIPELINED | _BACKPRESSURE | _NO_CONNECTION)
-        if self._ended:
+        if self._ended or self.secure is not None:
             self.transport.close()
         elif not self.transport.is_closing():
             self.transport.write_eof()
@@ -396,11 +406,14 @@ class ClientConnection(Client):
 
 
 class Peer:
-    """Who connected. address: as text. lines: the X-Forwarded fields that tell it."""
+    """Who connected. address: as text. lines: X-Forwarded-For and, after it, -Proto."""
 
     __slots__ = ("address", "lines", "trusted")
 
-    def __init__(self, address: str, *, trusted: bool) -> None:
+    def __init__(self, address: str, *, trusted: bool, secure: bool = False) -> None:
         self.address = address.encode()
         self.trusted = trusted
-        self.lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http" % self.address
+        self.lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b" % (
+            self.address,
+            b"https" if secure else b"http",
+        )

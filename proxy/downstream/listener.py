@@ -1,4 +1,4 @@
-"""Accepting clients on the socket that all workers share.
+"""Accepting clients on the sockets that all workers share.
 
 Rules: a worker takes one connection at a time from the shared queue, so that idle workers get
 theirs; what it has not taken, another takes, so a worker's death costs only its own. One with
@@ -11,68 +11,91 @@ import errno
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
 
 from proxy import telemetry
+from proxy.config import Network, parse_networks
 from proxy.downstream.connection import ClientConnection, Peer
+from proxy.downstream.handshake import Preparing, read_header
+from proxy.downstream.proxy_protocol import HeaderError
 from proxy.downstream.share import PAUSE_S, Share
 from proxy.parties import Exchange
 from proxy.services import Services
 from proxy.tasks import Tasks
+from proxy.tls.certificates import Certificates
+from proxy.tls.failures import Failures, reason_of
+from proxy.tls.session import secure
+from proxy.tls.transport import TlsTransport, accept
 
 log = logging.getLogger("turnout.listener")
 
 _OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _OUT_OF_FILES_S = 0.1
+_UNIX = "unix"
+
+MakeExchange = Callable[[Services, ClientConnection], Exchange]
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where clients come in. certificates: by which they are met with TLS; None: without."""
+
+    listening: socket.socket
+    certificates: Certificates | None = None
 
 
 class Listener:
-    """Accepts on one listening socket; holds this worker's client connections."""
+    """Accepts at all doors; holds this worker's client connections."""
 
     def __init__(
-        self,
-        listening: socket.socket,
-        services: Services,
-        exchange: Callable[[Services, ClientConnection], Exchange],
-        share: Share,
+        self, doors: Sequence[Door], services: Services, exchange: MakeExchange, share: Share
     ) -> None:
-        self._socket = listening
+        self._doors = doors
         self._share = share
         self._services = services
         self._exchange = exchange
         self._accepting = False
         self._stopped = False
         self._tasks = Tasks("listener")
+        settings = services.settings
+        self._networks = settings.networks()
+        self._told = settings.proxy_protocol.mode == "required"
+        self._tellers = parse_networks(settings.proxy_protocol.networks)
+        self._failures = Failures()
         self._peer = lru_cache(maxsize=4096)(self._make_peer)
-        self._networks = services.settings.networks()
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[ClientConnection | Preparing] = set()
 
     def start(self) -> None:
         """Begin to accept, or go on."""
         full = len(self.connections) >= self._services.settings.limits.connections
         if not self._accepting and not self._stopped and not full:
             self._accepting = True
-            asyncio.get_running_loop().add_reader(self._socket.fileno(), self._accept)
+            loop = asyncio.get_running_loop()
+            for door in self._doors:
+                loop.add_reader(door.listening.fileno(), self._accept, door)
 
     def stop(self) -> None:
-        """Accept no more; the socket stays with the other workers."""
+        """Accept no more; the sockets stay with the other workers."""
         self._stopped = True
         self._pause()
 
     def _pause(self) -> None:
         if self._accepting:
             self._accepting = False
-            asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            for door in self._doors:
+                asyncio.get_running_loop().remove_reader(door.listening.fileno())
 
-    def _accept(self) -> None:
+    def _accept(self, door: Door) -> None:
         if self._share.leaves_it():
             self._pause()
             asyncio.get_running_loop().call_later(PAUSE_S, self.start)
             return
         try:
-            accepted, address = self._socket.accept()
+            accepted, address = door.listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return  # another worker was faster, or the client has gone
         except OSError as error:
@@ -85,17 +108,28 @@ class Listener:
         accepted.setblocking(False)
         if accepted.family != socket.AF_UNIX:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._tasks.start(self._serve(accepted, address), "accept")
-
-    async def _serve(self, accepted: socket.socket, address: tuple[str, int] | str) -> None:
-        peer = self._peer(address[0] if isinstance(address, tuple) else "unix")
-        connection = ClientConnection(self._services, self._exchange, peer, self._lost)
+        host = address[0] if isinstance(address, tuple) else _UNIX
         cells = self._services.block.cells
         cells[telemetry.ACCEPTED] += 1
-        cells[telemetry.CONNECTIONS] += 1
+        if self._told or door.certificates is not None:
+            preparing = Preparing()
+            self._take(preparing)
+            preparing.task = self._tasks.start(
+                self._prepare(preparing, accepted, host, door.certificates), "prepare"
+            )
+        else:
+            peer = self._peer(host, secure=False)
+            connection = ClientConnection(self._services, self._exchange, peer, self._lost)
+            self._take(connection)
+            self._tasks.start(self._serve(connection, accepted), "accept")
+
+    def _take(self, connection: ClientConnection | Preparing) -> None:
+        self._services.block.cells[telemetry.CONNECTIONS] += 1
         self.connections.add(connection)
         if len(self.connections) >= self._services.settings.limits.connections:
             self._pause()
+
+    async def _serve(self, connection: ClientConnection, accepted: socket.socket) -> None:
         try:
             # asyncio asks for no base class, only for the methods; see `proxy.parties`.
             protocol = cast("asyncio.Protocol", connection)
@@ -104,20 +138,107 @@ class Listener:
             accepted.close()
             self._lost(connection)
 
-    def _lost(self, connection: ClientConnection) -> None:
+    async def _prepare(
+        self,
+        preparing: Preparing,
+        accepted: socket.socket,
+        host: str,
+        certificates: Certificates | None,
+    ) -> None:
+        """The PROXY header and TLS, where they are wanted; then serve, or drop the connection."""
+        try:
+            peer = await self._find_peer(accepted, host, secure=certificates is not None)
+            if peer is None:
+                accepted.close()
+            elif certificates is None:
+                connection = ClientConnection(self._services, self._exchange, peer, self._lost)
+                self._replace(preparing, connection)
+                await self._serve(connection, accepted)
+            else:
+                await self._handshake(preparing, accepted, peer, certificates)
+        except asyncio.CancelledError:
+            accepted.close()
+            raise
+        finally:
+            self._lost(preparing)
+
+    async def _find_peer(self, accepted: socket.socket, host: str, *, secure: bool) -> Peer | None:
+        """Whom the PROXY header tells of, or who connected; None: nobody who may."""
+        if not self._told:
+            return self._peer(host, secure=secure)
+        settings = self._services.settings
+        try:
+            if not _lies_in(_address(host), self._tellers):
+                raise HeaderError("not from a network that tells of others")  # noqa: TRY301
+            header = await read_header(
+                accepted, settings.timeouts.proxy_header_s, settings.limits.proxy_header_bytes
+            )
+        except (HeaderError, OSError) as error:  # TimeoutError is the latter
+            self._services.block.cells[telemetry.PROXY_HEADER_REFUSALS] += 1
+            log.debug("refused %s: %s", host, error)
+            return None
+        if header.address is not None:
+            return self._peer(header.address, secure=secure)
+        if header.local:
+            return self._peer(host, secure=secure)
+        # Somebody whom the balancer does not name: its own trust is not theirs.
+        return Peer(host, trusted=False, secure=secure)
+
+    async def _handshake(
+        self,
+        preparing: Preparing,
+        accepted: socket.socket,
+        peer: Peer,
+        certificates: Certificates,
+    ) -> None:
+        settings, cells = self._services.settings, self._services.block.cells
+        timeouts = settings.timeouts
+
+        def ready(transport: TlsTransport) -> asyncio.Protocol | None:
+            said: ssl.SSLObject = transport.get_extra_info("ssl_object")
+            name: str | None = getattr(said, "server_name", None)
+            try:
+                client = secure(certificates, settings.tls, said, name)
+            except ValueError as error:  # OpenSSL could read its certificate, cryptography can't
+                self._failures.say("refused a client's certificate", error)
+                return None
+            connection = ClientConnection(self._services, self._exchange, peer, self._lost, client)
+            cells[telemetry.HANDSHAKES] += 1
+            self._replace(preparing, connection)
+            return cast("asyncio.Protocol", connection)
+
+        try:
+            await accept(
+                accepted,
+                certificates.front,
+                ready,
+                limit_s=timeouts.tls_handshake_s,
+                end_s=timeouts.write_idle_s + timeouts.linger_s,
+            )
+        except OSError as error:  # as are TLS's own and those of time
+            accepted.close()
+            cells[telemetry.HANDSHAKE_FAILURES] += 1
+            if isinstance(error, ssl.SSLCertVerificationError):
+                self._failures.say("refused a client's certificate", error)
+            else:
+                log.debug("no handshake with %s: %s", peer.address.decode(), reason_of(error))
+
+    def _replace(self, preparing: Preparing, connection: ClientConnection) -> None:
+        """The connection is the same, so the gauge is."""
+        self.connections.discard(preparing)
+        self.connections.add(connection)
+
+    def _lost(self, connection: ClientConnection | Preparing) -> None:
         if connection in self.connections:
             self.connections.discard(connection)
             self._services.block.cells[telemetry.CONNECTIONS] -= 1
             self.start()
 
-    def _make_peer(self, address: str) -> Peer:
-        if address == "unix":
-            return Peer(address, trusted=True)
-        ip = ipaddress.ip_address(address.partition("%")[0])
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        trusted = any(ip.version == net.version and ip in net for net in self._networks)
-        return Peer(str(ip), trusted=trusted)
+    def _make_peer(self, host: str, *, secure: bool) -> Peer:
+        if host == _UNIX:
+            return Peer(host, trusted=True, secure=secure)
+        ip = _address(host)
+        return Peer(str(ip), trusted=_lies_in(ip, self._networks), secure=secure)
 
     def sweep(self, now: float) -> None:
         """Act on deadlines that have passed. now: monotonic seconds."""
@@ -126,3 +247,17 @@ class Listener:
                 connection.sweep(now)
             except Exception:
                 log.exception("a connection's deadline could not be acted on")
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address without its scope; IPv4 as such where it came mapped into IPv6."""
+    ip = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        return ip.ipv4_mapped
+    return ip
+
+
+def _lies_in(
+    ip: ipaddress.IPv4Address | ipaddress.IPv6Address, networks: tuple[Network, ...]
+) -> bool:
+    return any(ip.version == network.version and ip in network for network in networks)

@@ -175,9 +175,13 @@ class FieldReader:
         return DROP if kind != PLAIN and dashed != lower else kind
 
 
-def request_fields(tenant_header: str) -> FieldReader:
-    """The fields of requests. tenant_header: the name of the header that names the tenant."""
-    return FieldReader({**_HOP_BY_HOP, **_OF_REQUESTS, tenant_header.lower().encode(): TENANT})
+def request_fields(tenant_header: str, own_header: str = "x-client-cert-subject") -> FieldReader:
+    """The fields of requests. tenant_header: the name of the header that names the tenant.
+
+    own_header: one more that only Turnout sets.
+    """
+    own = {own_header.lower().encode(): DROP, tenant_header.lower().encode(): TENANT}
+    return FieldReader({**_HOP_BY_HOP, **_OF_REQUESTS, **own})
 
 
 def response_fields() -> FieldReader:

@@ -48,6 +48,9 @@ BODY_TOO_LARGE = LocalReply(413, "body-too-large", "the request body is over the
 CHUNK_OVERHEAD = LocalReply(
     400, "chunk-overhead", "the chunk extensions and trailers are over the limit"
 )
+MISDIRECTED = LocalReply(
+    421, "misdirected", "this connection was made to another host, by another certificate"
+)
 HEAD_TIMEOUT = LocalReply(408, "head-timeout", "the request head did not arrive in time")
 BODY_TIMEOUT = LocalReply(408, "body-timeout", "the request body stopped arriving")
 

@@ -49,7 +49,7 @@ def forwarded_lines(head: RequestHead, peer: bytes, peer_lines: bytes) -> list[b
     given = {line[: line.index(b":")].lower() for line in lines}
     own = [head.line, b"Host: %b" % head.host, b"X-Forwarded-For: %b" % chain, *lines]
     if b"x-forwarded-proto" not in given:
-        own.append(b"X-Forwarded-Proto: http")
+        own.append(peer_lines[peer_lines.index(b"\r\n") + 2 :])
     if b"x-forwarded-host" not in given:
         own.append(b"X-Forwarded-Host: %b" % head.host)
     return own

@@ -20,6 +20,7 @@ _MAY_MEAN_MORE = re.compile(r"//|/\.|[%\\;]")
 class Source(StrEnum):
     """Where a tenant can be named."""
 
+    CERTIFICATE = "certificate"
     CLAIM = "claim"
     HEADER = "header"
     SUBDOMAIN = "subdomain"
@@ -59,6 +60,7 @@ class Rejected:
 def identify(
     rules: IdentityRules,
     *,
+    certificate: str | None = None,
     claim: str | None = None,
     header: str | None = None,
     host: str = "",
@@ -66,12 +68,16 @@ def identify(
 ) -> Identity | Rejected | None:
     """The identity, why there can be none (400 malformed, 403 conflict), or None if unnamed.
 
-    claim: the tenant claim of a verified token. header: the tenant header's value, None unless
-    its sender is trusted. host: the authority, port allowed. path: the request target's path.
+    certificate: what the client's verified certificate names. claim: the tenant claim of a
+    verified token. header: the tenant header's value, None unless its sender is trusted. host: the
+    authority, port allowed. path: the request target's path.
     """
     found: Identity | None = None
     for source in rules.order:
-        tenant = _read(rules, source, claim, header, host, path)
+        if source is Source.CERTIFICATE:
+            tenant = certificate
+        else:
+            tenant = _read(rules, source, claim, header, host, path)
         if tenant is None:
             continue
         if tenant == _AMBIGUOUS:

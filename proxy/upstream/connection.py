@@ -68,6 +68,7 @@ class EndpointConnection:
     __slots__ = (
         "_answer_begun",
         "_chunks",
+        "_ended",
         "_head_bytes",
         "_interims",
         "_left",
@@ -102,6 +103,7 @@ class EndpointConnection:
         self._searched = 0
         self._left = 0
         self._chunks: ChunkedBody | None = None
+        self._ended = False
         self._head_bytes = 0
         self._interims = 0
         self._answer_begun = False
@@ -177,7 +179,11 @@ class EndpointConnection:
             holder.flush()
 
     def eof_received(self) -> None:
-        """The endpoint ends: the transport closes, and `connection_lost` follows."""
+        """The endpoint ends: the transport closes, and `connection_lost` follows.
+
+        Over TLS only close_notify comes here, an end of file without it does not.
+        """
+        self._ended = True
         self.keep_alive = False
         if self.holder is None:
             self.closed = True  # for those who would take it until then
@@ -188,7 +194,8 @@ class EndpointConnection:
         holder, self.holder = self.holder, None
         if holder is None:
             return
-        if self._state == _UNTIL_CLOSE and error is None:
+        # RFC 9112 §9.8: without close_notify an answer that ends with its connection is cut short.
+        if self._state == _UNTIL_CLOSE and self._ended and error is None:
             self.owes_answer = False
             holder.response_end()
         else:

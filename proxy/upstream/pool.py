@@ -18,6 +18,7 @@ from proxy.http1.parser import ResponseParser
 from proxy.routing.model import Endpoint
 from proxy.tasks import Tasks
 from proxy.telemetry import Group
+from proxy.tls.endpoints import EndpointSecurity
 from proxy.upstream.connection import AnswerLimits, EndpointConnection, Owner
 from proxy.upstream.health import Health
 
@@ -85,6 +86,7 @@ class Pool(Owner):
         group: Group,
         health: Health,
         room: Room,
+        security: EndpointSecurity | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.health = health
@@ -96,6 +98,7 @@ class Pool(Owner):
         self._counts = group.values
         self._idle: list[EndpointConnection] = []
         self._open = 0
+        self._security = security
         self._tasks = Tasks(f"pool {endpoint}")
         self._checks: asyncio.Task[Any] | None = None
 
@@ -143,6 +146,9 @@ class Pool(Owner):
         OSError or ValueError: it can't be reached. Names are resolved for each connection, in
         the loop's few threads; the caller's time-out bounds that too.
         """
+        if self._security is not None:
+            await self._security.connect(self.endpoint, protocol())
+            return
         loop = asyncio.get_running_loop()
         await loop.create_connection(protocol, self.endpoint.host, self.endpoint.port)
 
@@ -154,7 +160,10 @@ class Pool(Owner):
         try:
             async with asyncio.timeout(self._limits.connect_timeout_s):
                 await self.dial(lambda: protocol)
-        except (OSError, ValueError):  # TimeoutError is the one, a name that can't be the other
+        # TimeoutError is the one, a name that can't be the other.
+        except (OSError, ValueError) as error:
+            if self._security is not None:
+                self._security.failures.say(f"TLS to endpoint {self.endpoint}", error)
             if not connection.made:  # else `lost` is told of it: the time ended as it was made
                 self._open -= 1
             self._counts[telemetry.CONNECT_FAILURES] += 1

@@ -10,6 +10,7 @@ from proxy.http1.fields import response_fields
 from proxy.http1.parser import ResponseParser
 from proxy.routing.model import Endpoint, Slot
 from proxy.telemetry import REST, Block, group_of
+from proxy.tls.endpoints import EndpointSecurity
 from proxy.upstream.balance import Balance
 from proxy.upstream.checks import CheckRules, check_on
 from proxy.upstream.cluster import Cluster, ClusterRules
@@ -21,6 +22,7 @@ class Slots:
     """Both slots' pools. `groups` is indexed by the slot's number: 0 blue, 1 green.
 
     draw: a seeded source of numbers from 0 to below 1. now: monotonic seconds at the last sweep.
+    security: TLS to the endpoints of some slots.
     """
 
     def __init__(
@@ -30,7 +32,9 @@ class Slots:
         checks: CheckRules,
         block: Block,
         draw: Callable[[], float],
+        security: EndpointSecurity | None = None,
     ) -> None:
+        self._security = security
         self._limits = limits
         self._rules = rules
         self._checks = checks
@@ -64,7 +68,10 @@ class Slots:
         health = Health(self._rules.health)
         if warm:
             health.warm(self.now)
-        pool = Pool(endpoint, self._limits, self._parser, group.counted, health, group)
+        security = self._security
+        if security is not None and group.name not in security.slots:
+            security = None
+        pool = Pool(endpoint, self._limits, self._parser, group.counted, health, group, security)
         if self._checks.interval_s > 0:
             pool.check_by(check_on(pool, self._checks, group, self._draw))
         return pool

@@ -24,7 +24,7 @@ import uvloop
 from admin.embedded import EmbeddedRedis
 from proxy import telemetry
 from proxy.config import Settings
-from proxy.downstream.listener import Listener
+from proxy.downstream.listener import Door, Listener
 from proxy.downstream.share import Share
 from proxy.forward import Exchange
 from proxy.listening import Wanted, listen
@@ -121,7 +121,7 @@ async def breakdown(pairs: int, folder: Path) -> list[str]:
         services.slots.update(endpoints)
         services.router.swap(table())
         listening = listen(Wanted("http", "127.0.0.1:0", 4096, "listen"))
-        listener = Listener(listening, services, Exchange, Share(block, (block,)))
+        listener = Listener((Door(listening),), services, Exchange, Share(block, (block,)))
         listener.start()
         await opened(children, listening.getsockname()[1], _WARM_UP)
         gc.collect()

@@ -244,6 +244,7 @@ def exposed() -> dict[str, set[str]]:
     cells = Telemetry(1)
     cells.blocks[0].cells[telemetry.STATE] = telemetry.SERVING
     cells.blocks[0].cells[telemetry.PID] = os.getpid()
+    cells.blocks[0].cells[telemetry.CERTIFICATE_EXPIRES] = 1
     admin = Metrics()
     admin.watch(lambda: dict.fromkeys(GAUGES, 0.0))
     admin.requests.labels("GET", "/v1/routing", 200).inc()

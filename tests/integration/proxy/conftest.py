@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from admin.embedded import EmbeddedRedis
+from tests.support.certificates import Authority
 from tests.support.endpoint import Endpoints, start_endpoint
 from tests.support.fleet import (
     Fleet,
@@ -19,6 +20,12 @@ from tests.support.fleet import (
 )
 from tests.support.processes import Children
 from tests.support.servers import emptied_redis
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """Signs certificates into the test's folder."""
+    return Authority(tmp_path)
 
 
 @pytest.fixture(scope="session")

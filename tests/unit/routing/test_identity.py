@@ -11,10 +11,13 @@ from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, id
 from proxy.routing.model import is_tenant
 from tests.support.routing_strategies import tenants
 
-RULES = IdentityRules(domains=("example.com", "example.org"), path_prefix="/t/")
+RULES = IdentityRules(
+    order=tuple(Source), domains=("example.com", "example.org"), path_prefix="/t/"
+)
 
 
 class Named(TypedDict, total=False):
+    certificate: str
     claim: str
     header: str
     host: str
@@ -24,6 +27,7 @@ class Named(TypedDict, total=False):
 def naming(source: Source, tenant: str) -> Named:
     """What a request has that names this tenant by this source."""
     named: dict[Source, Named] = {
+        Source.CERTIFICATE: {"certificate": tenant},
         Source.CLAIM: {"claim": tenant},
         Source.HEADER: {"header": tenant},
         Source.SUBDOMAIN: {"host": f"{tenant}.example.com"},
@@ -72,7 +76,7 @@ def test_any_two_sources_that_disagree_are_refused(first: Source, second: Source
 
 
 @pytest.mark.parametrize("odd", Source)
-def test_one_dissenter_among_four_is_refused(odd: Source) -> None:
+def test_one_dissenter_among_all_is_refused(odd: Source) -> None:
     request: Named = {}
     for source in Source:
         request |= naming(source, "bravo" if source is odd else "acme")
