@@ -12,14 +12,13 @@ Rules:
 """
 
 import asyncio
-import os
 import secrets
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Final
 
 from proxy import telemetry
+from proxy.last_words import unread
 from proxy.parties import Upgraded
 from proxy.services import Services
 from proxy.telemetry import Group
@@ -62,26 +61,6 @@ _CLOSING: Final = int(State.CLOSING)
 _END: Final = int(Event.END)
 _CLOSE: Final = int(Event.CLOSE)
 _LOST: Final = int(Event.LOST)
-
-_READ: Final = 64 * 1024
-_MAX_UNREAD: Final = 1024 * 1024
-
-
-def _unread(transport: asyncio.Transport) -> Iterator[bytes]:
-    """What had come on a connection before it broke, at most _MAX_UNREAD bytes.
-
-    A write that fails makes the loop give up the transport with what it had not read: the last
-    words of a peer that closes while we still send. The kernel keeps them until the file is
-    closed, which comes after `connection_lost`.
-    """
-    try:
-        with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as own:
-            left = _MAX_UNREAD
-            while left > 0 and (data := own.recv(_READ, socket.MSG_DONTWAIT)):
-                left -= len(data)
-                yield data
-    except OSError:
-        return
 
 
 class Side(asyncio.Protocol):
@@ -171,7 +150,7 @@ class Side(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if error is not None and not self.ended and not self.other.transport.is_closing():
-            for data in _unread(self.transport):
+            for data in unread(self.transport):
                 self.data_received(data)
         self.ended = True
         self._tunnel.side_lost(self, error)

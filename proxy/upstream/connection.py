@@ -16,6 +16,7 @@ from proxy.http1.fields import Malformed
 from proxy.http1.head import ResponseHead
 from proxy.http1.parser import ResponseParser, check_part
 from proxy.http1.reply import BAD_ANSWER
+from proxy.last_words import unread
 from proxy.parties import Exchange
 
 _TIMEOUT = re.compile(rb"(?:^|[,; ])timeout=([0-9]{1,6})(?:$|[,; ])")
@@ -190,6 +191,10 @@ class EndpointConnection:
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
+        if error is not None and self.holder is not None and self.owes_answer:
+            for data in unread(self.transport):
+                if self.owes_answer:
+                    self.data_received(data)
         self._owner.lost(self)
         holder, self.holder = self.holder, None
         if holder is None:
