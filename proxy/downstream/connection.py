@@ -38,6 +38,7 @@ _TUNNEL: Final = 4  # the tunnel's
 
 _HEAD_END: Final = b"\r\n\r\n"
 _CR: Final = 0x0D
+_GONE: Final = Exchange()  # in the place of one's own, so that nothing waits for the collector
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _LINE_BESIDE_TARGET: Final = 64  # method and version take less
 
@@ -129,6 +130,7 @@ class ClientConnection(Client):
         self._unread = b""
         self.write = self.transport.write  # TLS has let go of what it was
         self._exchange.client_lost()
+        self._exchange = _GONE
         self._on_lost(self)
 
     def pause_writing(self) -> None:
@@ -137,6 +139,8 @@ class ClientConnection(Client):
 
     def resume_writing(self) -> None:
         self._writable = True
+        if self._lost:
+            return
         self._exchange.client_writable(True)
         if self._busy:
             return
@@ -343,6 +347,8 @@ class ClientConnection(Client):
     def _tunnel_closed(self) -> None:
         self._state = _CLOSING
         self._exchange.tunnel_closed()
+        self._exchange = _GONE
+        self._tunnel = None
         self._on_lost(self)
 
     # ── the worker ────────────────────────────────────────────────────────────────────────────
