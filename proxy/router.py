@@ -176,12 +176,13 @@ class Router:
         if self.bearer is not None and head.authorization is not None:
             try:
                 verified = self.bearer.verified(head.authorization)
-            except KeysMissingError as error:
-                return LocalReply(503, "no-token-keys", str(error), 5)
+            except KeysMissingError as missing:
+                return LocalReply(503, "no-token-keys", str(missing), 5)
             except BearerError as error:
                 return LocalReply(401, "bad-token", str(error))
             claim, self._expires = verified.tenant, verified.expires
-            if claim is not None and head.tenant is None and self._token_alone:
+            alone = self._token_alone and head.tenant is None and certified is None
+            if alone and claim is not None:
                 known = self._by_tenant.get(claim)
                 if known is not None:
                     return known

@@ -14,10 +14,14 @@ ROOT = Path(__file__).parents[2]
 TREES = ("admin", "config", "deploy", "examples", "proxy", "tests")
 PER_REQUEST = ("proxy/http1", "proxy/downstream", "proxy/upstream")
 NOT_PER_REQUEST = {
+    "proxy/downstream/acceptor.py",
     "proxy/downstream/handshake.py",
     "proxy/downstream/proxy_protocol.py",
     "proxy/downstream/listener.py",
+    "proxy/downstream/share.py",
+    "proxy/downstream/tcp.py",
     "proxy/upstream/checks.py",
+    "proxy/upstream/plain.py",
 }
 
 

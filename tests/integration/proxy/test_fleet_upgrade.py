@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections import Counter
@@ -292,15 +293,16 @@ async def test_workers_without_a_table_do_not_replace_those_that_have_one(
 async def test_an_upgrade_takes_new_addresses(fleet_of: FleetOf, tmp_path: Path) -> None:
     fleet = await fleet_of(workers=WORKERS)
     old = await fleet.pids()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
     text = fleet.settings.path.read_text()
-    fleet.settings.path.write_text(
-        text.replace('management_listen = "127.0.0.1:0"', 'management_listen = "localhost:0"')
-    )
+    named = f'management_listen = "{address}"'
+    fleet.settings.path.write_text(text.replace('management_listen = "127.0.0.1:0"', named))
     new = await upgraded(fleet)
-    ports = [int(line.rpartition(":")[2]) for line in _lines(fleet.child, "management on")]
-    assert ports[0] == fleet.management
-    assert ports[1] != fleet.management
-    fleet.management = ports[1]
+    before, after = _lines(fleet.child, "management on")
+    assert before.endswith(f" 127.0.0.1:{fleet.management}")
+    assert after.endswith(f" {address}")
+    fleet.management = int(after.rpartition(":")[2])
     assert await fleet.child.ended() == 0
     assert len(await fleet.serving(unlike=old)) == WORKERS
     end(new)

@@ -171,6 +171,18 @@ def test_what_a_connection_said_before_names_no_other_request(other: RequestHead
     assert isinstance(found, LocalReply) or found.slot is Slot.BLUE
 
 
+def test_a_certificate_beside_a_token_must_agree_with_it() -> None:
+    rules = IdentityRules(order=(Source.CLAIM, Source.CERTIFICATE))
+    routes = router(rules, bearer=tokens())
+    asked = head(token=token("acme"))
+    first = routes.route(asked, b"1", Memo())
+    assert slot(first) is Slot.GREEN
+    for certified, outcome in (("bravo", 403), ("acme", Slot.GREEN)):
+        found = routes.route(asked, b"1", Memo(certified))
+        given = found.status if isinstance(found, LocalReply) else found.slot
+        assert given == outcome
+
+
 def test_tokens_are_not_read_unless_the_order_names_claims() -> None:
     routes = router(IdentityRules(order=(Source.HEADER,)), bearer=tokens())
     assert slot(routes.route(head(token=token("acme")), b"1")) is Slot.BLUE
