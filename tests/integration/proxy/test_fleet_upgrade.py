@@ -296,8 +296,9 @@ async def test_an_upgrade_takes_new_addresses(fleet_of: FleetOf, tmp_path: Path)
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     text = fleet.settings.path.read_text()
-    named = f'management_listen = "{address}"'
-    fleet.settings.path.write_text(text.replace('management_listen = "127.0.0.1:0"', named))
+    before = '"management_listen" = "127.0.0.1:0"'
+    assert before in text
+    fleet.settings.path.write_text(text.replace(before, f'"management_listen" = "{address}"'))
     new = await upgraded(fleet)
     before, after = _lines(fleet.child, "management on")
     assert before.endswith(f" 127.0.0.1:{fleet.management}")
