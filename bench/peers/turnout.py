@@ -61,6 +61,7 @@ key = "{site.certificate.key}"
 [proxy.limits]
 connections = {site.work.connections + 10_000}
 endpoint_connections = {site.work.connections + 1_000}
+tenant_in_flight = 0
 """
 
 

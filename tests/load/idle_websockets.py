@@ -40,7 +40,7 @@ from tests.support.wire import table
 _SECONDS = 120.0
 _WARM_UP = 50
 _OTHER_FILES = 100
-_LIMITS = {"connections": 60_000, "endpoint_connections": 60_000}
+_LIMITS = {"connections": 60_000, "endpoint_connections": 60_000, "tenant_in_flight": 0}
 
 
 @dataclass(frozen=True, slots=True)
