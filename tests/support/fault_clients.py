@@ -19,6 +19,8 @@ LIMITS = {"request_line_bytes": 1024, "head_bytes": 4096, "body_bytes": 100_000}
 """Of the proxy, so that too much is soon sent."""
 PIECES = 5
 PAUSE_S = 0.05
+AFTER_LINGER_S = 0.7
+"""Longer than `linger_s` and a sweep, shorter than that and `write_idle_s`."""
 Act = Callable[[Connection, str, FaultyEndpoint], Awaitable[str]]
 
 
@@ -100,6 +102,15 @@ async def _slow_answer(connection: Connection, name: str, endpoint: FaultyEndpoi
     return await got(connection)
 
 
+async def _slow_last_answer(connection: Connection, name: str, endpoint: FaultyEndpoint) -> str:
+    """Begin to take the connection's last answer when the proxy's time to linger is over."""
+    connection.reader._transport.pause_reading()  # type: ignore[attr-defined]
+    connection.writer.write(request(name, "large", fields="Connection: close\r\n"))
+    await asyncio.sleep(AFTER_LINGER_S)
+    connection.reader._transport.resume_reading()  # type: ignore[attr-defined]
+    return f"{await got(connection)}; {await got(connection)}"
+
+
 async def _long_chunks(connection: Connection, name: str, endpoint: FaultyEndpoint) -> str:
     connection.writer.write(chunked(name, "ok"))
     await endpoint.arrived(name)
@@ -129,6 +140,7 @@ ACTS: dict[str, Act] = {
     "slow-head": _slowly(lambda name: request(name, "ok"), 10),
     "slow-body": _slowly(lambda name: post(name, "ok") + BODY, len(post("x" * 20, "ok"))),
     "slow-answer": _slow_answer,
+    "slow-last-answer": _slow_last_answer,
     "long-target": _stalls(lambda name: request(name, "ok/" + "x" * 2000)),
     "long-head": _stalls(lambda name: request(name, "ok", fields="X-Filler: " + "x" * 5000)),
     "long-body": _stalls(lambda name: post(name, "ok", length=LIMITS["body_bytes"] + 1)),

@@ -133,6 +133,9 @@ CLIENT_ROWS = (
     ClientRow("sends slowly", "the head", "slow-head", "200", "once"),
     ClientRow("sends slowly", "the body", "slow-body", "200", "once"),
     ClientRow("reads slowly", "the answer", "slow-answer", "200", "once"),
+    ClientRow(
+        "reads slowly", "the connection's last answer", "slow-last-answer", "200; closed", "once"
+    ),
     ClientRow("sends too much", "a target", "long-target", "414 target-too-long", "nothing"),
     ClientRow("sends too much", "a head", "long-head", "431 head-too-large", "nothing"),
     ClientRow(
