@@ -98,6 +98,11 @@ class Endpoint:
         if record is None:
             raise Broken
         self._now[writer] = sight
+        if writer.transport.is_closing():
+            sight.fault = (
+                Plan.DOWN
+            )  # it was read, and the endpoint went down before it was looked at
+            raise Broken
         plan = record.plan_here()
         # A body that breaks off ends the connection; its request has been seen all the same.
         if plan is Plan.EARLY:

@@ -5,7 +5,7 @@ connection is cut by RST, within or before an answer; "closed" when it ends with
 "; " stands between the answers to two pipelined requests; "not sent" is the second's fate when the
 connection ended before. Words of `saw`: nothing, part (the head, not the whole body), once, twice.
 
-`python -m tests.support.fault_rows` writes docs/faults.md; `make faults` runs the rows first.
+`python -m tests.support.fault_rows` writes docs/faults.md; `make faults` does that and plays the rows.
 """
 
 from collections.abc import Sequence
