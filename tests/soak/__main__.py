@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import secrets
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -70,7 +71,10 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 
 if __name__ == "__main__":
+    # However it is told to end, it ends what it has started (in the background, SIGINT is ignored).
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         sys.exit(main(sys.argv[1:]))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)
