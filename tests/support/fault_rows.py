@@ -109,7 +109,11 @@ ENDPOINT_ROWS = (
     EndpointRow("stalls within the body", "stall-body", _all("reset", pair="reset; not sent")),
     EndpointRow("sends garbage", "garbage", _all("502 bad-answer", pair="502 bad-answer; 200")),
     EndpointRow("sends bytes after its answer", "more", _all("200", pair="200; 200")),
-    EndpointRow("closes the connection once it idles", "close-idle", _all("200", pair="200; 200")),
+    EndpointRow(
+        "closes the connection once it idles",
+        "close-idle",
+        (Cell(GET_AGAIN, "200", "once"), Cell(POST_AGAIN, "200", "once")),
+    ),
     EndpointRow(
         "answers before it has read the body",
         "early",
@@ -188,6 +192,9 @@ A number with a word is the proxy's own answer with its problem code. *reset*: t
 broke off never looks whole. *reused*: on a connection to the endpoint that has served a request before; only there, and only
 for GET, HEAD and OPTIONS without a body, is a request sent twice (RFC 9110 §9.2.2). *pipelined*: two GETs in one write, of which
 the first meets the fault; *not sent*: the second never left the proxy, and its client may ask again.
+
+One fault has two outcomes, by a hair: a POST that is given a connection in the moment in which its endpoint closes it gets 502
+`no-answer`, and the endpoint saw nothing. Nobody may send it again (RFC 9110 §9.2.2).
 
 ## The endpoint fails
 """

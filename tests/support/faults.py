@@ -141,7 +141,7 @@ class FaultyEndpoint:
             writer.write(OK)
         await _take_body(reader, fields)
         seen[-1] = "whole"
-        if play == "together":
+        if play in {"together", "close-idle"}:
             await self.together.wait()
         if play != "early":
             await PLAYS[play if number >= int(at) else "ok"](streams)
