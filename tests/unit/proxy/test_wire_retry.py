@@ -219,3 +219,14 @@ def test_an_endpoint_that_stays_in_the_table_keeps_its_connections(wire: Wire) -
     wire.client.sends(GET)
     assert wire.endpoint(0).request().target == b"/"
     assert len(wire.endpoints) == 1
+
+
+@playbook(cuts=("whole",), routing=table(blue=2))
+def test_a_client_whose_held_body_was_refused_is_read_again(wire: Wire) -> None:
+    """Reading stopped while the body waited for a connection that never came."""
+    wire.refuses("10.0.1.0")
+    wire.refuses("10.0.1.1")
+    for _ in range(2):
+        wire.client.sends(post(b"a body"))
+        wire.client.refused(502, closes=False)
+        assert wire.client.reads

@@ -1,0 +1,1 @@
+"""A soak: mixed traffic, faults at random, and books that must balance. `python -m tests.soak`."""
