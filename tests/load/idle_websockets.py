@@ -26,6 +26,7 @@ from proxy import telemetry
 from proxy.config import Settings
 from proxy.downstream.listener import Door, Listener
 from proxy.downstream.share import Share
+from proxy.files import RESERVE
 from proxy.forward import Exchange
 from proxy.listening import Wanted, listen
 from proxy.routing.change import SetEndpoints
@@ -39,7 +40,7 @@ from tests.support.wire import table
 
 _SECONDS = 120.0
 _WARM_UP = 50
-_OTHER_FILES = 100
+_OTHER_FILES = RESERVE
 _LIMITS = {"connections": 60_000, "endpoint_connections": 60_000, "tenant_in_flight": 0}
 
 
