@@ -19,10 +19,12 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 ROOT = Path(__file__).resolve().parent.parent
 GROUP = "turnout"
 MODULES = (
+    "proxy/access_log.py",
     "proxy/bearer.py",
     "proxy/downstream/connection.py",
     "proxy/downstream/flow.py",
     "proxy/exchange_states.py",
+    "proxy/fault_log.py",
     "proxy/forward.py",
     "proxy/http1/chunks.py",
     "proxy/http1/fields.py",
@@ -31,6 +33,9 @@ MODULES = (
     "proxy/http1/parser.py",
     "proxy/http1/reply.py",
     "proxy/http1/rewrite.py",
+    "proxy/http1/trace.py",
+    "proxy/log_sink.py",
+    "proxy/notes.py",
     "proxy/parties.py",
     "proxy/router.py",
     "proxy/services.py",

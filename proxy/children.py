@@ -20,7 +20,7 @@ from proxy.telemetry import Telemetry
 log = logging.getLogger("turnout.children")
 
 SIGNALS: Final = frozenset({
-    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR2
+    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2
 })  # fmt: skip
 """What the supervisor waits for; blocked in it, and set right in its children."""
 SHOW_STACK: Final = signal.SIGUSR1
@@ -219,6 +219,6 @@ def _settle_signals() -> None:
     """The child's signals until its loop has handlers: SIGTERM ends it, for it has nothing yet."""
     for signum in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(signum, signal.SIG_DFL)
-    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(signum, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

@@ -251,7 +251,7 @@ class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jwks: Jwks = Jwks()
 
     def __post_init__(self) -> None:
-        if not self.header.isascii() or not self.header.replace("-", "").isalnum():
+        if not is_field_name(self.header):
             raise ValueError("`identity.header` is a field name of letters, digits and -")
         if self.path_prefix and not (
             self.path_prefix.startswith("/") and self.path_prefix.endswith("/")
@@ -383,6 +383,55 @@ class ProxyProtocol(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`proxy_protocol.mode` is required: from which `networks`?")
 
 
+class AccessLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is written of each request."""
+
+    format: Literal["off", "json", "combined"] = "off"
+    path: str = ""
+    sample: float = 1.0
+    query: bool = False
+    buffer_bytes: int = 1024 * 1024
+    flush_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sample <= 1:
+            raise ValueError("`access_log.sample` is a share, 0 to 1")
+        if not 16 * 1024 <= self.buffer_bytes <= 1 << 28:
+            raise ValueError("`access_log.buffer_bytes` lies between 16 KiB and 256 MiB")
+        if not 0 < self.flush_s <= 60:
+            raise ValueError("`access_log.flush_s` lies above 0 and at most a minute")
+
+
+MAX_TENANTS = 100
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is counted beside the slots and cohorts."""
+
+    tenants: int = 20
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tenants <= MAX_TENANTS:
+            raise ValueError(f"`metrics.tenants` lies between 0 and {MAX_TENANTS}")
+
+
+class Tracing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The trace context of requests, and what an answer says of its time."""
+
+    traceparent: Literal["pass", "begin", "off"] = "pass"
+    server_timing: Literal["off", "asked", "always"] = "off"
+    timing_header: str = "X-Turnout-Timing"
+
+    def __post_init__(self) -> None:
+        if not is_field_name(self.timing_header):
+            raise ValueError("`tracing.timing_header` is a field name of letters, digits and -")
+
+
+def is_field_name(name: str) -> bool:
+    """Of letters, digits and dashes, as all that Turnout reads by configuration."""
+    return name.isascii() and name.replace("-", "").isalnum()
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The data plane."""
 
@@ -406,6 +455,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tcp: tuple[TcpListener, ...] = ()
     follow: Follow = Follow()
     supervision: Supervision = Supervision()
+    access_log: AccessLogSettings = AccessLogSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    tracing: Tracing = Tracing()
 
     def __post_init__(self) -> None:
         if not self.listen and not self.tls_listen:

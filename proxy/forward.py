@@ -36,12 +36,13 @@ from proxy.exchange_states import (
     State,
 )
 from proxy.http1 import reply as replies
-from proxy.http1 import rewrite
+from proxy.http1 import rewrite, trace
 from proxy.http1.framing import is_request_id
 from proxy.http1.head import RequestHead, ResponseHead
 from proxy.http1.reply import LocalReply, render
+from proxy.notes import BROKEN_OFF, CLIENT_LEFT, COMPLETE, CUT, TUNNEL
 from proxy.parties import Client
-from proxy.router import Memo, Route
+from proxy.router import NOWHERE, Memo, Route
 from proxy.services import Services
 from proxy.telemetry import ABORTED, IN_FLIGHT, LOCAL
 from proxy.upstream.admission import ADMITTED, WAIT, Place
@@ -68,11 +69,13 @@ class Exchange(parties.Exchange):
         "_ended",
         "_endpoint_full",
         "_endpoint_paused",
+        "_failed",
         "_group",
         "_head",
         "_held",
         "_keep_alive",
         "_memo",
+        "_notes",
         "_out",
         "_place",
         "_pool",
@@ -98,12 +101,14 @@ class Exchange(parties.Exchange):
         self._connection: EndpointConnection | None = None
         self._claim: Claim | None = None
         self._pool: Pool | None = None
+        self._failed: Pool | None = None  # the one claimed before
         self._slot: Cluster
         self._place: Place | None = None
         self._admitted = False
+        self._notes = services.observing.notes(client)
         self._head = _NO_HEAD
         self._memo = Memo(None if client.secure is None else client.secure.tenant)
-        self._route: Route
+        self._route = NOWHERE
         self._request_bytes = b""
         self._request_id = b""
         self._held: list[bytes] = []
@@ -148,8 +153,12 @@ class Exchange(parties.Exchange):
             request_id = services.next_request_id()
         self._request_id = request_id
         self._keep_alive = head.keep_alive and not services.draining
+        notes = self._notes
+        if notes is not None:
+            notes.begin(head, request_id, self._started)
         found = self._route_or_refuse(head)
         if isinstance(found, LocalReply):
+            self._route = NOWHERE
             self._group = services.block.groups[LOCAL]
             self._group.values[IN_FLIGHT] += 1
             self._reply(found)
@@ -162,6 +171,8 @@ class Exchange(parties.Exchange):
         client.deadline = services.now + (bounds.body_idle_s if has_body else bounds.first_byte_s)
         if client.trusted:
             lines = rewrite.forwarded_lines(head, client.peer, client.peer_lines)
+            if head.traceparent is not None:
+                lines += trace.passed_on(head.traceparent, head.tracestate)
         else:
             lines = [head.line, head.host_lines, client.peer_lines]
         if found.tenant_line:
@@ -169,6 +180,10 @@ class Exchange(parties.Exchange):
         if client.secure is not None and client.secure.certificate_line:
             lines.append(client.secure.certificate_line)
         lines.append(_OWN_LINES + request_id)
+        if notes is not None:
+            notes.route = found
+            if notes.trace_line:
+                lines.append(notes.trace_line)
         self._request_bytes = rewrite.request(head, lines)
         self._enter()
 
@@ -235,6 +250,10 @@ class Exchange(parties.Exchange):
             self._advance(CLOSE)
         elif self.state in UNDER_WAY:
             self._group.values[ABORTED] += 1
+            self._note_end(
+                self._status if self.state == RELAYING else 0,
+                CUT if self._client.cut else CLIENT_LEFT,
+            )
             self._release(False)
             self._advance(CLOSE)
 
@@ -331,6 +350,8 @@ class Exchange(parties.Exchange):
             return
         self._pool = pool
         self._attempts += 1
+        if self._notes is not None:
+            self._notes.tries(pool.endpoint)
         connection = None
         if not fresh:
             connection = pool.take(self._repeatable)
@@ -344,6 +365,8 @@ class Exchange(parties.Exchange):
     def _send_on(self, connection: EndpointConnection) -> None:
         self._advance(SENT)
         self._connection = connection
+        if self._notes is not None:
+            self._notes.connected()
         connection.begin(self, self._head.method, self._request_bytes)
         if self._held:
             for data in self._held:
@@ -388,10 +411,16 @@ class Exchange(parties.Exchange):
         if not self._request_done or self._services.draining or end == rewrite.BY_CLOSE:
             self._keep_alive = False
         own_lines = self._route.slot_line + self._request_id
+        notes = self._notes
+        if notes is not None:
+            notes.sent = len(body)
+            own_lines += notes.answered(self._route)
         self._out = rewrite.response(self._head, head, own_lines, end, body, self._keep_alive)
 
     def response_body(self, data: bytes) -> None:
         """A piece of the answer's body."""
+        if self._notes is not None:
+            self._notes.sent += len(data)
         if self._chunked_answer:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         self._out = self._out + data if self._out else data
@@ -419,17 +448,25 @@ class Exchange(parties.Exchange):
             return
         self._advance(SWITCH)
         own_lines = self._route.slot_line + self._request_id
+        if self._notes is not None:
+            own_lines += self._notes.answered(self._route)
         switch = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % asked
         lines = [b"HTTP/1.1 101 Switching Protocols", *head.lines, own_lines, switch]
         self._client.write(b"\r\n".join(lines))
-        self._group.finished(101, int((monotonic() - self._started) * 1_000_000))
+        self._count(101, int((monotonic() - self._started) * 1_000_000))
         self._group.values[IN_FLIGHT] -= 1
         connection.holder = self._connection = None
         self._head, self._request_bytes, self._memo = _NO_HEAD, b"", _NO_MEMO
+        if self._notes is not None:
+            self._notes.keep_little()
         self._client.open_tunnel(connection, self._group, rest, offered == b"websocket")
 
-    def tunnel_closed(self) -> None:
-        """Both sides of the tunnel are gone."""
+    def tunnel_closed(self, received: int, sent: int) -> None:
+        """Both sides of the tunnel are gone. received, sent: bytes, of the client's side."""
+        if self._notes is not None:
+            self._received = received
+            self._notes.sent = sent
+            self._note_end(101, TUNNEL)
         self._unclaim()
         self._leave_slot()
         self._advance(CLOSE)
@@ -454,17 +491,17 @@ class Exchange(parties.Exchange):
             self._keep_alive = self._keep_alive and self._request_done
             self._reply(replies.NO_ANSWER)
 
-    def upstream_fault(self, reason: str) -> None:  # noqa: ARG002 - the log of the next issue
+    def upstream_fault(self, reason: str) -> None:
         """The endpoint's bytes can't be passed on."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
         if self.state == RELAYING:
-            self._broken_off()
+            self._broken_off(reason)
         else:
             self._blame()
             self._keep_alive = self._keep_alive and self._request_done
-            self._reply(replies.BAD_ANSWER)
+            self._reply(replies.BAD_ANSWER, reason)
 
     def upstream_writable(self, writable: bool) -> None:
         """The endpoint takes more of the request, or no more for now."""
@@ -476,12 +513,16 @@ class Exchange(parties.Exchange):
 
     # ── ending ────────────────────────────────────────────────────────────────────────────────
 
-    def _reply(self, refusal: LocalReply) -> None:
-        """Answer here instead of an endpoint."""
+    def _reply(self, refusal: LocalReply, why: str = "") -> None:
+        """Answer here instead of an endpoint. why: what is to be logged beside it."""
         if not self._request_done and self._head.has_body:
             self._keep_alive = False
         if refusal.status in {400, 431, 501}:
             self._keep_alive = False
+        if refusal.status >= 502:
+            self._warn(refusal.code, why)
+        if self._notes is not None:
+            self._notes.code = refusal.code
         self._advance(ANSWER)
         self._status = refusal.status
         with_body = self._head.method != b"HEAD"
@@ -490,8 +531,10 @@ class Exchange(parties.Exchange):
         )
         self._finish(False)
 
-    def _broken_off(self) -> None:
+    def _broken_off(self, why: str = "the connection ended") -> None:
         self._group.values[ABORTED] += 1
+        self._warn("an answer broke off", why)
+        self._note_end(self._status, BROKEN_OFF)
         self._out = b""
         self._release(False)
         self._advance(CLOSE)
@@ -499,11 +542,41 @@ class Exchange(parties.Exchange):
 
     def _finish(self, reusable: bool) -> None:
         self.flush()
-        now = self._ended = monotonic()
-        self._group.finished(self._status, int((now - self._started) * 1_000_000))
+        self._ended = monotonic()
+        self._count(self._status, int((self._ended - self._started) * 1_000_000))
+        if self._notes is not None:
+            self._note_end(self._status, COMPLETE)
         self._release(reusable)
         self._advance(NEXT_REQUEST)
         self._client.exchange_done(self._keep_alive)
+
+    def _count(self, status: int, micros: int) -> None:
+        """Count an answer, for its slot and cohort and for its tenant."""
+        self._group.finished(status, micros)
+        count = self._route.count
+        if count is not None:
+            if count.requests == 0:
+                count.touched.append(count)
+            count.requests += 1
+            count.micros += micros
+            if status >= 500:
+                count.failures += 1
+
+    def _note_end(self, status: int, end: str) -> None:
+        if self._notes is not None:
+            micros = int((monotonic() - self._started) * 1_000_000)
+            self._notes.end(status, micros, self._received, end)
+
+    def _warn(self, what: str, why: str) -> None:
+        """Tell in the log what came of an endpoint, or of a slot without one."""
+        services, route = self._services, self._route
+        pool = self._pool
+        if pool is None and self._attempts:
+            pool = self._failed
+        if route is not NOWHERE:
+            tenant, slot = route.labels[:2]
+            where = f"slot {slot}" if pool is None else f"endpoint {pool.endpoint} of {slot}"
+            services.faults.say(where, what, why, self._request_id, tenant, services.now)
 
     def _release(self, reusable: bool) -> None:
         """Give back what was claimed. reusable: the connection's request was sent whole."""
@@ -536,6 +609,7 @@ class Exchange(parties.Exchange):
 
     def _unclaim(self) -> None:
         if self._pool is not None:
+            self._failed = self._pool
             self._pool.in_flight -= 1
             self._pool = None
 

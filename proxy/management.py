@@ -24,7 +24,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from proxy import forward, telemetry
+from proxy import forward, telemetry, tenants
 from proxy.telemetry import GROUPS, Telemetry, group_base
 
 _SETTLE_STEP_S = 0.02
@@ -107,6 +107,8 @@ _WORKER_COUNTERS = (
         "Connections closed for a missing or malformed PROXY header, or from a wrong network.",
         telemetry.PROXY_HEADER_REFUSALS,
     ),
+    ("turnout_log_lines", "Lines of the access log that were written.", telemetry.LOG_LINES),
+    ("turnout_log_dropped", "Lines of it that could not be.", telemetry.LOG_DROPPED),
 )
 _SUPERVISOR_GAUGES = (
     (
@@ -244,6 +246,7 @@ class Cells(Collector):
         for name, text, cell in _WORKER_COUNTERS:
             yield CounterMetricFamily(name, text, self._all.total(cell))
         yield self._refused_tokens()
+        yield from self._tenants()
         for name, text, cell in _SUPERVISOR_GAUGES:
             yield GaugeMetricFamily(name, text, self._all.supervisor[cell])
         for name, text, cell in _SUPERVISOR_COUNTERS:
@@ -294,6 +297,28 @@ class Cells(Collector):
         for place, reason in enumerate(telemetry.TOKEN_REASONS):
             family.add_metric([reason], self._all.total(telemetry.REFUSED_TOKENS + place))
         return family
+
+    def _tenants(self) -> Iterator[Metric]:
+        """Of the busiest, as many as the settings say; see `proxy.tenants`."""
+        requests = CounterMetricFamily(
+            "turnout_tenant_requests", "Answers to the busiest tenants.", labels=["tenant"]
+        )
+        failures = CounterMetricFamily(
+            "turnout_tenant_failures", "Those of 500 and above.", labels=["tenant"]
+        )
+        seconds = CounterMetricFamily(
+            "turnout_tenant_seconds", "How long they took together.", labels=["tenant"]
+        )
+        blocks = [(block, block.cells[telemetry.STATE] != 0) for block in self._all.blocks]
+        ranked, error = tenants.busiest(blocks)
+        for entry in ranked:
+            requests.add_metric([entry.tenant], entry.requests)
+            failures.add_metric([entry.tenant], entry.failures)
+            seconds.add_metric([entry.tenant], entry.micros / 1_000_000)
+        yield from (requests, failures, seconds)
+        yield GaugeMetricFamily(
+            "turnout_tenant_error", "How far their ranking may be off, in requests.", error
+        )
 
     def _workers(self) -> Iterator[Metric]:
         states = GaugeMetricFamily("turnout_workers", "Workers by state.", labels=["state"])

@@ -30,10 +30,19 @@ class Client:
     peer: its address. peer_lines: the X-Forwarded fields that tell it. trusted: it lies in a
     trusted network. secure: what TLS says of the client; None without TLS. write: the transport's
     own, which spares a look-up a call. deadline: monotonic seconds by which something must have
-    happened.
+    happened. cut: it was the proxy that ended the connection.
     """
 
-    __slots__ = ("deadline", "peer", "peer_lines", "secure", "transport", "trusted", "write")
+    __slots__ = (
+        "cut",
+        "deadline",
+        "peer",
+        "peer_lines",
+        "secure",
+        "transport",
+        "trusted",
+        "write",
+    )
 
     def __init__(
         self, peer: bytes, peer_lines: bytes, trusted: bool, secure: Secure | None = None
@@ -42,6 +51,7 @@ class Client:
         self.peer_lines = peer_lines
         self.trusted = trusted
         self.secure = secure
+        self.cut = False
         self.deadline = 0.0
         self.transport: asyncio.Transport
         self.write: Callable[[bytes], None]
@@ -110,8 +120,8 @@ class Exchange:
         """The client takes more of the answer, or no more for now."""
         raise NotImplementedError
 
-    def tunnel_closed(self) -> None:
-        """Both sides of the tunnel are gone."""
+    def tunnel_closed(self, received: int, sent: int) -> None:
+        """Both sides of the tunnel are gone. received, sent: bytes, of the client's side."""
         raise NotImplementedError
 
     # ── as the endpoint's connection sees it ──────────────────────────────────────────────────

@@ -15,7 +15,7 @@ from proxy.http1.reply import NO_TABLE, LocalReply
 from proxy.routing.decision import Forward, Policy, Reason, decide
 from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, identify
 from proxy.routing.model import RoutingTable, Slot, Unit
-from proxy.telemetry import CANARY, PILOT, REST, group_of
+from proxy.telemetry import CANARY, COHORTS, PILOT, REST, TenantCount, group_of
 
 _NEVER: Final = float("inf")
 _MAX_REMEMBERED = 100_000
@@ -33,18 +33,41 @@ class Route:
 
     slot_number: 0 blue, 1 green. group: where its requests are counted, of telemetry.GROUPS.
     tenant_line: sent to the endpoint; empty without a tenant. slot_line: sent to the client
-    before the request's id.
+    before the request's id. labels: tenant, slot, cohort and reason, as logs name them. count:
+    of its tenant; None if tenants aren't counted.
     """
 
-    __slots__ = ("group", "reason", "slot", "slot_line", "slot_number", "tenant_line")
+    __slots__ = (
+        "count",
+        "group",
+        "labels",
+        "reason",
+        "slot",
+        "slot_line",
+        "slot_number",
+        "tenant_line",
+    )
 
-    def __init__(self, slot: Slot, reason: Reason, tenant_line: bytes) -> None:
+    def __init__(
+        self,
+        slot: Slot,
+        reason: Reason,
+        tenant_line: bytes,
+        tenant: str = "",
+        count: TenantCount | None = None,
+    ) -> None:
         self.slot = slot
         self.slot_number = _SLOT_NUMBERS[slot]
         self.reason = reason
         self.group = group_of(self.slot_number, _COHORTS[reason])
         self.tenant_line = tenant_line
+        self.labels = (tenant, slot.value, COHORTS[_COHORTS[reason]], reason.value)
+        self.count = count
         self.slot_line = f"X-Turnout-Slot: {slot}\r\nX-Request-ID: ".encode()
+
+
+NOWHERE: Final = Route(Slot.BLUE, Reason.ACTIVE, b"")
+"""Of a request that was refused before it had a route: for comparing only."""
 
 
 class Memo:
@@ -80,7 +103,7 @@ class Memo:
 class Router:
     """Identify and decide. tenant_header: the name of the header, as sent on.
 
-    bearer: None if claims are no source.
+    bearer: None if claims are no source. tenants: of the worker's block; None: not counted.
     """
 
     def __init__(
@@ -89,11 +112,13 @@ class Router:
         policy: Policy,
         tenant_header: str,
         bearer: BearerVerifier | None = None,
+        tenants: list[TenantCount] | None = None,
     ) -> None:
         self.table: RoutingTable | None = None
         self._rules = rules
         self._policy = policy
         self._tenant_header = tenant_header
+        self._tenants = tenants
         self.bearer = bearer if Source.CLAIM in rules.order else None
         self._reads_host = bool(rules.domains) and Source.SUBDOMAIN in rules.order
         self._reads_path = bool(rules.path_prefix) and Source.PATH in rules.order
@@ -217,5 +242,8 @@ class Router:
         )
         if not isinstance(decision, Forward):
             return LocalReply(decision.status, decision.code, decision.detail)
-        tenant_line = f"{self._tenant_header}: {tenant}" if tenant is not None else ""
-        return Route(decision.slot, decision.reason, tenant_line.encode())
+        if tenant is None:
+            return Route(decision.slot, decision.reason, b"")
+        tenant_line = f"{self._tenant_header}: {tenant}".encode()
+        count = None if self._tenants is None else TenantCount(tenant, self._tenants)
+        return Route(decision.slot, decision.reason, tenant_line, tenant, count)

@@ -1,7 +1,11 @@
 """What every exchange of one worker shares. Made by the worker, read by the parts."""
 
+from time import monotonic
+
 from proxy.config import Limits, Settings, Timeouts
+from proxy.fault_log import FaultLog
 from proxy.http1.parser import RequestParser
+from proxy.notes import Observing
 from proxy.router import Router
 from proxy.telemetry import Block
 from proxy.upstream.slots import Slots
@@ -52,7 +56,7 @@ class Services:
 
     now: monotonic seconds, renewed by the worker's sweep, for deadlines that need no better.
     draining: this worker takes no new connections and ends the kept ones. request_id_prefix:
-    makes this worker's request ids unlike any other's.
+    makes this worker's request ids unlike any other's. observing: what is noted of requests.
     """
 
     __slots__ = (
@@ -61,7 +65,9 @@ class Services:
         "block",
         "bounds",
         "draining",
+        "faults",
         "now",
+        "observing",
         "request_id_prefix",
         "requests",
         "router",
@@ -77,7 +83,7 @@ class Services:
         block: Block,
         requests: RequestParser,
         request_id_prefix: bytes,
-        now: float,
+        observing: Observing,
     ) -> None:
         self.settings = settings
         self.bounds = Bounds(settings.timeouts, settings.limits)
@@ -86,8 +92,10 @@ class Services:
         self.block = block
         self.requests = requests
         self.request_id_prefix = request_id_prefix
-        self.now = now
+        self.now = monotonic()
         self.draining = False
+        self.observing = observing
+        self.faults = FaultLog()
         self._ids = 0
         self._first_digits = b""
 

@@ -9,6 +9,7 @@ that loop, so that dead workers are replaced meanwhile. One of the two at a time
     SIGTERM, SIGINT   drain and end, and refuse new connections; a second one ends at once
     SIGHUP            read the settings again; new workers serve before the old ones drain; one
                       that comes during a reload is carried out after it
+    SIGUSR1           have the workers open the access log anew, after its file was moved away
     SIGUSR2           start the program anew, from disk, on the same sockets; see proxy.upgrade
     SIGCHLD           a child ended: replace it, unless it was meant to
 """
@@ -31,7 +32,7 @@ from proxy.pid_file import PidFile
 from proxy.plan import Load, Plan
 from proxy.telemetry import Telemetry
 from proxy.upgrade import Event, Offer, State, Upgrade
-from proxy.worker import RETIRE, Inherited
+from proxy.worker import REOPEN, RETIRE, Inherited
 
 log = logging.getLogger("turnout.supervisor")
 
@@ -118,6 +119,8 @@ class Supervisor:
         elif signum == signal.SIGUSR2:
             log.info("upgrade asked for")
             self._upgrade_asked = True
+        elif signum == signal.SIGUSR1:
+            self._children.signal(REOPEN, Role.SERVING, Role.CANDIDATE, Role.RETIRING)
         elif signum in {signal.SIGTERM, signal.SIGINT}:
             if self._stopping:
                 self._kill_all()

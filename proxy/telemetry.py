@@ -42,7 +42,9 @@ TOKEN_REASONS: Final = (
     *("key", "no-keys", "signature"),
 )
 BEAT: Final = REFUSED_TOKENS + len(TOKEN_REASONS)  # when its loop last turned; monotonic ms
-WORKER_CELLS: Final = BEAT + 1
+LOG_LINES: Final = BEAT + 1
+LOG_DROPPED: Final = BEAT + 2
+WORKER_CELLS: Final = BEAT + 3
 _WORKER_GAUGES: Final = (
     *(STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE, JWKS_FAILING, CERTIFICATE_EXPIRES, BEAT),
 )
@@ -117,6 +119,8 @@ FILES_LIMIT: Final = 4  # open files of one process
 CONNECTIONS_LIMIT: Final = 5  # client connections of one worker, after a look at the files
 _SUPERVISOR_CELLS: Final = 6
 _CELL_BYTES: Final = 8
+AREA_BYTES: Final = 320 * 1024
+"""Of each worker, for its busiest tenants; see `proxy.tenants`."""
 
 
 def group_of(slot_number: int, cohort: int) -> int:
@@ -146,17 +150,38 @@ class Group:
         values[LATENCY_US] += micros
 
 
+class TenantCount:
+    """What was counted of a tenant since the worker's last sweep.
+
+    failures: answers of 500 and above. touched: where it is listed once it has counted something. Who lists it takes it to the
+    worker's summary and zeroes it (`proxy.tenants`), so that it is never more than a remainder:
+    a route that a change of the table has made stale loses nothing with it.
+    """
+
+    __slots__ = ("failures", "micros", "requests", "tenant", "touched")
+
+    def __init__(self, tenant: str, touched: "list[TenantCount]") -> None:
+        self.tenant = tenant
+        self.touched = touched
+        self.requests = 0
+        self.failures = 0
+        self.micros = 0
+
+
 class Block:
     """One worker's cells, and its groups of counters that `publish` writes there.
 
-    cells: shared; indexed by the constants above.
+    cells: shared; indexed by the constants above. area: shared; of `proxy.tenants`. tenants:
+    those with something to take over.
     """
 
-    __slots__ = ("cells", "groups")
+    __slots__ = ("area", "cells", "groups", "tenants")
 
-    def __init__(self, cells: "memoryview[int]") -> None:
+    def __init__(self, cells: "memoryview[int]", area: "memoryview[int]") -> None:
         self.cells = cells
+        self.area = area
         self.groups = tuple(Group() for _ in GROUPS)
+        self.tenants: list[TenantCount] = []
 
     @property
     def state(self) -> str:
@@ -200,8 +225,12 @@ class Telemetry:
         count = workers * _BLOCK_CELLS + _SUPERVISOR_CELLS
         self._memory = mmap.mmap(-1, count * _CELL_BYTES)
         cells = memoryview(self._memory).cast("q")
+        areas = memoryview(mmap.mmap(-1, workers * AREA_BYTES))
         self.blocks = tuple(
-            Block(cells[index * _BLOCK_CELLS : (index + 1) * _BLOCK_CELLS])
+            Block(
+                cells[index * _BLOCK_CELLS : (index + 1) * _BLOCK_CELLS],
+                areas[index * AREA_BYTES : (index + 1) * AREA_BYTES],
+            )
             for index in range(workers)
         )
         self.supervisor = cells[workers * _BLOCK_CELLS :]

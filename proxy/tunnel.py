@@ -68,9 +68,19 @@ class Side(asyncio.Protocol):
 
     ended: no more will arrive. muted: what arrives is not written any more. frames: None unless
     this is a WebSocket. goodbye: the Close frame that is to be put in before the next frame.
+    taken: bytes that arrived.
     """
 
-    __slots__ = ("_tunnel", "ended", "frames", "goodbye", "muted", "other", "transport")
+    __slots__ = (
+        "_tunnel",
+        "ended",
+        "frames",
+        "goodbye",
+        "muted",
+        "other",
+        "taken",
+        "transport",
+    )
 
     def __init__(
         self, tunnel: "Tunnel", transport: asyncio.Transport, frames: FrameTracker | None
@@ -82,8 +92,10 @@ class Side(asyncio.Protocol):
         self.other: Side = self
         self.ended = False
         self.muted = False
+        self.taken = 0
 
     def data_received(self, data: bytes) -> None:
+        self.taken += len(data)
         self._tunnel.touch()
         frames = self.frames
         if self.muted or self.goodbye:

@@ -34,6 +34,7 @@ from proxy.http1.fields import request_fields
 from proxy.http1.parser import RequestParser
 from proxy.issuers import key_sources, verifier_of
 from proxy.listening import HTTP, HTTPS, tcp
+from proxy.observe import Observer, observing, special_fields
 from proxy.router import Router
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.decision import Policy
@@ -58,6 +59,8 @@ log = logging.getLogger("turnout.worker")
 
 _SWEEP_S = 0.25
 _DRAIN_STEP_S = 0.05
+REOPEN = signal.SIGHUP
+"""Open the access log anew: its file was moved away. (Terminals send it too; that does no harm.)"""
 RETIRE = signal.SIGQUIT
 """Drain after a reload: as SIGTERM, but with the longer limit."""
 
@@ -104,6 +107,7 @@ class Worker:
         self._told_to_end = asyncio.Event()
         self._tasks = Tasks(f"worker {os.getpid()}")
         self._services = _services(settings, block, endpoints=inherited.endpoints)
+        self._observer = Observer(self._services, block, settings.metrics.tenants)
         share = Share(block, inherited.blocks)
         self._listener = Listener(_doors(inherited), self._services, Exchange, share)
         self._plain: list[PlainPool] = []
@@ -129,6 +133,7 @@ class Worker:
         cells = self._block.cells
         cells[telemetry.PID] = os.getpid()
         self._block.adopt()
+        self._observer.adopt()
         cells[telemetry.STATE] = telemetry.STARTING
         self._beat(time.monotonic())
         self._handle_signals()
@@ -158,6 +163,7 @@ class Worker:
         for pool in self._plain:
             await pool.close()
         await self._tasks.cancel()
+        self._observer.close(time.monotonic())
         self._block.publish()
 
     def _take_table(self, table: RoutingTable) -> None:
@@ -196,6 +202,7 @@ class Worker:
                 for door in self._doors:
                     door.sweep(now)
                 self._services.slots.sweep(now)
+                self._observer.sweep(now)
                 self._block.publish()
             except Exception:
                 # Without this clock no time-out would ever come.
@@ -223,9 +230,9 @@ class Worker:
         timeouts = self._settings.timeouts
         loop.add_signal_handler(signal.SIGTERM, self._end, timeouts.drain_s)
         loop.add_signal_handler(RETIRE, self._end, timeouts.drain_reload_s)
+        loop.add_signal_handler(REOPEN, self._observer.reopen)
         # A terminal sends these to the whole group; the supervisor decides what they mean.
-        for signum in (signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(signum, lambda: None)
+        loop.add_signal_handler(signal.SIGINT, lambda: None)
         loop.add_reader(self._inherited.lifeline, self._supervisor_gone)
         # In C, so that it answers while the loop hangs.
         faulthandler.register(SHOW_STACK, all_threads=False)
@@ -301,14 +308,21 @@ def _services(
     lots = random.Random(seed)  # noqa: S311 - which endpoint is drawn is no secret
     return Services(
         settings=settings,
-        router=Router(rules, policy, identity.header, verifier_of(identity, block.cells)),
+        router=Router(
+            rules,
+            policy,
+            identity.header,
+            verifier_of(identity, block.cells),
+            block.tenants if settings.metrics.tenants else None,
+        ),
         slots=Slots(limits, _rules(settings), _checks(settings), block, lots.random, endpoints),
         block=block,
         requests=RequestParser(
-            request_fields(identity.header, settings.tls.client_header), upgrades
+            request_fields(identity.header, settings.tls.client_header, special_fields(settings)),
+            upgrades,
         ),
         request_id_prefix=secrets.token_hex(8).encode(),
-        now=time.monotonic(),
+        observing=observing(settings),
     )
 
 

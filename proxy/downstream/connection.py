@@ -260,9 +260,13 @@ class ClientConnection(Client):
 
     def _refuse(self, refusal: LocalReply) -> None:
         """Answer what can't be read as a request; read no more."""
-        reply = render(refusal, self._services.next_request_id(), keep_alive=False)
+        request_id = self._services.next_request_id()
+        reply = render(refusal, request_id, keep_alive=False)
         self.write(reply)
         self._services.block.groups[LOCAL].finished(refusal.status, 0)
+        log = self._services.observing.log
+        if log is not None:
+            log.refused(self.peer, request_id, refusal)
         self._linger()
 
     # ── the exchange ──────────────────────────────────────────────────────────────────────────
@@ -320,6 +324,7 @@ class ClientConnection(Client):
         """
         self._state = _CLOSING
         if not self.transport.is_closing():
+            self.cut = True
             with suppress(OSError):
                 self.transport.get_extra_info("socket").setsockopt(
                     socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
@@ -346,7 +351,9 @@ class ClientConnection(Client):
 
     def _tunnel_closed(self) -> None:
         self._state = _CLOSING
-        self._exchange.tunnel_closed()
+        tunnel = self._tunnel
+        received, sent = (0, 0) if tunnel is None else (tunnel.client.taken, tunnel.endpoint.taken)
+        self._exchange.tunnel_closed(received, sent)
         self._exchange = _GONE
         self._tunnel = None
         self._on_lost(self)

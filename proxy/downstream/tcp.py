@@ -14,6 +14,7 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from time import monotonic
 from typing import Final, Protocol, cast
 
 from proxy import telemetry
@@ -23,6 +24,7 @@ from proxy.downstream.acceptor import Acceptor
 from proxy.http1 import reply as replies
 from proxy.http1.reply import LocalReply
 from proxy.parties import Upgraded
+from proxy.router import NOWHERE
 from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, identify
 from proxy.routing.model import Endpoint, Slot
 from proxy.services import Services
@@ -95,10 +97,14 @@ class TcpConnection(asyncio.Protocol):
 
     __slots__ = (
         "_attempt",
+        "_began",
+        "_client",
         "_door",
         "_ended",
         "_group",
         "_held",
+        "_joined_to",
+        "_routed",
         "_services",
         "_tunnel",
         "deadline",
@@ -113,6 +119,9 @@ class TcpConnection(asyncio.Protocol):
         self._tunnel: Tunnel | None = None
         self._held = b""
         self._ended = False
+        self._began = monotonic()
+        self._routed = NOWHERE
+        self._client = self._joined_to = ""
         self._group = services.block.groups[telemetry.LOCAL]
         self.state = State.HELLO
         self.deadline = services.now + door.settings.hello_s
@@ -133,6 +142,7 @@ class TcpConnection(asyncio.Protocol):
         """A port of one tenant is decided at once; else the ClientHello is waited for."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(self._services.settings.limits.write_buffer_bytes)
+        self._client = _name_of(self.transport).rpartition(":")[0]
         self._door.entered(self)
         if self._door.settings.tenant:
             self._route(self._door.settings.tenant)
@@ -183,6 +193,7 @@ class TcpConnection(asyncio.Protocol):
         if not endpoints:
             self._refuse(replies.NO_ENDPOINT)
             return
+        self._routed = route
         self._group = services.block.groups[route.group]
         self._advance(Event.ROUTED)
         self._attempt = self._door.connect(route.slot_number, endpoints, self)
@@ -195,6 +206,7 @@ class TcpConnection(asyncio.Protocol):
             return
         self._advance(Event.CONNECTED)
         held, self._held = self._held, b""
+        self._joined_to = _name_of(endpoint.transport)
         self._tunnel = tunnel = Tunnel(
             self._services,
             self.transport,
@@ -233,6 +245,11 @@ class TcpConnection(asyncio.Protocol):
         self.transport.abort()
 
     def _tunnel_closed(self) -> None:
+        lines, tunnel = self._services.observing.log, self._tunnel
+        if lines is not None and tunnel is not None:
+            taken = tunnel.client.taken, tunnel.endpoint.taken
+            door = self._door.settings.listen
+            lines.joined(self._client, door, self._routed, self._joined_to, self._began, taken)
         self._advance(Event.CLOSE)
         self._door.left(self)
 
@@ -321,3 +338,9 @@ class TcpDoor:
                 connection.sweep(now)
             except Exception:
                 log.exception("a connection's deadline could not be acted on")
+
+
+def _name_of(transport: asyncio.Transport) -> str:
+    """Who is at the other end, as host:port."""
+    name = transport.get_extra_info("peername")
+    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unix:"

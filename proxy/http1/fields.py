@@ -28,6 +28,10 @@ KEEP_ALIVE: Final = 12
 DROP: Final = 13
 SECRET: Final = 14
 """Goes on like PLAIN, and is not remembered."""
+TRACEPARENT: Final = 15
+TRACESTATE: Final = 16
+TIMING: Final = 17
+AGENT: Final = 18
 
 MAX_FIELDS: Final = 100
 _MAX_REMEMBERED: Final = 4096
@@ -42,7 +46,7 @@ _HOST = re.compile(
 )
 _MAX_HOST: Final = 260
 _KEEP_ALIVE: Final = frozenset({b"keep-alive"})
-_NOT_REMEMBERED: Final = frozenset({AUTHORIZATION, REQUEST_ID, SECRET})
+_NOT_REMEMBERED: Final = frozenset({AUTHORIZATION, REQUEST_ID, SECRET, TRACEPARENT, TRACESTATE})
 
 _HOP_BY_HOP: Final[Mapping[bytes, int]] = {
     b"connection": CONNECTION,
@@ -72,6 +76,7 @@ _OF_REQUESTS: Final[Mapping[bytes, int]] = {
     b"x-real-ip": FORWARDED,
     b"forwarded": FORWARDED,
 }
+_NONE: Final[Mapping[bytes, int]] = {}
 _OF_RESPONSES: Final[Mapping[bytes, int]] = {b"x-request-id": DROP, b"set-cookie": SECRET}
 
 
@@ -175,13 +180,18 @@ class FieldReader:
         return DROP if kind != PLAIN and dashed != lower else kind
 
 
-def request_fields(tenant_header: str, own_header: str = "x-client-cert-subject") -> FieldReader:
+def request_fields(
+    tenant_header: str,
+    own_header: str = "x-client-cert-subject",
+    more: Mapping[bytes, int] = _NONE,
+) -> FieldReader:
     """The fields of requests. tenant_header: the name of the header that names the tenant.
 
-    own_header: one more that only Turnout sets.
+    own_header: one more that only Turnout sets. more: name, lower case → kind, of those that the
+    settings make special.
     """
     own = {own_header.lower().encode(): DROP, tenant_header.lower().encode(): TENANT}
-    return FieldReader({**_HOP_BY_HOP, **_OF_REQUESTS, **own})
+    return FieldReader({**_HOP_BY_HOP, **more, **_OF_REQUESTS, **own})
 
 
 def response_fields() -> FieldReader:

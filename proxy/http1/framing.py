@@ -80,6 +80,10 @@ def _apply_options(head: RequestHead, options: frozenset[bytes]) -> None:
     named = options - {b"close", b"keep-alive", b"upgrade"}
     if named:
         head.lines = without(head.lines, named)
+        if b"traceparent" in named:
+            head.traceparent = None
+        if b"tracestate" in named:
+            head.tracestate = None
 
 
 def _check_upgrade(head: RequestHead, upgrades: frozenset[bytes]) -> None:

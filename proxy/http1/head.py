@@ -19,8 +19,9 @@ class RequestHead:
     the field is absent. length_line: the field as it is sent on. options: of the Connection
     fields, lower case; None without one. tenant, authorization, request_id, forwarded_for: the
     values as they came, None where absent; not to be believed before the peer is trusted.
-    special: something in it asks for a closer look than most heads need. refusal: why it can't
-    be served.
+    So are traceparent, tracestate, and timing, which asks for Server-Timing. user_agent: only
+    where something reads it. special: something in it asks for a closer look than most heads
+    need. refusal: why it can't be served.
     """
 
     line: bytes = b""
@@ -46,6 +47,10 @@ class RequestHead:
     request_id: bytes | None = None
     forwarded_for: bytes | None = None
     forwarded: list[bytes] | None = None
+    traceparent: bytes | None = None
+    tracestate: bytes | None = None
+    timing: bool = False
+    user_agent: bytes | None = None
     refusal: LocalReply | None = None
 
 

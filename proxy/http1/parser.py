@@ -41,6 +41,7 @@ from proxy.http1.reply import (
     VERSION_REFUSED,
     LocalReply,
 )
+from proxy.http1.trace import DROPPED
 
 _VERSION = re.compile(rb"HTTP/([0-9])\.[0-9]")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
@@ -238,6 +239,23 @@ def _take_rare(head: RequestHead, field: Field) -> None:
         if head.forwarded is None:
             head.forwarded = []
         head.forwarded.append(field.text)
+    else:
+        _take_observed(head, field)
+
+
+def _take_observed(head: RequestHead, field: Field) -> None:
+    """What is read for the sake of traces, logs and timings."""
+    kind, value = field.kind, field.value
+    if kind == fields.TRACEPARENT:
+        # W3C Trace Context §3.2: it stands there once, or means nothing.
+        head.traceparent = value if head.traceparent is None else DROPPED
+    elif kind == fields.TRACESTATE:
+        head.tracestate = _joined(head.tracestate, value)
+    elif kind == fields.TIMING:
+        head.timing = value == b"1"
+    elif kind == fields.AGENT:
+        head.user_agent = value
+        head.lines.append(field.text)
 
 
 _TWICE: Final = LocalReply(400, "bad-field", "a field that must stand once stands twice")

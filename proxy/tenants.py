@@ -1,0 +1,228 @@
+"""The busiest tenants of a worker, in bounded memory, and how others read of them.
+
+Rules: Space-Saving (Metwally, Agrawal, El Abbadi, "Efficient computation of frequent and top-k
+elements in data streams", 2005): a summary of fixed size; who is not in it takes the place, and
+the weight, of the least. So a weight is never too low, and too high by no more than `error`,
+which is at most the total weight / the capacity; who has more than that share is always in it.
+Weights are halved every `HALF_LIFE_S`, so that the busiest of late are ranked, not of all time.
+What is exposed is not the weight but what was counted since the tenant was listed: that never
+goes down while it stays.
+
+A worker's sweep writes its summary to memory that the management process reads, into one of two
+halves in turn, each with a number and a checksum: a half that is being written, or whose writer
+died meanwhile, is not believed.
+"""
+
+from heapq import heapify, heappush, heapreplace
+from typing import Final, NamedTuple
+from zlib import crc32
+
+import orjson
+
+from proxy.telemetry import AREA_BYTES, Block
+
+HALF_LIFE_S: Final = 600.0
+CAPACITY_PER_TENANT: Final = 10
+"""How much larger the summary is than what is shown of it; its error is so much smaller."""
+_HALF: Final = AREA_BYTES // 2
+_HEAD: Final = 16  # checksum, length, number
+_MAX_PAYLOAD: Final = _HALF - _HEAD
+
+
+class Entry:
+    """One tenant. weight, error: see the module. requests, failures (5xx), micros: since it is
+    in the summary.
+    """  # noqa: D205 - one sentence a field
+
+    __slots__ = ("error", "failures", "micros", "requests", "tenant", "weight")
+
+    def __init__(self, tenant: str, weight: int = 0) -> None:
+        self.tenant = tenant
+        self.weight = self.error = weight
+        self.requests = self.failures = self.micros = 0
+
+    def __repr__(self) -> str:
+        return f"<Entry {self.tenant} {self.requests} weight={self.weight}±{self.error}>"
+
+
+class Summary:
+    """Space-Saving with this many entries."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.entries: dict[str, Entry] = {}
+        # One item for each entry, with a weight that it had: never above the one it has.
+        self._heap: list[tuple[int, str]] = []
+
+    def add(self, tenant: str, requests: int, failures: int = 0, micros: int = 0) -> None:
+        """Count so many more requests of a tenant. micros: they took together."""
+        entry = self.entries.get(tenant)
+        if entry is None:
+            entry = self._enter(tenant)
+        entry.weight += requests
+        entry.requests += requests
+        entry.failures += failures
+        entry.micros += micros
+
+    @property
+    def floor(self) -> int:
+        """The least weight: nobody who is not listed has more. 0 while there is room."""
+        if len(self.entries) < self.capacity:
+            return 0
+        return self.entries[self._least()].weight
+
+    def halve(self) -> None:
+        """Half a weight for what was."""
+        for entry in self.entries.values():
+            entry.weight //= 2
+            entry.error //= 2
+        self._sort()
+
+    def take(self, entries: list[Entry]) -> None:
+        """Go on from these, the heaviest if they are too many."""
+        entries.sort(key=lambda entry: entry.weight, reverse=True)
+        self.entries = {entry.tenant: entry for entry in entries[: self.capacity]}
+        self._sort()
+
+    def _sort(self) -> None:
+        self._heap = [(entry.weight, entry.tenant) for entry in self.entries.values()]
+        heapify(self._heap)
+
+    def _enter(self, tenant: str) -> Entry:
+        if len(self.entries) < self.capacity:
+            entry = self.entries[tenant] = Entry(tenant)
+            heappush(self._heap, (0, tenant))
+            return entry
+        least = self.entries.pop(self._least())
+        entry = self.entries[tenant] = Entry(tenant, least.weight)
+        heapreplace(self._heap, (least.weight, tenant))
+        return entry
+
+    def _least(self) -> str:
+        """Who has the least weight: after this the heap's first item is right."""
+        heap = self._heap
+        while True:
+            weight, tenant = heap[0]
+            current = self.entries[tenant].weight
+            if current == weight:
+                return tenant
+            heapreplace(heap, (current, tenant))
+
+
+class Published(NamedTuple):
+    """What a worker tells. limit: how many are to be shown. floor: see Summary."""
+
+    limit: int
+    floor: int
+    entries: list[Entry]
+
+
+class Tenants:
+    """One worker's. limit: how many are shown; 0: none, and nothing is counted."""
+
+    def __init__(self, block: Block, limit: int) -> None:
+        self._block = block
+        self._limit = limit
+        self._number = 0
+        self._epoch = -1
+        self._changed = True
+        self.summary = Summary(max(1, limit * CAPACITY_PER_TENANT))
+
+    def adopt(self) -> None:
+        """Go on from what an earlier worker has published in this block."""
+        halves = [half for half in map(_read_half, _halves(self._block.area)) if half is not None]
+        if halves:
+            self._number, payload = max(halves)
+            self.summary.take(_decoded(payload).entries)
+
+    def sweep(self, now: float) -> None:
+        """Take over what was counted, and publish it. now: monotonic seconds."""
+        touched = self._block.tenants
+        if touched:
+            add = self.summary.add
+            for count in touched:
+                add(count.tenant, count.requests, count.failures, count.micros)
+                count.requests = count.failures = count.micros = 0
+            touched.clear()
+            self._changed = True
+        epoch = int(now // HALF_LIFE_S)  # the same in all workers: they share the clock
+        if epoch != self._epoch:
+            if self._epoch >= 0:
+                self.summary.halve()
+            self._epoch = epoch
+            self._changed = True
+        if self._changed:
+            self._changed = False
+            self._publish()
+
+    def _publish(self) -> None:
+        summary = self.summary
+        entries = sorted(summary.entries.values(), key=lambda each: each.weight, reverse=True)
+        rows = [
+            (each.tenant, each.weight, each.error, each.requests, each.failures, each.micros)
+            for each in entries
+        ]
+        payload = orjson.dumps((self._limit, summary.floor, rows))
+        while len(payload) > _MAX_PAYLOAD:
+            rows = rows[: len(rows) // 2]
+            payload = orjson.dumps((self._limit, summary.floor, rows))
+        self._number += 1
+        body = self._number.to_bytes(8, "little") + payload
+        head = crc32(body).to_bytes(4, "little") + len(payload).to_bytes(4, "little")
+        half = _halves(self._block.area)[self._number % 2]
+        half[: len(head) + len(body)] = head + body
+
+
+def read(block: Block) -> Published:
+    """What a block's worker, or its last one, has published."""
+    halves = [half for half in map(_read_half, _halves(block.area)) if half is not None]
+    return _decoded(max(halves)[1]) if halves else Published(0, 0, [])
+
+
+def busiest(blocks: list[tuple[Block, bool]]) -> tuple[list[Entry], int]:
+    """The busiest tenants of all workers, and how far the ranking may be off, in requests.
+
+    blocks: each with whether a worker lives in it: only those rank. The counts are of all.
+    """
+    total: dict[str, Entry] = {}
+    limit = error = 0
+    for block, lives in blocks:
+        published = read(block)
+        if lives:
+            limit = max(limit, published.limit)
+            error += published.floor
+        for each in published.entries:
+            entry = total.setdefault(each.tenant, Entry(each.tenant))
+            entry.weight += each.weight if lives else 0
+            entry.requests += each.requests
+            entry.failures += each.failures
+            entry.micros += each.micros
+    ranked = sorted(total.values(), key=lambda entry: (-entry.weight, entry.tenant))
+    return ranked[:limit], error
+
+
+def _halves(area: "memoryview[int]") -> "tuple[memoryview[int], memoryview[int]]":
+    return area[:_HALF], area[_HALF:]
+
+
+def _read_half(half: "memoryview[int]") -> tuple[int, bytes] | None:
+    """Its number and payload, if it is whole."""
+    head = bytes(half[:8])
+    length = int.from_bytes(head[4:], "little")
+    if not 0 < length <= _MAX_PAYLOAD:
+        return None
+    body = bytes(half[8 : _HEAD + length])
+    if crc32(body) != int.from_bytes(head[:4], "little"):
+        return None
+    return int.from_bytes(body[:8], "little"), body[8:]
+
+
+def _decoded(payload: bytes) -> Published:
+    limit, floor, rows = orjson.loads(payload)
+    entries = []
+    for tenant, weight, error, requests, failures, micros in rows:
+        entry = Entry(tenant, weight)
+        entry.error = error
+        entry.requests, entry.failures, entry.micros = requests, failures, micros
+        entries.append(entry)
+    return Published(limit, floor, entries)
