@@ -453,7 +453,10 @@ class Exchange(parties.Exchange):
         switch = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % asked
         lines = [b"HTTP/1.1 101 Switching Protocols", *head.lines, own_lines, switch]
         self._client.write(b"\r\n".join(lines))
-        self._count(101, int((monotonic() - self._started) * 1_000_000))
+        micros = int((monotonic() - self._started) * 1_000_000)
+        self._group.finished(101, micros)
+        if self._route.count is not None:
+            self._route.count.finished(101, micros)
         self._group.values[IN_FLIGHT] -= 1
         connection.holder = self._connection = None
         self._head, self._request_bytes, self._memo = _NO_HEAD, b"", _NO_MEMO
@@ -542,25 +545,17 @@ class Exchange(parties.Exchange):
 
     def _finish(self, reusable: bool) -> None:
         self.flush()
-        self._ended = monotonic()
-        self._count(self._status, int((self._ended - self._started) * 1_000_000))
+        now = self._ended = monotonic()
+        micros = int((now - self._started) * 1_000_000)
+        self._group.finished(self._status, micros)
+        count = self._route.count
+        if count is not None:
+            count.finished(self._status, micros)
         if self._notes is not None:
             self._note_end(self._status, COMPLETE)
         self._release(reusable)
         self._advance(NEXT_REQUEST)
         self._client.exchange_done(self._keep_alive)
-
-    def _count(self, status: int, micros: int) -> None:
-        """Count an answer, for its slot and cohort and for its tenant."""
-        self._group.finished(status, micros)
-        count = self._route.count
-        if count is not None:
-            if count.requests == 0:
-                count.touched.append(count)
-            count.requests += 1
-            count.micros += micros
-            if status >= 500:
-                count.failures += 1
 
     def _note_end(self, status: int, end: str) -> None:
         if self._notes is not None:

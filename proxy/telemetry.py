@@ -153,9 +153,10 @@ class Group:
 class TenantCount:
     """What was counted of a tenant since the worker's last sweep.
 
-    failures: answers of 500 and above. touched: where it is listed once it has counted something. Who lists it takes it to the
-    worker's summary and zeroes it (`proxy.tenants`), so that it is never more than a remainder:
-    a route that a change of the table has made stale loses nothing with it.
+    failures: answers of 500 and above. touched: where it is listed once it has counted
+    something. The worker's sweep takes what is listed to its summary and zeroes it
+    (`proxy.tenants`), so that this is never more than a remainder: a route that a change of the
+    table has made stale loses nothing with it.
     """
 
     __slots__ = ("failures", "micros", "requests", "tenant", "touched")
@@ -166,6 +167,15 @@ class TenantCount:
         self.requests = 0
         self.failures = 0
         self.micros = 0
+
+    def finished(self, status: int, micros: int) -> None:
+        """Count one answer."""
+        if self.requests == 0:
+            self.touched.append(self)
+        self.requests += 1
+        self.micros += micros
+        if status >= 500:
+            self.failures += 1
 
 
 class Block:

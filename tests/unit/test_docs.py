@@ -31,7 +31,8 @@ from proxy import listening, telemetry
 from proxy.__main__ import main as proxy_main
 from proxy.config import Settings
 from proxy.management import Cells
-from proxy.telemetry import Telemetry
+from proxy.telemetry import Telemetry, TenantCount
+from proxy.tenants import Tenants
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("docs", "deploy", "examples")
@@ -243,6 +244,8 @@ def exposed() -> dict[str, set[str]]:
     """Each metric of both /metrics with its labels, by the name that a query uses."""
     cells = Telemetry(1)
     cells.blocks[0].cells[telemetry.STATE] = telemetry.SERVING
+    TenantCount("acme", cells.blocks[0].tenants).finished(200, 1)
+    Tenants(cells.blocks[0], 1).sweep(0.0)
     cells.blocks[0].cells[telemetry.PID] = os.getpid()
     cells.blocks[0].cells[telemetry.CERTIFICATE_EXPIRES] = 1
     admin = Metrics()

@@ -1,6 +1,7 @@
 """Plain TCP: whose port, which slot, what is held until the tunnel stands, how it ends."""
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any
@@ -333,3 +334,24 @@ def test_hosts_of_several_endpoints_are_tried_once_each() -> None:
     wire = TcpWire(routing=dataclasses.replace(table(), endpoints=slots))
     assert wire.door.endpoints(Slot.BLUE) == [Endpoint("10.0.1.1", 9100)]
     wire.leave()
+
+
+# ── the access log ────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_connection_has_one_line_at_its_end(wire_of: Of) -> None:
+    wire = wire_of(
+        settings={"access_log": {"format": "json"}},
+        routing=changed(table(), Pin("acme", Slot.GREEN)),
+    )
+    client = joined(wire, Slot.GREEN)
+    client.sends(b"12345")
+    wire.endpoints[0].sends(b"123")
+    log = wire.services.observing.log
+    assert log is not None
+    assert log.sink._lines == []
+    client.vanishes()
+    (line,) = log.sink._lines
+    told = json.loads(line)
+    assert (told["end"], told["tenant"], told["slot"]) == ("tunnel", "acme", "green")
+    assert (told["received"], told["sent"]) == (5, 3)
