@@ -8,13 +8,13 @@ import re
 from typing import Final
 
 # §3.2: version, trace id, parent id, flags; lower case. Version 00 ends there; later ones may
-# go on after a further dash (§4.3). ff is no version; ids of zeros are none.
+# go on after a further dash ("Versioning of traceparent"). ff is no version; ids of zeros are none.
 _TRACEPARENT = re.compile(
     rb"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-[ -~]*)?"
 )
 _MAX_TRACEPARENT: Final = 512
 _MAX_TRACESTATE: Final = 512
-"""§3.3.1.5: at least so many characters are passed on; longer lists are dropped whole."""
+"""As "tracestate Limits" has it, at least so many characters are passed on; longer lists are dropped whole."""
 DROPPED: Final = b"-"
 """Stands for a traceparent that isn't passed on."""
 
