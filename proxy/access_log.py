@@ -28,6 +28,7 @@ _MAX_METHOD: Final = 32
 _ALL: Final = 1 << 32
 _CUT: Final = "..."
 Taken = tuple[int, int]
+_WELL: Final = frozenset({COMPLETE, TUNNEL})
 _LOCAL: Final = ("", "local", "", "")
 
 
@@ -71,7 +72,7 @@ class AccessLog:
         """An exchange is over, or a tunnel. micros: it took. received: bytes of the body."""
         request_id = notes.request_id
         # The id decides, so that all proxies on a request's way log it, or none.
-        well = status < 500 and end == COMPLETE
+        well = status < 500 and end in _WELL
         if well and self._sampled < _ALL and crc32(request_id) >= self._sampled:
             return
         head = notes.head
@@ -106,6 +107,7 @@ class AccessLog:
                 notes.trace.decode(),
                 (self._agents.get(agent) or self._read_agent(agent)) if agent else "",
                 notes.tls,
+                "1.0" if head.minor == 0 else "",
             )
         )
 
@@ -198,7 +200,9 @@ def _text(data: bytes, limit: int) -> str:
 
 def _combined(line: Line) -> bytes:
     """Apache's combined format, with the tenant as the user. The referrer is never told."""
-    request = _quoted(f"{line.method} {line.path} HTTP/1.1") if line.method else "-"
+    request = (
+        _quoted(f"{line.method} {line.path} HTTP/{line.http or '1.1'}") if line.method else "-"
+    )
     agent = _quoted(line.agent) if line.agent else "-"
     tenant = line.tenant or "-"
     return (

@@ -29,3 +29,4 @@ class Line(msgspec.Struct, omit_defaults=True):
     trace: str = ""
     agent: str = ""
     tls: str = ""
+    http: str = ""

@@ -154,6 +154,7 @@ class Notes:
         """A tunnel begins, which may last: of the head only what a line tells is kept."""
         head, kept = self.head, RequestHead()
         kept.method, kept.target, kept.host = head.method, head.target, head.host
+        kept.minor = head.minor
         kept.user_agent = head.user_agent
         self.head = kept
 

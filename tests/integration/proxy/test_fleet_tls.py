@@ -1,6 +1,8 @@
 """TLS of a whole fleet: renewal and reload while it serves, sessions across workers, the start."""
 
 import asyncio
+import json
+import re
 import shutil
 import signal
 from dataclasses import replace
@@ -46,6 +48,17 @@ async def test_any_worker_resumes_what_another_began(
         if len(workers) == WORKERS:
             return
     raise AssertionError("one worker took all connections")
+
+
+async def test_the_access_log_tells_version_and_cipher(
+    fleet_of: FleetOf, authority: Authority, tmp_path: Path
+) -> None:
+    path = tmp_path / "access.log"
+    log = {"format": "json", "path": str(path), "flush_s": 0.001}
+    fleet, port = await tls_fleet(fleet_of, authority.issue("erp", "erp.test"), access_log=log)
+    await talk(port, authority.trusted(), "erp.test", ASK)
+    await fleet.child.until(lambda: path.exists() and path.read_bytes(), "logged the request")
+    assert re.fullmatch(r"TLSv1\.3 TLS_\w+", json.loads(path.read_text("ascii"))["tls"])
 
 
 async def test_a_renewed_file_is_used_by_every_worker_without_a_signal(

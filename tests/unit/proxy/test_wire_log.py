@@ -232,6 +232,14 @@ def test_a_sample_is_a_share() -> None:
         assert 400 < logged < 600
 
 
+@playbook(settings={"access_log": {"format": "json", "sample": 0.0}}, trusted=True)
+def test_a_tunnel_is_sampled_as_a_request_is(wire: Wire) -> None:
+    wire.client.sends(WEBSOCKET)
+    wire.endpoint(0).sends(SWITCH)
+    wire.client.vanishes()
+    assert lines(wire) == []
+
+
 @playbook(settings=COMBINED, trusted=True)
 def test_the_combined_format(wire: Wire) -> None:
     wire.client.sends(ask(ACME, b'User-Agent: a"b\\c\x1fd'.replace(b"\x1f", b"\t"), target=b'/"x"'))
@@ -240,6 +248,15 @@ def test_the_combined_format(wire: Wire) -> None:
     head, _, rest = told.partition(b" [")
     assert head == b"192.0.2.7 - acme"
     assert rest.partition(b"] ")[2] == b'"GET /\\"x\\" HTTP/1.1" 200 2 "-" "a\\"b\\\\c\\x09d"'
+
+
+@pytest.mark.parametrize("form", ["json", "combined"])
+def test_an_old_client_s_version_is_told(form: str) -> None:
+    with Wire(settings={"access_log": {"format": form}}) as wire:
+        wire.client.sends(b"GET / HTTP/1.0\r\n\r\n")
+        wire.endpoint(0).answers()
+        (told,) = raw(wire)
+    assert (b'"http":"1.0"' if form == "json" else b'"GET / HTTP/1.0" 200') in told
 
 
 @playbook()
