@@ -5,6 +5,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 UV := .tools/bin/uv
 BIN := .venv/bin
+# Each has its own servers; most tests wait for something, so two keep two cores busy.
+TEST_PROCESSES ?= 2
 
 # uv does not read pip's configuration: a mirror configured for pip is passed on to it.
 PIP_INDEX := $(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null)
@@ -40,11 +42,11 @@ demo: .venv/.ready ## the proxy, two versions of an example ERP, real Redis and 
 
 .PHONY: test
 test: .venv/.ready ## the whole suite (ARGS="…" goes to pytest)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile $(ARGS)
 
 .PHONY: test-fast
 test-fast: .venv/.ready ## unit and contract tests
-	$(BIN)/pytest --hypothesis-profile fast tests/unit tests/contract $(ARGS)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --hypothesis-profile fast tests/unit tests/contract $(ARGS)
 
 .PHONY: check
 check: .venv/.ready ## format, lint, types, import contracts

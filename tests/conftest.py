@@ -24,7 +24,8 @@ from tests.support.servers import emptied_redis, empty_database, session_postgre
 settings.register_profile("fast", max_examples=25)
 
 _CHILDREN = pytest.StashKey[Children]()
-_SEED = int(os.environ.get("TURNOUT_TEST_SEED") or secrets.randbits(32))
+# In the environment, so that all processes of one run have the same.
+_SEED = int(os.environ.setdefault("TURNOUT_TEST_SEED", str(secrets.randbits(32))))
 
 
 _ROOT = Path(__file__).parents[1]
