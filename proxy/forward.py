@@ -44,7 +44,7 @@ from proxy.notes import BROKEN_OFF, CLIENT_LEFT, COMPLETE, CUT, TUNNEL
 from proxy.parties import Client
 from proxy.router import NOWHERE, Memo, Route
 from proxy.services import Services
-from proxy.telemetry import ABORTED, IN_FLIGHT, LOCAL
+from proxy.telemetry import ABORTED, LOCAL
 from proxy.upstream.admission import ADMITTED, WAIT, Place
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import EndpointConnection
@@ -139,7 +139,7 @@ class Exchange(parties.Exchange):
 
     # ── the client's side ─────────────────────────────────────────────────────────────────────
 
-    def begin(self, head: RequestHead) -> None:
+    def begin(self, head: RequestHead) -> None:  # noqa: C901 - straight down, for every request
         """A request's head is here."""
         services, client = self._services, self._client
         self._advance(REQUEST)
@@ -160,17 +160,20 @@ class Exchange(parties.Exchange):
         if isinstance(found, LocalReply):
             self._route = NOWHERE
             self._group = services.block.groups[LOCAL]
-            self._group.values[IN_FLIGHT] += 1
+            self._group.in_flight += 1
             self._reply(found)
             return
         self._route = found
         group = self._group = services.block.groups[found.group]
-        group.values[IN_FLIGHT] += 1
+        group.in_flight += 1
         self._repeatable = not has_body and head.method in _REPEATABLE
         bounds = self._bounds
         client.deadline = services.now + (bounds.body_idle_s if has_body else bounds.first_byte_s)
         if client.trusted:
-            lines = rewrite.forwarded_lines(head, client.peer, client.peer_lines)
+            if head.forwarded_for is None and head.forwarded is None:
+                lines = [head.line, head.host_lines, client.peer_lines]
+            else:
+                lines = rewrite.forwarded_lines(head, client.peer, client.peer_lines)
             if head.traceparent is not None:
                 lines += trace.passed_on(head.traceparent, head.tracestate)
         else:
@@ -457,7 +460,7 @@ class Exchange(parties.Exchange):
         self._group.finished(101, micros)
         if self._route.count is not None:
             self._route.count.finished(101, micros)
-        self._group.values[IN_FLIGHT] -= 1
+        self._group.in_flight -= 1
         connection.holder = self._connection = None
         self._head, self._request_bytes, self._memo = _NO_HEAD, b"", _NO_MEMO
         if self._notes is not None:
@@ -471,7 +474,8 @@ class Exchange(parties.Exchange):
             self._notes.sent = sent
             self._note_end(101, TUNNEL)
         self._unclaim()
-        self._leave_slot()
+        self._admitted = False
+        self._slot.leave(self._route.tenant_line)
         self._advance(CLOSE)
 
     def upstream_lost(self) -> None:
@@ -599,8 +603,12 @@ class Exchange(parties.Exchange):
         if self._pool is not None:
             self._pool.in_flight -= 1
             self._pool = None
-        self._leave_slot()
-        self._group.values[IN_FLIGHT] -= 1
+        if self._admitted:
+            self._admitted = False
+            self._slot.leave(self._route.tenant_line)
+        elif self._place is not None:
+            self._leave_line()
+        self._group.in_flight -= 1
 
     def _unclaim(self) -> None:
         if self._pool is not None:
@@ -608,11 +616,8 @@ class Exchange(parties.Exchange):
             self._pool.in_flight -= 1
             self._pool = None
 
-    def _leave_slot(self) -> None:
-        if self._admitted:
-            self._admitted = False
-            self._slot.leave(self._route.tenant_line)
-        elif self._place is not None:
+    def _leave_line(self) -> None:
+        if self._place is not None:
             self._slot.give_up(self._place)
             self._place = None
 

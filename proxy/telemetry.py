@@ -134,12 +134,30 @@ def group_base(group: int) -> int:
 
 
 class Group:
-    """One group's counters in the worker's own memory, indexed by the constants above."""
+    """One group's counters in the worker's own memory, indexed by the constants above.
 
-    __slots__ = ("values",)
+    in_flight, latency_us: those that change with each request and grow large, apart; in `values`
+    as of the last `settle`.
+    """
+
+    __slots__ = ("in_flight", "latency_us", "values")
 
     def __init__(self) -> None:
         self.values: list[int] = [0] * _GROUP_CELLS
+        self.in_flight = 0
+        self.latency_us = 0
+
+    def settle(self) -> list[int]:
+        """All values, up to date."""
+        self.values[IN_FLIGHT] = self.in_flight
+        self.values[LATENCY_US] = self.latency_us
+        return self.values
+
+    def adopt(self, values: list[int]) -> None:
+        """Go on from these."""
+        self.values[:] = values
+        self.in_flight = values[IN_FLIGHT]
+        self.latency_us = values[LATENCY_US]
 
     def finished(self, status: int, micros: int) -> None:
         """Count one answer: its status class, its latency."""
@@ -147,7 +165,7 @@ class Group:
         values[STATUS_CLASS + status // 100] += 1
         step = (micros + _STEP_US - 1) // _STEP_US
         values[BUCKETS + (_FAST[step] if step < _STEPS else bisect_left(BOUNDS_US, micros))] += 1
-        values[LATENCY_US] += micros
+        self.latency_us += micros
 
 
 class TenantCount:
@@ -201,19 +219,19 @@ class Block:
     @property
     def in_flight(self) -> int:
         """Requests under way in this worker, by its own count."""
-        return sum(group.values[IN_FLIGHT] for group in self.groups)
+        return sum([group.in_flight for group in self.groups])
 
     def adopt(self) -> None:
         """Go on from what an earlier worker has counted in this block."""
         for number, group in enumerate(self.groups):
             base = group_base(number)
-            group.values[:] = self.cells[base : base + _GROUP_CELLS].tolist()
+            group.adopt(self.cells[base : base + _GROUP_CELLS].tolist())
 
     def publish(self) -> None:
         """Let the other processes see what was counted."""
         for number, group in enumerate(self.groups):
             base = group_base(number)
-            self.cells[base : base + _GROUP_CELLS] = array("q", group.values)
+            self.cells[base : base + _GROUP_CELLS] = array("q", group.settle())
         self.cells[PUBLISHED] += 1
 
     def release(self) -> None:

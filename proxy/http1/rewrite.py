@@ -42,8 +42,6 @@ def forwarded_lines(head: RequestHead, peer: bytes, peer_lines: bytes) -> list[b
     The peer is added to it (RFC 7239 §5.2). peer: its address. peer_lines: what we say of it
     ourselves, where it says nothing.
     """
-    if head.forwarded_for is None and head.forwarded is None:
-        return [head.line, head.host_lines, peer_lines]
     before, lines = head.forwarded_for, head.forwarded or []
     chain = peer if before is None else b"%b, %b" % (before, peer)
     given = {line[: line.index(b":")].lower() for line in lines}

@@ -102,7 +102,11 @@ class Admission:
         """One that was under way is over."""
         self.in_flight -= 1
         if self._limits.tenant:
-            self._forget(tenant)
+            left = self._tenants[tenant] - 1
+            if left:
+                self._tenants[tenant] = left
+            else:
+                del self._tenants[tenant]
 
     def wait(self, place: Place) -> int:
         """WAIT: it stands in line. QUEUE_FULL or TENANT_BUSY: nothing is counted."""
