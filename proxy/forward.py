@@ -607,7 +607,8 @@ class Exchange(parties.Exchange):
             self._admitted = False
             self._slot.leave(self._route.tenant_line)
         elif self._place is not None:
-            self._leave_line()
+            self._slot.give_up(self._place)
+            self._place = None
         self._group.in_flight -= 1
 
     def _unclaim(self) -> None:
@@ -615,11 +616,6 @@ class Exchange(parties.Exchange):
             self._failed = self._pool
             self._pool.in_flight -= 1
             self._pool = None
-
-    def _leave_line(self) -> None:
-        if self._place is not None:
-            self._slot.give_up(self._place)
-            self._place = None
 
     def _blame(self) -> None:
         """The endpoint failed this request."""

@@ -8,23 +8,18 @@ that its amount can be bounded.
 import re
 from typing import Final
 
-from proxy.http1.fields import Malformed, is_token
+from proxy.http1.fields import TOKEN, Malformed, is_token, is_value
 from proxy.http1.reply import BAD_REQUEST, CHUNK_OVERHEAD
 
 _SIZE: Final = 0  # at a chunk's size
 _DATA: Final = 1  # within its content
 _DATA_END: Final = 2  # at the line end behind its content
 _TRAILERS: Final = 3  # behind the last chunk
-_DONE: Final = 4
 
-_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
 _CHUNK_SIZE = re.compile(
-    rb"([0-9A-Fa-f]{1,16})((?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*)"
+    rb"([0-9A-Fa-f]{1,16})((?:;" + TOKEN + rb"(?:=(?:" + TOKEN + rb"|" + _QUOTED + rb"))?)*)"
 )
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-_CR: Final = 0x0D
-_LF: Final = 0x0A
 
 
 class ChunkedBody:
@@ -104,7 +99,6 @@ class ChunkedBody:
         elif line:
             self._take_trailer(line)
         else:
-            self._state = _DONE
             self.done = True
 
     def _take_size(self, line: bytes) -> None:
@@ -117,7 +111,7 @@ class ChunkedBody:
 
     def _take_trailer(self, line: bytes) -> None:
         name, colon, value = line.partition(b":")
-        if not (colon and is_token(name) and _VALUE.fullmatch(value)):
+        if not (colon and is_token(name) and is_value(value)):
             raise Malformed(BAD_REQUEST, "a trailer out of form")
         self._add_overhead(len(line) + 2)
 

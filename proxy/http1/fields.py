@@ -34,12 +34,13 @@ TIMING: Final = 17
 AGENT: Final = 18
 
 MAX_FIELDS: Final = 100
-_MAX_REMEMBERED: Final = 4096
-_MAX_REMEMBERED_BYTES: Final = 256
+MAX_REMEMBERED: Final = 4096
+MAX_REMEMBERED_BYTES: Final = 256
 _MAX_LENGTH_DIGITS: Final = 18
 _SPACE: Final = 0x20
 
-_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_TOKEN = re.compile(TOKEN)
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _HOST = re.compile(
     rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?"
@@ -137,12 +138,12 @@ class FieldReader:
         if kind < 0:
             kind = self._new_name(name)
         # Most values are printable ASCII, which is told faster than by the pattern.
-        if not colon or not (rest.decode("latin-1").isprintable() or _VALUE.fullmatch(rest)):
+        if not colon or not (rest.decode("latin-1").isprintable() or is_value(rest)):
             raise Malformed(BAD_REQUEST, "a field line out of form")
         value = rest.strip(b" \t")
         canonical = len(rest) == len(value) + 1 and rest[0] == _SPACE
         field = Field(kind, line if canonical else b"%b: %b" % (name, value), value)
-        if len(line) <= _MAX_REMEMBERED_BYTES and kind not in _NOT_REMEMBERED:
+        if len(line) <= MAX_REMEMBERED_BYTES and kind not in _NOT_REMEMBERED:
             self._remember(line, field)
         return field
 
@@ -151,14 +152,14 @@ class FieldReader:
         if _TOKEN.fullmatch(name) is None:
             raise Malformed(BAD_REQUEST, "a field line out of form")
         kind = self.kind(name)
-        if len(name) <= _MAX_REMEMBERED_BYTES:
-            if len(self._names) >= _MAX_REMEMBERED:
+        if len(name) <= MAX_REMEMBERED_BYTES:
+            if len(self._names) >= MAX_REMEMBERED:
                 self._names.clear()
             self._names[name] = kind
         return kind
 
     def _remember(self, line: bytes, field: Field) -> None:
-        if len(self.plain) + len(self.special) >= _MAX_REMEMBERED:
+        if len(self.plain) + len(self.special) >= MAX_REMEMBERED:
             # Lines that come only once must not keep others from being remembered.
             self.plain.clear()
             self.special.clear()
@@ -202,6 +203,11 @@ def response_fields() -> FieldReader:
 def is_token(text: bytes) -> bool:
     """Whether it is a token (RFC 9110 §5.6.2)."""
     return _TOKEN.fullmatch(text) is not None
+
+
+def is_value(text: bytes) -> bool:
+    """Whether it is a field's value, white space around it included (RFC 9110 §5.5)."""
+    return _VALUE.fullmatch(text) is not None
 
 
 def content_length(value: bytes) -> int:

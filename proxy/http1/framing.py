@@ -75,11 +75,20 @@ def _check_coding(head: RequestHead) -> LocalReply | None:
     return None
 
 
-def _apply_options(head: RequestHead, options: frozenset[bytes]) -> None:
+def _apply_to_either(
+    head: RequestHead | ResponseHead, options: frozenset[bytes]
+) -> frozenset[bytes]:
+    """Persistence, and the fields that end at this hop (RFC 9110 §7.6.1), which are given back."""
     head.keep_alive = b"close" not in options and (head.minor == 1 or b"keep-alive" in options)
     named = options - {b"close", b"keep-alive", b"upgrade"}
     if named:
         head.lines = without(head.lines, named)
+    return named
+
+
+def _apply_options(head: RequestHead, options: frozenset[bytes]) -> None:
+    named = _apply_to_either(head, options)
+    if named:
         if b"traceparent" in named:
             head.traceparent = None
         if b"tracestate" in named:
@@ -137,12 +146,8 @@ def check_response(head: ResponseHead) -> None:
         head.fault = "a status outside 100 to 599"
     if head.minor == 0:
         head.keep_alive = False
-    options = head.options
-    if options is not None:
-        head.keep_alive = b"close" not in options and (head.minor == 1 or b"keep-alive" in options)
-        named = options - {b"close", b"keep-alive", b"upgrade"}
-        if named:
-            head.lines = without(head.lines, named)
+    if head.options is not None:
+        _apply_to_either(head, head.options)
 
 
 def _response_fault(head: ResponseHead) -> str:

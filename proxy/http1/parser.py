@@ -15,6 +15,8 @@ from proxy.http1.fields import (
     HOST,
     KEEP_ALIVE,
     MAX_FIELDS,
+    MAX_REMEMBERED,
+    MAX_REMEMBERED_BYTES,
     PLAIN,
     SECRET,
     TENANT,
@@ -46,8 +48,6 @@ from proxy.http1.trace import DROPPED
 _VERSION = re.compile(rb"HTTP/([0-9])\.[0-9]")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _LONE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\0")
-_MAX_LINES: Final = 4096
-_MAX_REMEMBERED_BYTES: Final = 256
 
 METHODS: Final = frozenset(
     b"GET HEAD POST PUT PATCH DELETE OPTIONS CONNECT TRACE "
@@ -137,8 +137,8 @@ class RequestParser:
     def _remembered(self, line: bytes) -> RequestLine:
         """Read it; remember it unless it is long or has a query, where secrets are put."""
         request_line = read_request_line(line)
-        if len(line) <= _MAX_REMEMBERED_BYTES and b"?" not in line:
-            if len(self._request_lines) >= _MAX_LINES:
+        if len(line) <= MAX_REMEMBERED_BYTES and b"?" not in line:
+            if len(self._request_lines) >= MAX_REMEMBERED:
                 self._request_lines.clear()
             self._request_lines[line] = request_line
         return request_line
@@ -351,9 +351,9 @@ class ResponseParser:
             raise Malformed(BAD_REQUEST, "a status line out of form")
         text = b"HTTP/1.1 %b %b" % (found[2], found[3] or b"")
         status_line = StatusLine(int(found[1]), int(found[2]), text)
-        if len(self._status_lines) >= _MAX_LINES:
+        if len(self._status_lines) >= MAX_REMEMBERED:
             self._status_lines.clear()
-        if len(line) <= _MAX_REMEMBERED_BYTES:
+        if len(line) <= MAX_REMEMBERED_BYTES:
             self._status_lines[line] = status_line
         return status_line
 

@@ -1,6 +1,6 @@
 """Slow, hostile and odd peers: what a reader of the code feared, played."""
 
-from proxy.http1.fields import _MAX_REMEMBERED, FieldReader, request_fields
+from proxy.http1.fields import MAX_REMEMBERED, FieldReader, request_fields
 from tests.support.wire import Wire, playbook, table
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -94,9 +94,9 @@ def remembered(reader: FieldReader) -> int:
 
 def test_lines_are_remembered_within_bounds() -> None:
     reader = request_fields("X-Tenant-ID")
-    for number in range(2 * _MAX_REMEMBERED):
+    for number in range(2 * MAX_REMEMBERED):
         assert reader.read(b"X-Junk: %d" % number).text == b"X-Junk: %d" % number
-    assert 0 < remembered(reader) <= _MAX_REMEMBERED
+    assert 0 < remembered(reader) <= MAX_REMEMBERED
 
 
 def test_what_is_long_or_secret_is_not_remembered() -> None:
