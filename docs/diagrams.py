@@ -6,9 +6,9 @@ A test compares, so a diagram that lies doesn't land.
 import re
 from pathlib import Path
 
-from proxy import tunnel
-from proxy.exchange_states import TRANSITIONS
-from proxy.upgrade import TRANSITIONS as UPGRADES
+from proxy.exchange import tunnel
+from proxy.exchange.states import TRANSITIONS
+from proxy.supervision.upgrade import TRANSITIONS as UPGRADES
 from proxy.upstream import health as endpoints
 
 PAGE = Path(__file__).parent / "architecture.md"

@@ -25,7 +25,7 @@ from proxy.config import Settings
 def main(path: Path | None, *, check: bool, as_json: bool) -> None:
     """Run, or only check the settings (exit code 2: they can't be used)."""
     if check:
-        from proxy.check import look  # noqa: PLC0415 - the data plane starts without it
+        from proxy.supervision.check import look  # noqa: PLC0415 - the data plane starts without it
 
         report = examine(path, "proxy", Settings)
         look(report)
@@ -40,7 +40,7 @@ def main(path: Path | None, *, check: bool, as_json: bool) -> None:
         format="%(asctime)s %(process)d %(name)s %(levelname)s %(message)s",
         stream=sys.stderr,
     )
-    from proxy import supervisor  # noqa: PLC0415 - --check and --help start without it
+    from proxy.supervision import supervisor  # noqa: PLC0415 - --check and --help start without it
 
     sys.exit(supervisor.main(lambda: examine(path, "proxy", Settings).settings()))
 

@@ -23,15 +23,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from proxy import telemetry
 from proxy.config import Follow
+from proxy.observability import telemetry
+from proxy.observability.telemetry import Block
 from proxy.routing.ack import MAX_ERROR, WorkerStatus, encode_status
 from proxy.routing.change import ContractError, apply
 from proxy.routing.codec import decode_change, decode_table
 from proxy.routing.envelope import verify
 from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
-from proxy.telemetry import Block
 
 log = logging.getLogger("turnout.follow")
 

@@ -24,8 +24,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from proxy import forward, telemetry, tenants
-from proxy.telemetry import GROUPS, Telemetry, group_base
+from proxy.exchange import forward
+from proxy.observability import telemetry, tenants
+from proxy.observability.telemetry import GROUPS, Telemetry, group_base
 
 _SETTLE_STEP_S = 0.02
 _SETTLE_STEPS = 20
@@ -299,7 +300,7 @@ class Cells(Collector):
         return family
 
     def _tenants(self) -> Iterator[Metric]:
-        """Of the busiest, as many as the settings say; see `proxy.tenants`."""
+        """Of the busiest, as many as the settings say; see `proxy.observability.tenants`."""
         requests = CounterMetricFamily(
             "turnout_tenant_requests", "Answers to the busiest tenants.", labels=["tenant"]
         )

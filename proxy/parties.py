@@ -11,7 +11,7 @@ from typing import Protocol
 
 from proxy.http1.head import RequestHead, ResponseHead
 from proxy.http1.reply import LocalReply
-from proxy.telemetry import Group
+from proxy.observability.telemetry import Group
 from proxy.tls.session import Secure
 
 
@@ -86,7 +86,7 @@ class Client:
 
 
 class Exchange:
-    """What carries a request out; see `proxy.forward`."""
+    """What carries a request out; see `proxy.exchange.forward`."""
 
     __slots__ = ()
 

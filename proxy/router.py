@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from time import time as wall_clock  # noqa: TID251 - a token's end is a date
 from typing import Final
 
-from proxy.bearer import BearerError, BearerVerifier, KeysMissingError
 from proxy.http1.head import RequestHead
 from proxy.http1.reply import NO_TABLE, LocalReply
+from proxy.observability.telemetry import CANARY, COHORTS, PILOT, REST, TenantCount, group_of
 from proxy.routing.decision import Forward, Policy, Reason, decide
 from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, identify
 from proxy.routing.model import RoutingTable, Slot, Unit
-from proxy.telemetry import CANARY, COHORTS, PILOT, REST, TenantCount, group_of
+from proxy.tokens.bearer import BearerError, BearerVerifier, KeysMissingError
 
 _NEVER: Final = float("inf")
 _MAX_REMEMBERED = 100_000

@@ -20,32 +20,32 @@ from dataclasses import dataclass
 import uvloop
 
 from config import Shared
-from proxy import telemetry
-from proxy.children import SHOW_STACK
 from proxy.config import Settings, TcpListener
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.handshake import Preparing
 from proxy.downstream.listener import Door, Listener
 from proxy.downstream.share import Share
 from proxy.downstream.tcp import TcpConnection, TcpDoor
+from proxy.exchange.forward import Exchange
+from proxy.exchange.services import Services
 from proxy.follow import Follower, Store
-from proxy.forward import Exchange
 from proxy.http1.fields import request_fields
 from proxy.http1.parser import RequestParser
-from proxy.issuers import key_sources, verifier_of
-from proxy.listening import HTTP, HTTPS, tcp
-from proxy.observe import Observer, observing, special_fields
+from proxy.observability import telemetry
+from proxy.observability.observe import Observer, observing, special_fields
+from proxy.observability.telemetry import Block
 from proxy.router import Router
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.decision import Policy
 from proxy.routing.identity import IdentityRules
 from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
-from proxy.services import Services
+from proxy.supervision.children import SHOW_STACK
+from proxy.supervision.listening import HTTP, HTTPS, tcp
 from proxy.tasks import Tasks
-from proxy.telemetry import Block
 from proxy.tls.certificates import Certificates, drop_unreadable_names
 from proxy.tls.endpoints import EndpointSecurity
+from proxy.tokens.issuers import key_sources, verifier_of
 from proxy.upstream.admission import AdmissionLimits
 from proxy.upstream.checks import CheckRules
 from proxy.upstream.cluster import ClusterRules
@@ -107,7 +107,8 @@ class Worker:
         self._told_to_end = asyncio.Event()
         self._tasks = Tasks(f"worker {os.getpid()}")
         self._services = _services(settings, block, endpoints=inherited.endpoints)
-        self._observer = Observer(self._services, block, settings.metrics.tenants)
+        log, faults = self._services.observing.log, self._services.faults
+        self._observer = Observer(log, faults, block, settings.metrics.tenants)
         share = Share(block, inherited.blocks)
         self._listener = Listener(_doors(inherited), self._services, Exchange, share)
         self._plain: list[PlainPool] = []

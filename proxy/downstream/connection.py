@@ -18,16 +18,16 @@ from contextlib import suppress
 from typing import Final, cast
 
 from proxy.downstream.flow import Gate
+from proxy.exchange.services import Services
+from proxy.exchange.tunnel import Tunnel
 from proxy.http1 import reply as replies
 from proxy.http1.chunks import ChunkedBody
 from proxy.http1.fields import Malformed
 from proxy.http1.parser import check_first, check_part
 from proxy.http1.reply import LocalReply, render
+from proxy.observability.telemetry import LOCAL, Group
 from proxy.parties import Client, Exchange, Upgraded
-from proxy.services import Services
-from proxy.telemetry import LOCAL, Group
 from proxy.tls.session import Secure
-from proxy.tunnel import Tunnel
 
 # What the next bytes are.
 _HEAD: Final = 0  # a request's head, or the rest of it

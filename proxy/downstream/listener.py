@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
 
-from proxy import telemetry
 from proxy.config import Network, parse_networks
 from proxy.downstream.connection import ClientConnection, Peer
 from proxy.downstream.handshake import Preparing, read_header
 from proxy.downstream.proxy_protocol import HeaderError
 from proxy.downstream.share import PAUSE_S, Share
+from proxy.exchange.services import Services
+from proxy.observability import telemetry
 from proxy.parties import Exchange
-from proxy.services import Services
 from proxy.tasks import Tasks
 from proxy.tls.certificates import Certificates
 from proxy.tls.failures import Failures, reason_of

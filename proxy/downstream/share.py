@@ -3,14 +3,14 @@
 All workers wait at one socket, and who is awake first would take a whole burst before the others
 have got up. So a worker that has more connections than another leaves the next one to it, for a
 moment: PAUSE_S, and at most MAX_PAUSES times in a row, so that nobody waits long for a worker
-that can't. Counting is by the cells that all workers share (proxy.telemetry).
+that can't. Counting is by the cells that all workers share (proxy.observability.telemetry).
 """
 
 from collections.abc import Sequence
 from typing import Final
 
-from proxy import telemetry
-from proxy.telemetry import Block
+from proxy.observability import telemetry
+from proxy.observability.telemetry import Block
 
 PAUSE_S: Final = 0.001
 MAX_PAUSES: Final = 5

@@ -17,18 +17,18 @@ from enum import IntEnum
 from time import monotonic
 from typing import Final, Protocol, cast
 
-from proxy import telemetry
-from proxy.client_hello import HelloError, IncompleteError, server_name
 from proxy.config import TcpListener
 from proxy.downstream.acceptor import Acceptor
+from proxy.downstream.client_hello import HelloError, IncompleteError, server_name
+from proxy.exchange.services import Services
+from proxy.exchange.tunnel import Tunnel
 from proxy.http1 import reply as replies
 from proxy.http1.reply import LocalReply
+from proxy.observability import telemetry
 from proxy.parties import Upgraded
 from proxy.router import NOWHERE
 from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, identify
 from proxy.routing.model import Endpoint, Slot
-from proxy.services import Services
-from proxy.tunnel import Tunnel
 
 log = logging.getLogger("turnout.tcp")
 

@@ -13,9 +13,9 @@ import asyncio
 import logging
 from typing import Final
 
-from proxy import telemetry
 from proxy.http1 import reply as replies
 from proxy.http1.reply import LocalReply
+from proxy.observability import telemetry
 from proxy.upstream.admission import (
     QUEUE_FULL,
     TENANT_BUSY,

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-from proxy import telemetry
+from proxy.observability import telemetry
+from proxy.observability.telemetry import REST, Block, group_of
 from proxy.routing.model import Endpoint, Slot
 from proxy.tasks import Tasks
-from proxy.telemetry import REST, Block, group_of
 
 _TRIES = 2
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-from proxy import telemetry
 from proxy.http1.parser import ResponseParser
+from proxy.observability import telemetry
+from proxy.observability.telemetry import Group
 from proxy.routing.model import Endpoint
 from proxy.tasks import Tasks
-from proxy.telemetry import Group
 from proxy.tls.endpoints import EndpointSecurity
 from proxy.upstream.connection import AnswerLimits, EndpointConnection, Owner
 from proxy.upstream.health import Health

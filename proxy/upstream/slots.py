@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 
 from proxy.http1.fields import response_fields
 from proxy.http1.parser import ResponseParser
+from proxy.observability.telemetry import REST, Block, group_of
 from proxy.routing.model import Endpoint, Slot
-from proxy.telemetry import REST, Block, group_of
 from proxy.tls.endpoints import EndpointSecurity
 from proxy.upstream.balance import Balance
 from proxy.upstream.checks import CheckRules, check_on

@@ -7,8 +7,8 @@ from typing import cast
 
 from proxy.config import Settings
 from proxy.downstream.connection import ClientConnection, Peer
-from proxy.forward import Exchange
-from proxy.telemetry import Telemetry
+from proxy.exchange.forward import Exchange
+from proxy.observability.telemetry import Telemetry
 from proxy.worker import _services as services_of_worker
 
 SECONDS = 10.0

@@ -7,8 +7,8 @@ from typing import cast
 import pytest
 
 from proxy.config import Settings
-from proxy.telemetry import Telemetry
-from proxy.tunnel import Tunnel
+from proxy.exchange.tunnel import Tunnel
+from proxy.observability.telemetry import Telemetry
 from proxy.worker import _services as services_of_worker
 
 SECONDS = 10.0

@@ -12,9 +12,10 @@ from deploy.compile import MODULES, build, compiled_files
 
 ROOT = Path(__file__).parents[2]
 TREES = ("admin", "config", "deploy", "examples", "proxy", "tests")
-PER_REQUEST = ("proxy/http1", "proxy/downstream", "proxy/upstream")
+PER_REQUEST = ("proxy/http1", "proxy/downstream", "proxy/exchange", "proxy/upstream")
 NOT_PER_REQUEST = {
     "proxy/downstream/acceptor.py",
+    "proxy/downstream/client_hello.py",
     "proxy/downstream/handshake.py",
     "proxy/downstream/proxy_protocol.py",
     "proxy/downstream/listener.py",
@@ -77,7 +78,7 @@ def test_the_list_holds_what_runs_for_each_request() -> None:
 
 @pytest.mark.timeout(300)
 def test_the_wire_tests_pass_on_the_compiled_data_plane(tree: Path) -> None:
-    where = run(tree, "-c", "import proxy.forward; print(proxy.forward.__file__)")
+    where = run(tree, "-c", "import proxy.exchange.forward; print(proxy.exchange.forward.__file__)")
     assert where.strip().endswith(".so"), "the tests would run on plain Python"
     said = run(tree, "-m", "pytest", "-q", "--hypothesis-profile", "fast", "tests/unit/proxy")
     assert " passed" in said

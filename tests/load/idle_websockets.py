@@ -22,16 +22,16 @@ import msgspec
 import uvloop
 
 from admin.embedded import EmbeddedRedis
-from proxy import telemetry
 from proxy.config import Settings
 from proxy.downstream.listener import Door, Listener
 from proxy.downstream.share import Share
-from proxy.files import RESERVE
-from proxy.forward import Exchange
-from proxy.listening import Wanted, listen
+from proxy.exchange.forward import Exchange
+from proxy.observability import telemetry
+from proxy.observability.telemetry import Telemetry
 from proxy.routing.change import SetEndpoints
 from proxy.routing.model import Endpoint, Slot
-from proxy.telemetry import Telemetry
+from proxy.supervision.files import RESERVE
+from proxy.supervision.listening import Wanted, listen
 from proxy.worker import _services as services_of_worker
 from tests.load.websocket_peer import more_files
 from tests.support.fleet import Fleet, routing_at, settings, start_fleet

@@ -15,14 +15,14 @@ from typing import Any
 
 import msgspec
 
-from proxy import telemetry
 from proxy.config import Settings
 from proxy.downstream.listener import Door, Listener
 from proxy.downstream.share import Share
-from proxy.forward import Exchange
+from proxy.exchange.forward import Exchange
+from proxy.exchange.services import Services
+from proxy.observability import telemetry
+from proxy.observability.telemetry import Telemetry
 from proxy.routing.model import Endpoint, RoutingTable, Slot
-from proxy.services import Services
-from proxy.telemetry import Telemetry
 from proxy.tls.certificates import Certificates
 from proxy.tls.endpoints import endpoint_security
 from proxy.worker import _services as services_of_worker

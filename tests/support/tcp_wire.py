@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from proxy import telemetry
 from proxy.config import Settings
 from proxy.downstream.tcp import State, TcpConnection, TcpDoor
+from proxy.observability import telemetry
+from proxy.observability.telemetry import Telemetry
 from proxy.routing.model import RoutingTable
-from proxy.telemetry import Telemetry
 from proxy.upstream.plain import PlainPool
 from proxy.worker import _services as services_of_worker
 from tests.support.memory_transport import Dialled, MemoryLoop, MemoryTransport

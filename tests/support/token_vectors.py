@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from proxy.jws import take_apart
-from proxy.keyset import ALGORITHMS, KeySetError, read_jwks
+from proxy.tokens.jws import take_apart
+from proxy.tokens.keyset import ALGORITHMS, KeySetError, read_jwks
 
 FILES: Final = ("wycheproof_jws.json", "wycheproof_jwk.json")
 _MAX_DEPTH: Final = 32

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
-from proxy.bearer import BearerError, BearerVerifier, Issuer
-from proxy.keyset import read_jwks, read_keys
+from proxy.tokens.bearer import BearerError, BearerVerifier, Issuer
+from proxy.tokens.keyset import read_jwks, read_keys
 
 SECRET = "a-secret-of-the-tests-" + "64-bytes-or-more-" * 3
 FAR = 4_000_000_000

@@ -19,14 +19,14 @@ from typing import Any, Self, cast
 import msgspec
 import pytest
 
-from proxy import telemetry
 from proxy.config import Settings
 from proxy.downstream.connection import ClientConnection, Peer
-from proxy.exchange_states import TRANSITIONS, Event, State
-from proxy.forward import Exchange
+from proxy.exchange.forward import Exchange
+from proxy.exchange.services import Services
+from proxy.exchange.states import TRANSITIONS, Event, State
+from proxy.observability import telemetry
+from proxy.observability.telemetry import Telemetry
 from proxy.routing.model import Endpoint, RoutingTable, Slot
-from proxy.services import Services
-from proxy.telemetry import Telemetry
 from proxy.worker import _services as services_of_worker
 from tests.support.memory_transport import END_OF_FILE, Dialled, MemoryLoop, MemoryTransport
 from tests.support.messages import Message, take_message

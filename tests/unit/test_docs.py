@@ -27,12 +27,13 @@ from admin.api.metrics import GAUGES, Metrics
 from admin.api.problems import CODES
 from admin.cli.main import main
 from admin.routing.events import KINDS
-from proxy import listening, telemetry
 from proxy.__main__ import main as proxy_main
 from proxy.config import Settings
 from proxy.management import Cells
-from proxy.telemetry import Telemetry, TenantCount
-from proxy.tenants import Tenants
+from proxy.observability import telemetry
+from proxy.observability.telemetry import Telemetry, TenantCount
+from proxy.observability.tenants import Tenants
+from proxy.supervision import listening
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("docs", "deploy", "examples")

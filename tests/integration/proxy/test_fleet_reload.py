@@ -5,7 +5,7 @@ import signal
 
 import aiohttp
 
-from proxy.supervisor import GENERATIONS
+from proxy.supervision.supervisor import GENERATIONS
 from tests.support.clients import Load, connect, opened
 from tests.support.endpoint import Endpoints
 from tests.support.fleet import Fleet, FleetOf, Routing, Settings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.children import MAX_BACKOFF_S, back_off
+from proxy.supervision.children import MAX_BACKOFF_S, back_off
 from tests.support.clients import Load, connect
 from tests.support.endpoint import Endpoints
 from tests.support.fleet import FleetOf, Metrics, Routing, launch, settings, start_fleet

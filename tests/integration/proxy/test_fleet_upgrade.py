@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from admin.embedded import EmbeddedRedis
-from proxy.upgrade import MAX_DRAINING
+from proxy.supervision.upgrade import MAX_DRAINING
 from tests.support.clients import Load, connect, opened
 from tests.support.endpoint import Endpoints
 from tests.support.fleet import (

@@ -4,9 +4,9 @@ import asyncio
 
 from proxy.config import Follow
 from proxy.follow import Follower, Store
+from proxy.observability.telemetry import Telemetry
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.keys import Keys
-from proxy.telemetry import Telemetry
 from tests.support.fleet import KEY, Routing
 
 STEPS = 25

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from proxy.config import Settings
+from proxy.observability.telemetry import Telemetry
 from proxy.routing.model import Endpoint, Slot
-from proxy.telemetry import Telemetry
 from proxy.upstream.checks import CheckRules, check
 from proxy.upstream.pool import Pool
 from proxy.worker import _services

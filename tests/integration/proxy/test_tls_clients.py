@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from proxy import telemetry
+from proxy.observability import telemetry
 from proxy.tls.certificates import drop_unreadable_names
 from tests.support.certificates import Authority
 from tests.support.clients import SECONDS

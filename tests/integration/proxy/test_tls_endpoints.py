@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from config import ConfigError
-from proxy import telemetry
+from proxy.observability import telemetry
 from proxy.routing.model import Endpoint, Slot
 from proxy.tls.endpoints import endpoint_security
 from proxy.tls.settings import EndpointTls

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from proxy import telemetry
+from proxy.observability import telemetry
 from tests.support.certificates import Authority
 from tests.support.clients import SECONDS, Connection
 from tests.support.front import Front, client, front

@@ -111,7 +111,7 @@ def test_no_more_pairs_are_opened_than_a_process_may_have_files() -> None:
 def test_the_plain_tree_has_no_compiled_module_and_is_what_runs_there(tmp_path: Path) -> None:
     tree = trees.copy(tmp_path / "tree")
     assert not list(tree.rglob("*.so"))
-    script = "import proxy.forward, config; print(proxy.forward.__file__, config.__file__)"
+    script = "import proxy.exchange.forward, config; print(proxy.exchange.forward.__file__, config.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tree, capture_output=True, text=True, check=True
     )
@@ -131,12 +131,13 @@ def test_the_compiled_tree_has_the_builds_modules_on_top(tmp_path: Path) -> None
 
 
 def test_a_module_compiled_before_its_source_changed_is_named(tmp_path: Path) -> None:
-    new, old = tmp_path / "proxy" / "router.so", tmp_path / "proxy" / "forward.cpython-311.so"
-    new.parent.mkdir()
+    folder = tmp_path / "proxy" / "exchange"
+    new, old = folder / "tunnel.so", folder / "forward.cpython-311.so"
+    folder.mkdir(parents=True)
     for module in (new, old):
         module.write_bytes(b"compiled")
     os.utime(old, (0, 0))
-    assert trees.stale(tmp_path) == ["proxy/forward"]
+    assert trees.stale(tmp_path) == ["proxy/exchange/forward"]
 
 
 def test_a_wheel_that_is_not_installed_is_named() -> None:

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.access_log import AccessLog
 from proxy.config import AccessLogSettings
 from proxy.http1.head import RequestHead
 from proxy.http1.reply import LocalReply
-from proxy.log_sink import LogSink
-from proxy.notes import Notes, Observing
+from proxy.observability.access_log import AccessLog
+from proxy.observability.log_sink import LogSink
+from proxy.observability.notes import Notes, Observing
 from proxy.parties import Client
 from proxy.router import Route
 from proxy.routing.decision import Reason
@@ -227,7 +227,7 @@ def test_a_closed_pipe_costs_lines(tmp_path: Path, caplog: pytest.LogCaptureFixt
 LIMITED = """
 import resource, sys
 sys.path.insert(0, {root!r})
-from proxy.log_sink import LogSink
+from proxy.observability.log_sink import LogSink
 sink = LogSink({path!r}, 1 << 20)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1050, resource.RLIM_INFINITY))
 for number in range(30):
@@ -257,7 +257,7 @@ def test_standard_output_is_left_as_it_is(tmp_path: Path) -> None:
     """O_NONBLOCK is a property of what all heirs of a descriptor share."""
     program = (
         f"import sys, os; sys.path.insert(0, {str(Path(__file__).parents[3])!r})\n"
-        "from proxy.log_sink import LogSink\n"
+        "from proxy.observability.log_sink import LogSink\n"
         "sink = LogSink('', 1 << 20); sink.add(b'a line'); sink.flush()\n"
         "sys.stderr.write(str(os.get_blocking(1))); sink.close(); os.write(1, b'after')\n"
     )

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy import telemetry
 from proxy.config import Settings
+from proxy.observability import telemetry
+from proxy.observability.telemetry import Telemetry
 from proxy.routing.model import Slot
-from proxy.telemetry import Telemetry
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.health import State
 from proxy.upstream.pool import Pool

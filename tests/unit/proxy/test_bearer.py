@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from proxy.bearer import BearerVerifier, KeysMissingError
 from proxy.config import Tokens
-from proxy.keyset import NO_KEYS, read_jwks
-from proxy.telemetry import REFUSED_TOKENS, TOKEN_REASONS, WORKER_CELLS
+from proxy.observability.telemetry import REFUSED_TOKENS, TOKEN_REASONS, WORKER_CELLS
+from proxy.tokens.bearer import BearerVerifier, KeysMissingError
+from proxy.tokens.keyset import NO_KEYS, read_jwks
 from tests.support.tokens import (
     ALGORITHMS,
     FAR,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from proxy.bearer import BearerVerifier
 from proxy.config import Tokens
-from proxy.keyset import read_jwks
+from proxy.tokens.bearer import BearerVerifier
+from proxy.tokens.keyset import read_jwks
 from tests.support.tokens import (
     believed,
     claims,

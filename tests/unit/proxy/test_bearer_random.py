@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from proxy.bearer import BearerError, BearerVerifier
+from proxy.tokens.bearer import BearerError, BearerVerifier
 from tests.support.tokens import (
     FAR,
     SECRET,

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from proxy.client_hello import MAX_BYTES, HelloError, IncompleteError, server_name
+from proxy.downstream.client_hello import MAX_BYTES, HelloError, IncompleteError, server_name
 from tests.support.client_hello import by_openssl
 
 

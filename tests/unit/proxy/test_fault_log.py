@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.fault_log import FaultLog
+from proxy.observability.fault_log import FaultLog
 from tests.support.messages import ask
 from tests.support.wire import Wire, table
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from config import ConfigError, load
-from proxy.bearer import BearerError
 from proxy.config import MAX_ISSUERS, Issuer, Settings
-from proxy.issuers import key_sources, verifier_of
-from proxy.keyset import KeySetError
-from proxy.telemetry import WORKER_CELLS
+from proxy.observability.telemetry import WORKER_CELLS
+from proxy.tokens.bearer import BearerError
+from proxy.tokens.issuers import key_sources, verifier_of
+from proxy.tokens.keyset import KeySetError
 from tests.support.tokens import AUDIENCE, ISSUER, SECRET, key_text, token
 
 GOOD: dict[str, Any] = {

@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from config import Shared, examine
-from proxy import files
 from proxy.__main__ import main
-from proxy.check import look
 from proxy.config import Limits, Settings
+from proxy.supervision import files
+from proxy.supervision.check import look
 
 HARD = files.hard_limit()
 FEW = "[proxy.limits]\nconnections = 100\n"

@@ -6,15 +6,15 @@ from types import MappingProxyType
 import jwt
 import pytest
 
-from proxy.bearer import BearerVerifier, Issuer
 from proxy.http1.head import RequestHead
 from proxy.http1.reply import LocalReply
-from proxy.keyset import read_keys
+from proxy.observability.telemetry import GROUPS
 from proxy.router import Memo, Route, Router
 from proxy.routing.decision import Policy
 from proxy.routing.identity import IdentityRules, Source
 from proxy.routing.model import Canary, RoutingTable, Slot, Unit
-from proxy.telemetry import GROUPS
+from proxy.tokens.bearer import BearerVerifier, Issuer
+from proxy.tokens.keyset import read_keys
 
 RULES = IdentityRules()
 EVERYWHERE = IdentityRules(domains=("example.com",), path_prefix="/t/")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from proxy import telemetry
 from proxy.downstream.share import MAX_PAUSES, Share
-from proxy.telemetry import Telemetry
+from proxy.observability import telemetry
+from proxy.observability.telemetry import Telemetry
 
 NOW_MS = 50_000
 

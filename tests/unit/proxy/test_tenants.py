@@ -8,15 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy import telemetry
 from proxy.http1.head import RequestHead
 from proxy.management import Cells
+from proxy.observability import telemetry
+from proxy.observability.telemetry import AREA_BYTES, Block, Telemetry
+from proxy.observability.tenants import (
+    CAPACITY_PER_TENANT,
+    HALF_LIFE_S,
+    Summary,
+    Tenants,
+    busiest,
+    read,
+)
 from proxy.router import Route, Router
 from proxy.routing.decision import Policy
 from proxy.routing.identity import IdentityRules
 from proxy.routing.model import RoutingTable, Slot
-from proxy.telemetry import AREA_BYTES, Block, Telemetry
-from proxy.tenants import CAPACITY_PER_TENANT, HALF_LIFE_S, Summary, Tenants, busiest, read
 from tests.support.messages import ask
 from tests.support.wire import Wire
 

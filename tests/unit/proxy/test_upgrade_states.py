@@ -1,6 +1,6 @@
 """The life of an upgrade: the table is whole, and every state can end."""
 
-from proxy.upgrade import TRANSITIONS, Event, State
+from proxy.supervision.upgrade import TRANSITIONS, Event, State
 
 FINAL = {State.NONE, State.DONE}
 

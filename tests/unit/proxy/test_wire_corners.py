@@ -4,7 +4,7 @@ body for the wrong request, a connection given on in a bad state, memory without
 
 import base64
 
-from proxy import telemetry
+from proxy.observability import telemetry
 from tests.support.wire import Wire, playbook
 
 WS = (

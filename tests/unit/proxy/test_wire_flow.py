@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy import telemetry
+from proxy.observability import telemetry
 from tests.support.messages import ask, chunked, post
 from tests.support.wire import State, Wire, playbook, table
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from proxy import telemetry
+from proxy.observability import telemetry
 from proxy.upstream.health import State
 from tests.support.messages import ask, post, take_message
 from tests.support.wire import EndpointSide, Wire, playbook, table

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from proxy import telemetry
-from proxy.exchange_states import QUEUED
+from proxy.exchange.states import QUEUED
+from proxy.observability import telemetry
 from proxy.routing.model import Slot
 from tests.support.messages import ask, post, take_message
 from tests.support.wire import CUTS, ClientSide, Wire, playbook, table

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from proxy import telemetry
+from proxy.observability import telemetry
+from proxy.observability.telemetry import GROUPS, STATUS_CLASS
 from proxy.routing.model import Canary, Slot
-from proxy.telemetry import GROUPS, STATUS_CLASS
 from tests.support.messages import ask
 from tests.support.wire import Wire, playbook, table
 

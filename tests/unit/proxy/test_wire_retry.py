@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy import telemetry
+from proxy.observability import telemetry
 from tests.support.messages import ask, chunked, post
 from tests.support.wire import Wire, playbook, table
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from proxy import telemetry
 from proxy.downstream.tcp import TRANSITIONS, Event, State
+from proxy.observability import telemetry
 from proxy.routing.change import Change, Pin, SetEndpoints, apply
 from proxy.routing.model import Endpoint, RoutingTable, Slot
 from tests.support.client_hello import by_openssl

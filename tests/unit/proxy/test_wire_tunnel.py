@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy import telemetry
-from proxy.forward import _NO_HEAD
-from proxy.tunnel import TRANSITIONS, Event, State, Tunnel
+from proxy.exchange.forward import _NO_HEAD
+from proxy.exchange.tunnel import TRANSITIONS, Event, State, Tunnel
+from proxy.observability import telemetry
 from tests.support.frames import BINARY, CLOSE, CONTINUATION, MASK, PING, TEXT, frame, goodbye
 from tests.support.messages import ask
 from tests.support.wire import EndpointSide, Side, Wire, playbook

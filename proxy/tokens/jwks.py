@@ -15,10 +15,10 @@ import ssl
 import stat
 from urllib.parse import unquote, urlsplit
 
-from proxy import telemetry
-from proxy.bearer import BearerVerifier, Issuer
 from proxy.config import Jwks
-from proxy.keyset import NO_KEYS, KeySet, KeySetError, read_jwks
+from proxy.observability import telemetry
+from proxy.tokens.bearer import BearerVerifier, Issuer
+from proxy.tokens.keyset import NO_KEYS, KeySet, KeySetError, read_jwks
 
 log = logging.getLogger("turnout.jwks")
 

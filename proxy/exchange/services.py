@@ -3,11 +3,11 @@
 from time import monotonic
 
 from proxy.config import Limits, Settings, Timeouts
-from proxy.fault_log import FaultLog
 from proxy.http1.parser import RequestParser
-from proxy.notes import Observing
+from proxy.observability.fault_log import FaultLog
+from proxy.observability.notes import Observing
+from proxy.observability.telemetry import Block
 from proxy.router import Router
-from proxy.telemetry import Block
 from proxy.upstream.slots import Slots
 
 _IDS_IN_A_ROW = 256

@@ -2,15 +2,15 @@
 
 from typing import Final
 
-from proxy import telemetry
-from proxy.access_log import AccessLog
 from proxy.config import Settings
 from proxy.http1 import fields
-from proxy.log_sink import LogSink
-from proxy.notes import Observing
-from proxy.services import Services
-from proxy.telemetry import Block
-from proxy.tenants import Tenants
+from proxy.observability import telemetry
+from proxy.observability.access_log import AccessLog
+from proxy.observability.fault_log import FaultLog
+from proxy.observability.log_sink import LogSink
+from proxy.observability.notes import Observing
+from proxy.observability.telemetry import Block
+from proxy.observability.tenants import Tenants
 
 _TRACE_FIELDS: Final = (b"traceparent", b"tracestate")
 
@@ -42,8 +42,9 @@ def special_fields(settings: Settings) -> dict[bytes, int]:
 class Observer:
     """The part of it that the worker's sweep does."""
 
-    def __init__(self, services: Services, block: Block, tenants: int) -> None:
-        self._services = services
+    def __init__(self, log: AccessLog | None, faults: FaultLog, block: Block, tenants: int) -> None:
+        self._log = log
+        self._faults = faults
         self._cells = block.cells
         self._tenants = Tenants(block, tenants)
         self._lines_before = self._dropped_before = 0
@@ -56,27 +57,26 @@ class Observer:
 
     def sweep(self, now: float) -> None:
         """Write what waits, publish what was counted. now: monotonic seconds."""
-        services = self._services
-        services.faults.sweep(now)
-        if services.observing.log is not None:
-            services.observing.log.sweep(now)
+        self._faults.sweep(now)
+        if self._log is not None:
+            self._log.sweep(now)
             self._count_lines()
         self._tenants.sweep(now)
 
     def reopen(self) -> None:
         """The access log's file was moved away."""
-        if self._services.observing.log is not None:
-            self._services.observing.log.sink.reopen()
+        if self._log is not None:
+            self._log.sink.reopen()
 
     def close(self, now: float) -> None:
         """The last sweep."""
         self.sweep(now)
-        if self._services.observing.log is not None:
-            self._services.observing.log.sink.close()
+        if self._log is not None:
+            self._log.sink.close()
             self._count_lines()
 
     def _count_lines(self) -> None:
-        log = self._services.observing.log
-        if log is not None:
-            self._cells[telemetry.LOG_LINES] = self._lines_before + log.sink.written
-            self._cells[telemetry.LOG_DROPPED] = self._dropped_before + log.sink.dropped
+        if self._log is not None:
+            sink = self._log.sink
+            self._cells[telemetry.LOG_LINES] = self._lines_before + sink.written
+            self._cells[telemetry.LOG_DROPPED] = self._dropped_before + sink.dropped

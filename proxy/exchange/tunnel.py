@@ -17,11 +17,11 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Final
 
-from proxy import telemetry
+from proxy.exchange.services import Services
 from proxy.last_words import unread
+from proxy.observability import telemetry
+from proxy.observability.telemetry import Group
 from proxy.parties import Upgraded
-from proxy.services import Services
-from proxy.telemetry import Group
 from proxy.websocket import FrameTracker, close_frame
 
 

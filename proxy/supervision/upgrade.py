@@ -26,8 +26,8 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Final
 
-from proxy.children import SIGNALS
-from proxy.listening import FIRST_DESCRIPTOR, Sockets
+from proxy.supervision.children import SIGNALS
+from proxy.supervision.listening import FIRST_DESCRIPTOR, Sockets
 
 log = logging.getLogger("turnout.upgrade")
 

@@ -120,7 +120,7 @@ CONNECTIONS_LIMIT: Final = 5  # client connections of one worker, after a look a
 _SUPERVISOR_CELLS: Final = 6
 _CELL_BYTES: Final = 8
 AREA_BYTES: Final = 320 * 1024
-"""Of each worker, for its busiest tenants; see `proxy.tenants`."""
+"""Of each worker, for its busiest tenants; see `proxy.observability.tenants`."""
 
 
 def group_of(slot_number: int, cohort: int) -> int:
@@ -173,7 +173,7 @@ class TenantCount:
 
     failures: answers of 500 and above. touched: where it is listed once it has counted
     something. The worker's sweep takes what is listed to its summary and zeroes it
-    (`proxy.tenants`), so that this is never more than a remainder: a route that a change of the
+    (`proxy.observability.tenants`), so that this is never more than a remainder: a route that a change of the
     table has made stale loses nothing with it.
     """
 
@@ -199,7 +199,7 @@ class TenantCount:
 class Block:
     """One worker's cells, and its groups of counters that `publish` writes there.
 
-    cells: shared; indexed by the constants above. area: shared; of `proxy.tenants`. tenants:
+    cells: shared; indexed by the constants above. area: shared; of `proxy.observability.tenants`. tenants:
     those with something to take over.
     """
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from proxy import telemetry
-from proxy.telemetry import Telemetry
+from proxy.observability import telemetry
+from proxy.observability.telemetry import Telemetry
 
 log = logging.getLogger("turnout.children")
 

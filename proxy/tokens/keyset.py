@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPubli
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import get_default_algorithms
 
-from proxy.jws import Compact, decode_base64url, is_key_id, read_object
+from proxy.tokens.jws import Compact, decode_base64url, is_key_id, read_object
 
 _HASH_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 _RSA: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})

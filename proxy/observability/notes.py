@@ -15,7 +15,7 @@ from proxy.router import Route
 from proxy.routing.model import Endpoint
 
 if TYPE_CHECKING:
-    from proxy.access_log import AccessLog
+    from proxy.observability.access_log import AccessLog
 
 # How an exchange ended.
 COMPLETE: Final = "complete"

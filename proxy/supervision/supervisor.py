@@ -10,7 +10,7 @@ that loop, so that dead workers are replaced meanwhile. One of the two at a time
     SIGHUP            read the settings again; new workers serve before the old ones drain; one
                       that comes during a reload is carried out after it
     SIGUSR1           have the workers open the access log anew, after its file was moved away
-    SIGUSR2           start the program anew, from disk, on the same sockets; see proxy.upgrade
+    SIGUSR2           start the program anew, from disk, on the same sockets; see proxy.supervision.upgrade
     SIGCHLD           a child ended: replace it, unless it was meant to
 """
 
@@ -24,14 +24,16 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 
 from config import ConfigError
-from proxy import files, listening, telemetry, upgrade, worker
-from proxy.children import SIGNALS, Child, Children, Respawn, Role
-from proxy.listening import HTTP, HTTPS, MANAGEMENT, address_of
-from proxy.notify import Notifier
-from proxy.pid_file import PidFile
-from proxy.plan import Load, Plan
-from proxy.telemetry import Telemetry
-from proxy.upgrade import Event, Offer, State, Upgrade
+from proxy import worker
+from proxy.observability import telemetry
+from proxy.observability.telemetry import Telemetry
+from proxy.supervision import files, listening, upgrade
+from proxy.supervision.children import SIGNALS, Child, Children, Respawn, Role
+from proxy.supervision.listening import HTTP, HTTPS, MANAGEMENT, address_of
+from proxy.supervision.notify import Notifier
+from proxy.supervision.pid_file import PidFile
+from proxy.supervision.plan import Load, Plan
+from proxy.supervision.upgrade import Event, Offer, State, Upgrade
 from proxy.worker import REOPEN, RETIRE, Inherited
 
 log = logging.getLogger("turnout.supervisor")

@@ -1,7 +1,7 @@
 """One exchange: identify → decide → claim → send → relay → release.
 
 Rules:
-1. `exchange_states.TRANSITIONS` is its whole life; nothing but `_advance` changes `state`.
+1. `states.TRANSITIONS` is its whole life; nothing but `_advance` changes `state`.
 2. A request is sent at most once, but for a repeatable one (GET, HEAD, OPTIONS without a body)
    whose reused connection ended before a byte of answer, and but for any whose connection
    could not be made, for then nothing was sent. Even those are tried at most twice.
@@ -14,7 +14,8 @@ from time import monotonic
 from typing import Final
 
 from proxy import parties
-from proxy.exchange_states import (
+from proxy.exchange.services import Services
+from proxy.exchange.states import (
     ANSWER,
     ANSWERED,
     AWAITING,
@@ -40,11 +41,10 @@ from proxy.http1 import rewrite, trace
 from proxy.http1.framing import is_request_id
 from proxy.http1.head import RequestHead, ResponseHead
 from proxy.http1.reply import LocalReply, render
-from proxy.notes import BROKEN_OFF, CLIENT_LEFT, COMPLETE, CUT, TUNNEL
+from proxy.observability.notes import BROKEN_OFF, CLIENT_LEFT, COMPLETE, CUT, TUNNEL
+from proxy.observability.telemetry import ABORTED, LOCAL
 from proxy.parties import Client
 from proxy.router import NOWHERE, Memo, Route
-from proxy.services import Services
-from proxy.telemetry import ABORTED, LOCAL
 from proxy.upstream.admission import ADMITTED, WAIT, Place
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import EndpointConnection

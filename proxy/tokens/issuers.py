@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from proxy import config
-from proxy.bearer import BearerVerifier, Issuer
 from proxy.config import IdentitySettings
-from proxy.jwks import KeySource
-from proxy.keyset import NO_KEYS, KeySet, KeySetError, read_keys
+from proxy.tokens.bearer import BearerVerifier, Issuer
+from proxy.tokens.jwks import KeySource
+from proxy.tokens.keyset import NO_KEYS, KeySet, KeySetError, read_keys
 
 
 def verifier_of(settings: IdentitySettings, cells: "memoryview[int]") -> BearerVerifier | None:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from config import Shared
-from proxy import files, listening, telemetry
 from proxy.config import Settings
+from proxy.observability import telemetry
+from proxy.supervision import files, listening
 from proxy.tls.certificates import Certificates
 from proxy.tls.endpoints import EndpointSecurity, endpoint_security
 

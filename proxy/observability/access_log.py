@@ -15,9 +15,9 @@ from msgspec.json import Encoder
 
 from proxy.config import AccessLogSettings
 from proxy.http1.reply import LocalReply
-from proxy.log_line import Line
-from proxy.log_sink import LogSink
-from proxy.notes import COMPLETE, TUNNEL, Notes
+from proxy.observability.log_line import Line
+from proxy.observability.log_sink import LogSink
+from proxy.observability.notes import COMPLETE, TUNNEL, Notes
 from proxy.router import Route
 
 _MAX_PATH: Final = 1024

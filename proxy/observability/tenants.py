@@ -19,7 +19,7 @@ from zlib import crc32
 
 import orjson
 
-from proxy.telemetry import AREA_BYTES, Block
+from proxy.observability.telemetry import AREA_BYTES, Block
 
 HALF_LIFE_S: Final = 600.0
 CAPACITY_PER_TENANT: Final = 10

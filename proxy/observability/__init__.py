@@ -1,0 +1,1 @@
+"""What is counted and written down of requests. Knows nothing of either side."""
