@@ -22,6 +22,7 @@ MODULES = (
     "proxy/downstream/connection.py",
     "proxy/downstream/flow.py",
     "proxy/exchange/forward.py",
+    "proxy/exchange/placing.py",
     "proxy/exchange/services.py",
     "proxy/exchange/states.py",
     "proxy/exchange/tunnel.py",

@@ -32,18 +32,19 @@ class Route:
     """Where a request goes, with the field lines that say so.
 
     slot_number: 0 blue, 1 green. group: where its requests are counted, of telemetry.GROUPS.
-    tenant_line: sent to the endpoint; empty without a tenant. slot_line: sent to the client
-    before the request's id. labels: tenant, slot, cohort and reason, as logs name them. count:
+    tenant_line: names the tenant to the endpoint; empty without one. request_line, answer_line:
+    what the endpoint and the client are told, each ended by the request's id. labels: tenant, slot, cohort and reason, as logs name them. count:
     of its tenant; None if tenants aren't counted.
     """
 
     __slots__ = (
+        "answer_line",
         "count",
         "group",
         "labels",
         "reason",
+        "request_line",
         "slot",
-        "slot_line",
         "slot_number",
         "tenant_line",
     )
@@ -63,7 +64,9 @@ class Route:
         self.tenant_line = tenant_line
         self.labels = (tenant, slot.value, COHORTS[_COHORTS[reason]], reason.value)
         self.count = count
-        self.slot_line = f"X-Turnout-Slot: {slot}\r\nX-Request-ID: ".encode()
+        named = tenant_line + b"\r\n" if tenant_line else b""
+        self.request_line = named + b"Via: 1.1 turnout\r\nX-Request-ID: "
+        self.answer_line = f"X-Turnout-Slot: {slot}\r\nX-Request-ID: ".encode()
 
 
 NOWHERE: Final = Route(Slot.BLUE, Reason.ACTIVE, b"")
@@ -143,7 +146,7 @@ class Router:
     def route(
         self, head: RequestHead, request_id: bytes, memo: Memo | None = None
     ) -> Route | LocalReply:
-        """The route, or the answer that refuses the request. A table must have been swapped in.
+        """The route, or the answer that refuses the request.
 
         memo: of the connection that the request came on.
         """
@@ -196,6 +199,8 @@ class Router:
     def _identify_and_decide(
         self, head: RequestHead, request_id: bytes, certified: str | None = None
     ) -> Route | LocalReply:
+        if self.table is None:
+            return NO_TABLE
         claim = None
         self._expires = _NEVER
         if self.bearer is not None and head.authorization is not None:

@@ -2,18 +2,15 @@
 
 Rules:
 1. `states.TRANSITIONS` is its whole life; nothing but `_advance` changes `state`.
-2. A request is sent at most once, but for a repeatable one (GET, HEAD, OPTIONS without a body)
-   whose reused connection ended before a byte of answer, and but for any whose connection
-   could not be made, for then nothing was sent. Even those are tried at most twice.
-3. What was claimed is released in one place, `_release`.
-4. An answer that breaks off is never made to look whole: the client's connection is cut.
+2. A request is sent at most once, but for what `placing` says of those that are tried twice.
+3. An answer that breaks off is never made to look whole: the client's connection is cut.
 One object serves all exchanges of a client's connection, one after the other.
 """
 
 from time import monotonic
 from typing import Final
 
-from proxy import parties
+from proxy.exchange.placing import NO_HEAD, Placing
 from proxy.exchange.services import Services
 from proxy.exchange.states import (
     ANSWER,
@@ -21,20 +18,13 @@ from proxy.exchange.states import (
     AWAITING,
     CLOSE,
     IDLE,
-    NEXT,
     NEXT_REQUEST,
-    QUEUE,
     QUEUED,
     RELAYING,
     REQUEST,
-    RETRY,
-    SENT,
     SWITCH,
-    TURN,
     UNANSWERED,
     UNDER_WAY,
-    Event,
-    State,
 )
 from proxy.http1 import reply as replies
 from proxy.http1 import rewrite, trace
@@ -45,97 +35,35 @@ from proxy.observability.notes import BROKEN_OFF, CLIENT_LEFT, COMPLETE, CUT, TU
 from proxy.observability.telemetry import ABORTED, LOCAL
 from proxy.parties import Client
 from proxy.router import NOWHERE, Memo, Route
-from proxy.upstream.admission import ADMITTED, WAIT, Place
-from proxy.upstream.cluster import Cluster
-from proxy.upstream.connection import EndpointConnection
-from proxy.upstream.pool import Claim, Pool
 
 _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-_NO_HEAD: Final = RequestHead()
 _NO_MEMO: Final = Memo()
 
 
-class Exchange(parties.Exchange):
+class Exchange(Placing):
     """See the module. All arguments and times are of one worker."""
 
     __slots__ = (
-        "_admitted",
-        "_attempts",
-        "_bounds",
         "_chunked_answer",
-        "_claim",
-        "_client",
-        "_connection",
-        "_ended",
-        "_endpoint_full",
-        "_endpoint_paused",
-        "_failed",
-        "_group",
-        "_head",
-        "_held",
         "_keep_alive",
         "_memo",
-        "_notes",
         "_out",
-        "_place",
-        "_pool",
-        "_received",
-        "_repeatable",
-        "_request_bytes",
-        "_request_done",
         "_request_id",
-        "_route",
         "_sent_whole",
-        "_services",
-        "_slot",
         "_started",
         "_status",
-        "state",
     )
 
     def __init__(self, services: Services, client: Client) -> None:
-        self._services = services
-        self._client = client
-        self._bounds = services.bounds
-        self.state = IDLE
-        self._connection: EndpointConnection | None = None
-        self._claim: Claim | None = None
-        self._pool: Pool | None = None
-        self._failed: Pool | None = None  # the one claimed before
-        self._slot: Cluster
-        self._place: Place | None = None
-        self._admitted = False
-        self._notes = services.observing.notes(client)
-        self._head = _NO_HEAD
+        super().__init__(services, client)
         self._memo = Memo(None if client.secure is None else client.secure.tenant)
-        self._route = NOWHERE
-        self._request_bytes = b""
         self._request_id = b""
-        self._held: list[bytes] = []
-        self._out = b""
-        self._request_done = False
-        self._sent_whole = False
-        self._endpoint_paused = False
-        self._endpoint_full = False
-        self._chunked_answer = False
-        self._keep_alive = True
-        self._group = services.block.groups[LOCAL]
-        self._repeatable = False
-        self._received = 0
-        self._attempts = 0
-        self._status = 0
         self._started = 0.0
-        self._ended = 0.0
-
-    def __repr__(self) -> str:
-        return f"<Exchange {State(self.state).name} {self._head.method!r} {self._pool}>"
-
-    def _advance(self, event: int) -> None:
-        following = NEXT[self.state][event]
-        if following < 0:
-            state, taken = State(self.state).name, Event(event).name
-            raise RuntimeError(f"an exchange in {state} can't take {taken}")
-        self.state = following
+        self._sent_whole = False
+        self._keep_alive = True
+        self._status = 0
+        self._chunked_answer = False
+        self._out = b""  # of the answer, not written yet
 
     # ── the client's side ─────────────────────────────────────────────────────────────────────
 
@@ -156,7 +84,19 @@ class Exchange(parties.Exchange):
         notes = self._notes
         if notes is not None:
             notes.begin(head, request_id, self._started)
-        found = self._route_or_refuse(head)
+        bounds = self._bounds
+        found: Route | LocalReply | None = None
+        if (
+            head.special
+            or has_body
+            or client.secure
+            or len(head.target) > bounds.request_line_bytes
+        ):
+            found = self._refusal(head)
+        if found is None:
+            if not client.trusted:
+                head.tenant = None
+            found = services.router.route(head, request_id, self._memo)
         if isinstance(found, LocalReply):
             self._route = NOWHERE
             self._group = services.block.groups[LOCAL]
@@ -167,28 +107,35 @@ class Exchange(parties.Exchange):
         group = self._group = services.block.groups[found.group]
         group.in_flight += 1
         self._repeatable = not has_body and head.method in _REPEATABLE
-        bounds = self._bounds
         client.deadline = services.now + (bounds.body_idle_s if has_body else bounds.first_byte_s)
-        if client.trusted:
-            if head.forwarded_for is None and head.forwarded is None:
-                lines = [head.line, head.host_lines, client.peer_lines]
-            else:
-                lines = rewrite.forwarded_lines(head, client.peer, client.peer_lines)
-            if head.traceparent is not None:
-                lines += trace.passed_on(head.traceparent, head.tracestate)
+        if client.trusted and (head.forwarded_for is not None or head.forwarded is not None):
+            lines = rewrite.forwarded_lines(head, client.peer, client.peer_lines)
         else:
             lines = [head.line, head.host_lines, client.peer_lines]
-        if found.tenant_line:
-            lines.append(found.tenant_line)
+        if head.traceparent is not None and client.trusted:
+            lines += trace.passed_on(head.traceparent, head.tracestate)
         if client.secure is not None and client.secure.certificate_line:
             lines.append(client.secure.certificate_line)
-        lines.append(_OWN_LINES + request_id)
+        lines.append(found.request_line + request_id)
         if notes is not None:
             notes.route = found
             if notes.trace_line:
                 lines.append(notes.trace_line)
         self._request_bytes = rewrite.request(head, lines)
         self._enter()
+
+    def _refusal(self, head: RequestHead) -> LocalReply | None:
+        """Why this request is not even routed."""
+        refusal, secure, bounds = head.refusal, self._client.secure, self._bounds
+        if refusal is None and secure is not None and not secure.serves(head.host):
+            refusal = replies.MISDIRECTED
+        if refusal is not None:
+            return refusal
+        if len(head.target) > bounds.request_line_bytes:
+            return replies.LINE_TOO_LONG
+        if head.content_length > bounds.body_bytes:
+            return replies.BODY_TOO_LARGE
+        return replies.OPTIONS if head.target == b"*" else None
 
     def request_body(self, data: bytes) -> None:
         """A piece of the request's body."""
@@ -274,126 +221,6 @@ class Exchange(parties.Exchange):
             self._endpoint_paused = True
             connection.transport.pause_reading()
 
-    def _let_endpoint_go_on(self, connection: EndpointConnection) -> None:
-        if self._endpoint_paused:
-            self._endpoint_paused = False
-            connection.transport.resume_reading()
-
-    # ── claiming and sending ──────────────────────────────────────────────────────────────────
-
-    def _route_or_refuse(self, head: RequestHead) -> Route | LocalReply:
-        router, bounds = self._services.router, self._bounds
-        refusal, secure = head.refusal, self._client.secure
-        if refusal is None and secure is not None and not secure.serves(head.host):
-            refusal = replies.MISDIRECTED
-        if refusal is not None:
-            return refusal
-        if len(head.target) > bounds.request_line_bytes:
-            return replies.LINE_TOO_LONG
-        if head.content_length > bounds.body_bytes:
-            return replies.BODY_TOO_LARGE
-        if head.target == b"*":
-            return replies.OPTIONS
-        if router.table is None:
-            return replies.NO_TABLE
-        if not self._client.trusted:
-            head.tenant = None
-        return router.route(head, self._request_id, self._memo)
-
-    def _enter(self) -> None:
-        """Be let into the slot, stand in line for it, or be refused by a limit."""
-        self._slot = slot = self._services.slots.groups[self._route.slot_number]
-        slot.budget.requests += 1
-        verdict = slot.admission.admit(self._route.tenant_line)
-        if verdict == ADMITTED:
-            self._admitted = True
-            self._send(None)
-        elif verdict == WAIT:
-            self._stand_in_line()
-        else:
-            self._reply(slot.refused(verdict))
-
-    def _stand_in_line(self) -> None:
-        """The body, if there is one, is not read meanwhile: see `request_body`."""
-        tenant = self._route.tenant_line
-        if self._admitted:
-            self._admitted = False
-            self._slot.admission.leave(tenant)
-        place = self._slot.wait(self, tenant)
-        if isinstance(place, LocalReply):
-            self._reply(place)
-        else:
-            self._place = place
-            self._advance(QUEUE)
-
-    def turn(self) -> None:
-        """There is room in the slot."""
-        self._place = None
-        self._admitted = True
-        self._advance(TURN)
-        bounds = self._bounds
-        limit_s = bounds.first_byte_s if self._request_done else bounds.body_idle_s
-        self._client.deadline = self._services.now + limit_s
-        self._send(None)
-
-    def waited_too_long(self) -> None:
-        """There was none in time."""
-        self._place = None
-        self._reply(replies.QUEUE_TIMEOUT)
-
-    def _send(self, avoid: Pool | None, *, fresh: bool = False) -> None:
-        """Claim an endpoint and a connection. fresh: not one that was used before."""
-        slot = self._slot
-        pool = slot.claim(avoid)
-        if pool is None:
-            if slot.balance.busy and not self._attempts:
-                self._stand_in_line()
-            else:
-                self._reply(slot.refusal(avoid))
-            return
-        self._pool = pool
-        self._attempts += 1
-        if self._notes is not None:
-            self._notes.tries(pool.endpoint)
-        connection = None
-        if not fresh:
-            connection = pool.take(self._repeatable)
-        if connection is not None:
-            self._send_on(connection)
-        elif pool.full:
-            self._reply(replies.ALL_BUSY)
-        else:
-            self._claim = pool.connect(self)
-
-    def _send_on(self, connection: EndpointConnection) -> None:
-        self._advance(SENT)
-        self._connection = connection
-        if self._notes is not None:
-            self._notes.connected()
-        connection.begin(self, self._head.method, self._request_bytes)
-        if self._held:
-            for data in self._held:
-                connection.transport.write(data)
-            self._held.clear()
-            self._client.release()
-
-    def connected(self, connection: EndpointConnection) -> None:
-        """A new connection is made."""
-        self._claim = None
-        self._send_on(connection)
-
-    def connect_failed(self) -> None:
-        """The endpoint can't be reached: nothing was sent, so another may take it."""
-        self._claim = None
-        failed = self._pool
-        self._blame()
-        self._unclaim()
-        if self._attempts < 2 and self._slot.may_retry(failed):
-            self._advance(RETRY)
-            self._send(failed)
-        else:
-            self._reply(replies.CONNECT_FAILED)
-
     # ── the endpoint's side ───────────────────────────────────────────────────────────────────
 
     def interim(self, head: ResponseHead) -> None:
@@ -413,7 +240,7 @@ class Exchange(parties.Exchange):
         self._chunked_answer = end == rewrite.BY_CHUNKS
         if not self._request_done or self._services.draining or end == rewrite.BY_CLOSE:
             self._keep_alive = False
-        own_lines = self._route.slot_line + self._request_id
+        own_lines = self._route.answer_line + self._request_id
         notes = self._notes
         if notes is not None:
             notes.sent = len(body)
@@ -450,7 +277,7 @@ class Exchange(parties.Exchange):
             self.upstream_fault("a switch of protocols that was not asked for")
             return
         self._advance(SWITCH)
-        own_lines = self._route.slot_line + self._request_id
+        own_lines = self._route.answer_line + self._request_id
         if self._notes is not None:
             own_lines += self._notes.answered(self._route)
         switch = b"Connection: Upgrade\r\nUpgrade: %b\r\n\r\n" % asked
@@ -462,7 +289,7 @@ class Exchange(parties.Exchange):
             self._route.count.finished(101, micros)
         self._group.in_flight -= 1
         connection.holder = self._connection = None
-        self._head, self._request_bytes, self._memo = _NO_HEAD, b"", _NO_MEMO
+        self._head, self._request_bytes, self._memo = NO_HEAD, b"", _NO_MEMO
         if self._notes is not None:
             self._notes.keep_little()
         self._client.open_tunnel(connection, self._group, rest, offered == b"websocket")
@@ -485,12 +312,7 @@ class Exchange(parties.Exchange):
             self._broken_off()
         elif self._repeatable and connection is not None and connection.may_be_repeated:
             # RFC 9110 §9.2.2: the endpoint may have closed it before it saw the request.
-            self._unclaim()
-            self._advance(RETRY)
-            if self._attempts < 2 and self._slot.may_retry(None):
-                self._send(None, fresh=True)
-            else:
-                self._reply(replies.NO_ANSWER)
+            self._repeat()
         else:
             # Of a connection that had idled nobody knows whose fault it was.
             if connection is None or not connection.may_be_repeated:
@@ -548,7 +370,9 @@ class Exchange(parties.Exchange):
         self._client.abort()
 
     def _finish(self, reusable: bool) -> None:
-        self.flush()
+        if self._out:
+            self._client.write(self._out)
+            self._out = b""
         now = self._ended = monotonic()
         micros = int((now - self._started) * 1_000_000)
         self._group.finished(self._status, micros)
@@ -576,51 +400,3 @@ class Exchange(parties.Exchange):
             tenant, slot = route.labels[:2]
             where = f"slot {slot}" if pool is None else f"endpoint {pool.endpoint} of {slot}"
             services.faults.say(where, what, why, self._request_id, tenant, services.now)
-
-    def _release(self, reusable: bool) -> None:
-        """Give back what was claimed. reusable: the connection's request was sent whole."""
-        if self._claim is not None:
-            self._claim.cancel()
-            self._claim = None
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            left = 0
-            if self._received:
-                # An early answer may leave bytes of a body behind that nobody waits for.
-                left = connection.transport.get_write_buffer_size()
-            if reusable and self._pool is not None and not connection.closed and not left:
-                self._let_endpoint_go_on(connection)
-                self._pool.give_back(connection, self._ended)
-            else:
-                connection.close()
-            self._endpoint_paused = False
-        if self._received:
-            self._received = 0
-            self._endpoint_full = False
-        if self._held:
-            self._held.clear()
-            self._client.release()
-        if self._pool is not None:
-            self._pool.in_flight -= 1
-            self._pool = None
-        if self._admitted:
-            self._admitted = False
-            self._slot.leave(self._route.tenant_line)
-        elif self._place is not None:
-            self._slot.give_up(self._place)
-            self._place = None
-        self._group.in_flight -= 1
-
-    def _unclaim(self) -> None:
-        if self._pool is not None:
-            self._failed = self._pool
-            self._pool.in_flight -= 1
-            self._pool = None
-
-    def _blame(self) -> None:
-        """The endpoint failed this request."""
-        if self._pool is not None:
-            self._slot.failed(self._pool, self._services.now)
-
-
-_OWN_LINES: Final = b"Via: 1.1 turnout\r\nX-Request-ID: "

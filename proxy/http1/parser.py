@@ -129,6 +129,7 @@ class RequestParser:
             else:
                 _take(head, field)
         if head.special or head.hosts != 1:
+            head.special = True
             check_request(head, self._upgrades)
         elif head.content_length > 0:
             head.has_body = True

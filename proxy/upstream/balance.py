@@ -40,19 +40,17 @@ class Balance:
         if avoid is not None:
             pools = tuple([pool for pool in pools if pool is not avoid])
         count = len(pools)
-        if count > 1:
-            chosen: Pool | None = self._choose(pools, count)
-        elif count:
-            chosen = pools[0]
-        else:
+        if not count:
             self.busy = False
             return None
-        if chosen is not None and chosen.full:
-            chosen = self._with_room(pools)
-        if chosen is None:
-            self.busy = True
-        else:
-            chosen.in_flight += 1
+        chosen = pools[0] if count == 1 else self._choose(pools, count)
+        if not chosen.idle and chosen.full:
+            other = self._with_room(pools)
+            if other is None:
+                self.busy = True
+                return None
+            chosen = other
+        chosen.in_flight += 1
         return chosen
 
     @property

@@ -74,7 +74,8 @@ class Room:
 class Pool(Owner):
     """One endpoint's connections in one worker. group: where they are counted.
 
-    health: what is thought of the endpoint; see there. room: told when a connection is free that
+    idle: connections that wait for an exchange, the last used last. health: what is thought of the
+    endpoint; see there. room: told when a connection is free that
     no exchange gave back.
     """
 
@@ -96,7 +97,7 @@ class Pool(Owner):
         self._limits = limits
         self._parser = parser
         self._counts = group.values
-        self._idle: list[EndpointConnection] = []
+        self.idle: list[EndpointConnection] = []
         self._open = 0
         self._security = security
         self._tasks = Tasks(f"pool {endpoint}")
@@ -104,13 +105,13 @@ class Pool(Owner):
 
     def __repr__(self) -> str:
         return (
-            f"<Pool {self.endpoint} open={self._open} idle={len(self._idle)} "
+            f"<Pool {self.endpoint} open={self._open} idle={len(self.idle)} "
             f"in_flight={self.in_flight}{' retired' if self.retired else ''}>"
         )
 
     def take(self, repeatable: bool) -> EndpointConnection | None:
         """An idle connection that this request may use, or None: then `connect`."""
-        idle = self._idle
+        idle = self.idle
         while idle:
             connection = idle.pop()
             if connection.closed:
@@ -129,13 +130,13 @@ class Pool(Owner):
     @property
     def full(self) -> bool:
         """Whether no further connection may be opened, even in place of an idle one."""
-        return self._open - len(self._idle) >= self._limits.max_connections
+        return self._open - len(self.idle) >= self._limits.max_connections
 
     def connect(self, claimant: Claimant) -> Claim:
         """Open a connection for the claimant, who hears of it later."""
         claim = Claim(claimant)
-        if self._open >= self._limits.max_connections and self._idle:
-            self._idle.pop(0).close()  # the one that idled longest makes room
+        if self._open >= self._limits.max_connections and self.idle:
+            self.idle.pop(0).close()  # the one that idled longest makes room
         self._open += 1
         self._tasks.start(self._connect(claim), "connect")
         return claim
@@ -185,7 +186,7 @@ class Pool(Owner):
         connection.holder = None
         if connection.keep_alive and not connection.owes_answer and not self.retired:
             connection.idle_since = now
-            self._idle.append(connection)
+            self.idle.append(connection)
         else:
             connection.close()
 
@@ -194,7 +195,7 @@ class Pool(Owner):
             connection.close()
             return
         connection.idle_since = now
-        self._idle.append(connection)
+        self.idle.append(connection)
 
     def check_by(self, checks: Coroutine[Any, Any, None]) -> None:
         """Run health checks until the endpoint is retired."""
@@ -205,19 +206,19 @@ class Pool(Owner):
         self.retired = True
         if self._checks is not None:
             self._checks.cancel()
-        for connection in self._idle:
+        for connection in self.idle:
             connection.close()
-        self._idle.clear()
+        self.idle.clear()
 
     def sweep(self, now: float) -> None:
         """Close what has idled too long. now: monotonic seconds."""
         kept = []
-        for connection in self._idle:
+        for connection in self.idle:
             if now - connection.idle_since >= connection.idle_limit_s:
                 connection.close()
             elif not connection.closed:
                 kept.append(connection)
-        self._idle = kept
+        self.idle = kept
 
     async def close(self) -> None:
         """Retire, and give up connecting."""
@@ -232,8 +233,8 @@ class Pool(Owner):
         """A connection is gone."""
         self._open -= 1
         self._counts[telemetry.ENDPOINT_CONNECTIONS] -= 1
-        if connection.holder is None and connection in self._idle:
-            self._idle.remove(connection)
+        if connection.holder is None and connection in self.idle:
+            self.idle.remove(connection)
         self._room.wake()
 
 

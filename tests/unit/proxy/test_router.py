@@ -77,7 +77,7 @@ def test_a_route_says_where_and_for_whom() -> None:
     assert (found.slot, found.slot_number, found.reason) == (Slot.GREEN, 1, "pin")
     assert GROUPS[found.group] == ("green", "pilot")
     assert found.tenant_line == b"X-Tenant-ID: acme"
-    assert found.slot_line == b"X-Turnout-Slot: green\r\nX-Request-ID: "
+    assert found.answer_line == b"X-Turnout-Slot: green\r\nX-Request-ID: "
 
 
 def test_without_a_tenant_it_is_the_active_slot_and_no_tenant_is_told() -> None:

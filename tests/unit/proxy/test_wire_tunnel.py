@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from proxy.exchange.forward import _NO_HEAD
+from proxy.exchange.placing import NO_HEAD
 from proxy.exchange.tunnel import TRANSITIONS, Event, State, Tunnel
 from proxy.observability import telemetry
 from tests.support.frames import BINARY, CLOSE, CONTINUATION, MASK, PING, TEXT, frame, goodbye
@@ -420,7 +420,7 @@ def test_an_open_tunnel_keeps_nothing_of_its_request(wire: Wire) -> None:
     assert wire.client.transport.get_protocol() is tunnel_of(wire).client
     assert wire.client.connection._unread == b""
     assert wire.exchanges[0]._request_bytes == b""
-    assert wire.exchanges[0]._head is _NO_HEAD
+    assert wire.exchanges[0]._head is NO_HEAD
 
 
 PLAYED: dict[str, Callable[[Wire], None]] = {
