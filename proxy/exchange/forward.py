@@ -27,7 +27,7 @@ from proxy.exchange.states import (
     UNDER_WAY,
 )
 from proxy.http1 import reply as replies
-from proxy.http1 import rewrite, trace
+from proxy.http1 import rewrite
 from proxy.http1.framing import is_request_id
 from proxy.http1.head import RequestHead, ResponseHead
 from proxy.http1.reply import LocalReply, render
@@ -76,8 +76,9 @@ class Exchange(Placing):
         has_body = head.has_body
         self._request_done = self._sent_whole = not has_body
         self._attempts = 0
-        request_id = head.request_id
-        if request_id is None or not client.trusted or not is_request_id(request_id):
+        believed = head.told and client.trusted
+        request_id = head.request_id if believed else None
+        if request_id is None or not is_request_id(request_id):
             request_id = services.next_request_id()
         self._request_id = request_id
         self._keep_alive = head.keep_alive and not services.draining
@@ -108,12 +109,10 @@ class Exchange(Placing):
         group.in_flight += 1
         self._repeatable = not has_body and head.method in _REPEATABLE
         client.deadline = services.now + (bounds.body_idle_s if has_body else bounds.first_byte_s)
-        if client.trusted and (head.forwarded_for is not None or head.forwarded is not None):
-            lines = rewrite.forwarded_lines(head, client.peer, client.peer_lines)
+        if believed:
+            lines = rewrite.told_lines(head, client.peer, client.peer_lines)
         else:
             lines = [head.line, head.host_lines, client.peer_lines]
-        if head.traceparent is not None and client.trusted:
-            lines += trace.passed_on(head.traceparent, head.tracestate)
         if client.secure is not None and client.secure.certificate_line:
             lines.append(client.secure.certificate_line)
         lines.append(found.request_line + request_id)

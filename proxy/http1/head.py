@@ -4,7 +4,8 @@ Rule: everything the proxy decides by is lifted out of the field lines while the
 stands in an attribute of its own; `lines` holds only what is passed on. A head sent on is
 rebuilt from these parts, so what was checked is what is sent.
 
-Most heads set few of the attributes: the rest are read from the class, as they stand here.
+What every head is asked for, the parser sets in each. The rest is read from the class, as it
+stands here, and only where `special` or `told` gives cause, for Python finds that slowly.
 """
 
 from proxy.http1.reply import LocalReply
@@ -21,7 +22,7 @@ class RequestHead:
     values as they came, None where absent; not to be believed before the peer is trusted.
     So are traceparent, tracestate, and timing, which asks for Server-Timing. user_agent: only
     where something reads it. special: something in it asks for a closer look than most heads
-    need. refusal: why it can't be served.
+    need. told: it says what is believed of trusted peers alone. refusal: why it can't be served.
     """
 
     line: bytes = b""
@@ -30,6 +31,7 @@ class RequestHead:
     minor: int = 1
     lines: list[bytes]
     special: bool = False
+    told: bool = False
     host: bytes = b""
     hosts: int = 0
     host_lines: bytes = b""

@@ -85,7 +85,7 @@ class RequestParser:
         self._upgrades = upgrades
         self._request_lines: dict[bytes, RequestLine] = {}
 
-    def head(self, text: bytes) -> RequestHead:  # noqa: C901, PLR0912 - one loop, which every request runs
+    def head(self, text: bytes) -> RequestHead:  # noqa: C901, PLR0912, PLR0915 - one loop, which every request runs
         """A whole head. Malformed if it is none; its `refusal` says what else is wrong."""
         lines = text.split(b"\r\n")
         first = lines.pop(0)
@@ -95,9 +95,14 @@ class RequestParser:
         if request_line is None:
             request_line = self._remembered(first)
         head = RequestHead()
-        head.target = request_line.target
-        head.method = request_line.method
         head.line = request_line.text
+        head.method = request_line.method
+        head.target = request_line.target
+        head.special = head.told = head.has_body = False
+        head.keep_alive = True
+        head.hosts = 0
+        head.tenant = None
+        head.content_length = -1
         if request_line.special:
             head.special = True
             head.minor = request_line.minor
@@ -227,6 +232,7 @@ def _take_rare(head: RequestHead, field: Field) -> None:
         _once(head, head.tenant)
     elif kind == fields.REQUEST_ID:
         _once(head, head.request_id)
+        head.told = True
         head.request_id = value
     elif kind == UPGRADE:
         head.special = True
@@ -235,8 +241,10 @@ def _take_rare(head: RequestHead, field: Field) -> None:
         head.special = True
         head.expect = _joined(head.expect, value)
     elif kind == fields.FORWARDED_FOR:
+        head.told = True
         head.forwarded_for = _joined(head.forwarded_for, value)
     elif kind == fields.FORWARDED:
+        head.told = True
         if head.forwarded is None:
             head.forwarded = []
         head.forwarded.append(field.text)
@@ -249,6 +257,7 @@ def _take_observed(head: RequestHead, field: Field) -> None:
     kind, value = field.kind, field.value
     if kind == fields.TRACEPARENT:
         # W3C Trace Context §3.2: it stands there once, or means nothing.
+        head.told = True
         head.traceparent = value if head.traceparent is None else DROPPED
     elif kind == fields.TRACESTATE:
         head.tracestate = _joined(head.tracestate, value)
@@ -301,7 +310,7 @@ class ResponseParser:
         self._reader = reader
         self._status_lines: dict[bytes, StatusLine] = {}
 
-    def head(self, text: bytes) -> ResponseHead:  # noqa: C901, PLR0912 - see above
+    def head(self, text: bytes) -> ResponseHead:  # noqa: C901 - see above
         """A whole head. Malformed if it is none; its `fault` says what else is wrong."""
         lines = text.split(b"\r\n")
         first = lines.pop(0)
@@ -313,10 +322,13 @@ class ResponseParser:
         head = ResponseHead()
         head.line = status_line.text
         head.status = status_line.status
-        if status_line.bodiless:
-            head.bodiless = True
+        head.bodiless = status_line.bodiless
+        head.special = status_line.special
+        head.keep_alive = True
+        head.content_length = -1
+        head.fault = ""
+        head.keep_alive_field = None
         if status_line.special:
-            head.special = True
             head.minor = status_line.minor
         reader = self._reader
         passed_on: list[bytes] = []

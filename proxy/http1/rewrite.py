@@ -6,6 +6,7 @@ said here of framing and of the connection is true of the next hop, not of the l
 
 from typing import Final
 
+from proxy.http1 import trace
 from proxy.http1.head import RequestHead, ResponseHead
 
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -26,23 +27,32 @@ def request(head: RequestHead, parts: list[bytes]) -> bytes:
     parts += head.lines
     if head.content_length >= 0:
         parts.append(head.length_line)
-    elif head.chunked:
-        parts.append(_CHUNKED_LINE)
-    if head.upgrade is not None:
-        parts.append(b"Connection: Upgrade\r\nUpgrade: %b" % head.upgrade)
-    if head.expect is not None:
-        parts.append(b"Expect: 100-continue")
+    if head.special:
+        if head.chunked:
+            parts.append(_CHUNKED_LINE)
+        if head.upgrade is not None:
+            parts.append(b"Connection: Upgrade\r\nUpgrade: %b" % head.upgrade)
+        if head.expect is not None:
+            parts.append(b"Expect: 100-continue")
     parts.append(b"\r\n")
     return b"\r\n".join(parts)
 
 
-def forwarded_lines(head: RequestHead, peer: bytes, peer_lines: bytes) -> list[bytes]:
-    """The request line, Host and the X-Forwarded fields, by a believed peer's account.
+def told_lines(head: RequestHead, peer: bytes, peer_lines: bytes) -> list[bytes]:
+    """The request line, Host, the X-Forwarded fields and the trace, by a believed peer's account.
 
     The peer is added to it (RFC 7239 §5.2). peer: its address. peer_lines: what we say of it
     ourselves, where it says nothing.
     """
-    before, lines = head.forwarded_for, head.forwarded or []
+    told = _forwarded_lines(head, peer, peer_lines)
+    return told + trace.passed_on(head.traceparent, head.tracestate)
+
+
+def _forwarded_lines(head: RequestHead, peer: bytes, peer_lines: bytes) -> list[bytes]:
+    before, lines = head.forwarded_for, head.forwarded
+    if before is None and lines is None:
+        return [head.line, head.host_lines, peer_lines]
+    lines = lines or []
     chain = peer if before is None else b"%b, %b" % (before, peer)
     given = {line[: line.index(b":")].lower() for line in lines}
     own = [head.line, b"Host: %b" % head.host, b"X-Forwarded-For: %b" % chain, *lines]
@@ -82,11 +92,11 @@ def response(
         parts.append(head.length_line)
     elif end == BY_CHUNKS or (end == WITHOUT_BODY and head.chunked and head.status != 204):
         parts.append(_CHUNKED_LINE)
-    if head.upgrade is not None and head.status == 426:
+    if head.status == 426 and head.upgrade is not None:
         parts.append(b"Upgrade: %b" % head.upgrade)  # RFC 9110 §15.5.22 requires it
     if not keep_alive:
         parts.append(b"Connection: close")
-    elif asked.minor == 0:
+    elif asked.special and asked.minor == 0:
         parts.append(b"Connection: keep-alive")
     parts.append(b"")
     parts.append(body)
