@@ -64,6 +64,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interim_answers: int = 16
     chunk_overhead_bytes: int = 4 * 1024
     body_bytes: int = 10 * 1024 * 1024
+    tenant_body_bytes: dict[str, int] = {}
     connections: int = 10_000
     endpoint_connections: int = 1_024
     tenant_in_flight: int = 768
@@ -74,8 +75,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         may_be_off = {"tenant_in_flight", "slot_in_flight", "queue", "tenant_queue"}
+        for tenant, limit in self.tenant_body_bytes.items():
+            if not is_tenant(tenant) or limit <= 0:
+                raise ValueError("`limits.tenant_body_bytes` has numbers above 0, by tenant")
         for name in self.__struct_fields__:
             value = getattr(self, name)
+            if name == "tenant_body_bytes":
+                continue
             if value < 0 or (not value and name not in may_be_off):
                 raise ValueError(f"`limits.{name}` is above 0")
 

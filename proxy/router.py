@@ -7,6 +7,7 @@ bounded.
 
 from collections.abc import Mapping
 from time import time as wall_clock  # noqa: TID251 - a token's end is a date
+from types import MappingProxyType
 from typing import Final
 
 from proxy.http1.head import RequestHead
@@ -33,12 +34,14 @@ class Route:
 
     slot_number: 0 blue, 1 green. group: where its requests are counted, of telemetry.GROUPS.
     tenant_line: names the tenant to the endpoint; empty without one. request_line, answer_line:
-    what the endpoint and the client are told, each ended by the request's id. labels: tenant, slot, cohort and reason, as logs name them. count:
+    what the endpoint and the client are told, each ended by the request's id. body_bytes: of a
+    request of this tenant; 0: as of all. labels: tenant, slot, cohort and reason, as logs name them. count:
     of its tenant; None if tenants aren't counted.
     """
 
     __slots__ = (
         "answer_line",
+        "body_bytes",
         "count",
         "group",
         "labels",
@@ -56,6 +59,7 @@ class Route:
         tenant_line: bytes,
         tenant: str = "",
         count: TenantCount | None = None,
+        body_bytes: int = 0,
     ) -> None:
         self.slot = slot
         self.slot_number = _SLOT_NUMBERS[slot]
@@ -64,6 +68,7 @@ class Route:
         self.tenant_line = tenant_line
         self.labels = (tenant, slot.value, COHORTS[_COHORTS[reason]], reason.value)
         self.count = count
+        self.body_bytes = body_bytes
         named = tenant_line + b"\r\n" if tenant_line else b""
         self.request_line = named + b"Via: 1.1 turnout\r\nX-Request-ID: "
         self.answer_line = f"X-Turnout-Slot: {slot}\r\nX-Request-ID: ".encode()
@@ -107,6 +112,7 @@ class Router:
     """Identify and decide. tenant_header: the name of the header, as sent on.
 
     bearer: None if claims are no source. tenants: of the worker's block; None: not counted.
+    body_bytes: tenant → how large its requests' bodies may be, where it isn't as for all.
     """
 
     def __init__(
@@ -116,12 +122,14 @@ class Router:
         tenant_header: str,
         bearer: BearerVerifier | None = None,
         tenants: list[TenantCount] | None = None,
+        body_bytes: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.table: RoutingTable | None = None
         self._rules = rules
         self._policy = policy
         self._tenant_header = tenant_header
         self._tenants = tenants
+        self._body_bytes = body_bytes
         self.bearer = bearer if Source.CLAIM in rules.order else None
         self._reads_host = bool(rules.domains) and Source.SUBDOMAIN in rules.order
         self._reads_path = bool(rules.path_prefix) and Source.PATH in rules.order
@@ -251,4 +259,5 @@ class Router:
             return Route(decision.slot, decision.reason, b"")
         tenant_line = f"{self._tenant_header}: {tenant}".encode()
         count = None if self._tenants is None else TenantCount(tenant, self._tenants)
-        return Route(decision.slot, decision.reason, tenant_line, tenant, count)
+        body_bytes = self._body_bytes.get(tenant, 0)
+        return Route(decision.slot, decision.reason, tenant_line, tenant, count, body_bytes)

@@ -315,6 +315,7 @@ def _services(
             identity.header,
             verifier_of(identity, block.cells),
             block.tenants if settings.metrics.tenants else None,
+            settings.limits.tenant_body_bytes,
         ),
         slots=Slots(limits, _rules(settings), _checks(settings), block, lots.random, endpoints),
         block=block,

@@ -105,8 +105,13 @@ class Exchange(Placing):
             self._reply(found)
             return
         self._route = found
+        if notes is not None:
+            notes.route = found
         group = self._group = services.block.groups[found.group]
         group.in_flight += 1
+        if has_body and head.content_length > self._body_limit():
+            self._reply(replies.BODY_TOO_LARGE)
+            return
         self._repeatable = not has_body and head.method in _REPEATABLE
         client.deadline = services.now + (bounds.body_idle_s if has_body else bounds.first_byte_s)
         if believed:
@@ -116,10 +121,8 @@ class Exchange(Placing):
         if client.secure is not None and client.secure.certificate_line:
             lines.append(client.secure.certificate_line)
         lines.append(found.request_line + request_id)
-        if notes is not None:
-            notes.route = found
-            if notes.trace_line:
-                lines.append(notes.trace_line)
+        if notes is not None and notes.trace_line:
+            lines.append(notes.trace_line)
         self._request_bytes = rewrite.request(head, lines)
         self._enter()
 
@@ -132,8 +135,6 @@ class Exchange(Placing):
             return refusal
         if len(head.target) > bounds.request_line_bytes:
             return replies.LINE_TOO_LONG
-        if head.content_length > bounds.body_bytes:
-            return replies.BODY_TOO_LARGE
         return replies.OPTIONS if head.target == b"*" else None
 
     def request_body(self, data: bytes) -> None:
@@ -141,7 +142,7 @@ class Exchange(Placing):
         if self.state in ANSWERED:
             return  # answered already: the rest is not passed on
         self._received += len(data)
-        if self._received > self._bounds.body_bytes:
+        if self._received > self._body_limit():
             self._reply(replies.BODY_TOO_LARGE)
             return
         if self._head.chunked:
@@ -152,6 +153,9 @@ class Exchange(Placing):
         else:
             self._held.append(data)
             self._client.hold()
+
+    def _body_limit(self) -> int:
+        return self._route.body_bytes or self._bounds.body_bytes
 
     def request_end(self) -> None:
         """The request has been read to its end."""

@@ -90,7 +90,7 @@ def calls(program: str, text: str) -> Iterator[list[str]]:
 def flattened(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in table.items():
-        inner = isinstance(value, dict)
+        inner = isinstance(value, dict) and value  # an empty one is a value
         found |= flattened(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
     return found
 

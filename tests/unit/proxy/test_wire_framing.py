@@ -346,6 +346,27 @@ def test_a_streamed_body_over_the_limit_is_413(wire: Wire) -> None:
         assert not endpoint.transport.arrived.endswith(b"0\r\n\r\n")
 
 
+LARGER = {"limits": {"body_bytes": 5, "tenant_body_bytes": {"acme": 10, "tiny": 2}}}
+
+
+@playbook(settings=LARGER, trusted=True)
+def test_a_tenant_may_have_a_body_limit_of_its_own(wire: Wire) -> None:
+    acme, tiny = b"X-Tenant-ID: acme", b"X-Tenant-ID: tiny"
+    wire.client.sends(post(b"1234567890", acme))
+    assert wire.endpoint(0).request().body == b"1234567890"
+    wire.endpoint(0).sends(b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert wire.client.answer().status == 204
+    wire.client.sends(ask(CHUNKED, tiny, method=b"POST") + chunked(b"12", b"3"))
+    wire.client.refused(413)
+
+
+@playbook(settings=LARGER, trusted=True)
+def test_other_tenants_keep_the_limit_of_all(wire: Wire) -> None:
+    wire.client.sends(post(b"123456", b"X-Tenant-ID: other"))
+    wire.client.refused(413)
+    assert not wire.endpoints
+
+
 @playbook(settings={"limits": {"body_bytes": 10}})
 def test_a_body_of_the_limit_passes(wire: Wire) -> None:
     wire.client.sends(ask(CHUNKED, method=b"POST") + chunked(b"12345", b"67890"))

@@ -116,11 +116,13 @@ def test_no_secret_is_logged(form: str, status: bytes, caplog: pytest.LogCapture
 def test_what_the_proxy_answers_itself_has_its_code(wire: Wire) -> None:
     wire.client.sends(ask(target=b"*", method=b"OPTIONS"))
     told = line(wire)
-    assert (told["status"], told["slot"]) == (204, "local")
+    assert (told["status"], told["slot"], told["end"]) == (204, "local", "complete")
+    assert not {"tenant", "endpoint", "cohort"} & told.keys()
     wire.client.sends(ask(b"Content-Length: 99999999", method=b"POST"))
     told = line(wire)
     assert (told["status"], told["code"], told["end"]) == (413, "body-too-large", "complete")
-    assert not {"tenant", "endpoint", "cohort"} & told.keys()
+    assert told["slot"] == "blue"
+    assert "endpoint" not in told
 
 
 @playbook(settings=JSON)
