@@ -8,7 +8,7 @@ May import: the standard library and msgspec, nothing of Turnout.
 """
 
 from config.check import ERROR, NOTE, WARNING, Report, examine
-from config.load import ConfigError, Shared, load, split_address
+from config.load import ConfigError, Shared, is_field_name, load, split_address
 
 __all__ = [
     "ERROR",
@@ -18,6 +18,7 @@ __all__ = [
     "Report",
     "Shared",
     "examine",
+    "is_field_name",
     "load",
     "split_address",
 ]

@@ -172,3 +172,8 @@ def _fails(values: dict[str, Any], of: type[msgspec.Struct]) -> bool:
     except ConfigError:
         return True
     return False
+
+
+def is_field_name(name: str) -> bool:
+    """Of letters, digits and dashes, as all that Turnout reads by configuration."""
+    return name.isascii() and name.replace("-", "").isalnum()

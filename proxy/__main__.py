@@ -1,49 +1,63 @@
 """`python -m proxy`: argv → settings → supervisor."""
 
+import argparse
+import gc
 import logging
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-import click
-
-from config import examine
+from config import Report, examine
 from proxy.config import Settings
 
 
-@click.command(name="turnout proxy", help="Run the data plane.")
-@click.option(
-    "--config",
-    "path",
-    type=click.Path(dir_okay=False, path_type=Path),
-    envvar="TURNOUT_CONFIG",
-    help="turnout.toml; without it the defaults and TURNOUT_* variables.",
-)
-@click.option(
-    "--check", is_flag=True, help="Say what is wrong with the settings, line by line, and end."
-)
-@click.option("--json", "as_json", is_flag=True, help="With --check: machine output.")
-def main(path: Path | None, *, check: bool, as_json: bool) -> None:
-    """Run, or only check the settings (exit code 2: they can't be used)."""
-    if check:
-        from proxy.supervision.check import look  # noqa: PLC0415 - the data plane starts without it
-
-        report = examine(path, "proxy", Settings)
-        look(report)
-        click.echo(
-            report.as_json() if as_json else report.text(),
-            nl=False,
-            err=not (report.good or as_json),
-        )
-        sys.exit(0 if report.good else 2)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run, or only check the settings; the exit code (2: they can't be used)."""
+    arguments = _arguments(argv)
+    path: Path | None = arguments.config
+    if arguments.check:
+        return _check(examine(path, "proxy", Settings), as_json=arguments.json)
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(process)d %(name)s %(levelname)s %(message)s",
         stream=sys.stderr,
     )
+    # What is imported stays: looking for garbage in it would take a tenth of the start.
+    gc.disable()
     from proxy.supervision import supervisor  # noqa: PLC0415 - --check and --help start without it
 
-    sys.exit(supervisor.main(lambda: examine(path, "proxy", Settings).settings()))
+    return supervisor.main(lambda: examine(path, "proxy", Settings).settings())
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="turnout proxy", description="Run the data plane.", allow_abbrev=False
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=os.environ.get("TURNOUT_CONFIG") or None,
+        help="turnout.toml (or TURNOUT_CONFIG); without it the defaults and TURNOUT_* variables",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="say what is wrong with the settings, line by line, and end",
+    )
+    parser.add_argument("--json", action="store_true", help="with --check: machine output")
+    return parser.parse_args(argv)
+
+
+def _check(report: Report[Settings], *, as_json: bool) -> int:
+    """Everything that is wrong with the settings, with file and line; the exit code."""
+    from proxy.supervision.check import look  # noqa: PLC0415 - the data plane starts without it
+
+    look(report)
+    said = report.as_json() if as_json else report.text()
+    (sys.stdout if report.good or as_json else sys.stderr).write(said)
+    return 0 if report.good else 2
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,18 +1,22 @@
-"""Settings of the data plane: the [proxy] section of turnout.toml."""
+"""Settings of the data plane: the [proxy] section of turnout.toml.
+
+Those of TLS, tokens and what is logged and counted stand in the `settings` of those parts.
+"""
 
 import ipaddress
 import os
 import re
 import socket
 from typing import Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
-from config import split_address
+from config import is_field_name, split_address
+from proxy.observability.settings import AccessLogSettings, MetricsSettings, Tracing
 from proxy.routing.identity import Source
-from proxy.routing.model import TENANT_PATTERN, Endpoint, is_tenant
+from proxy.routing.model import Endpoint, is_tenant
 from proxy.tls.settings import EndpointTls, Tls
+from proxy.tokens.settings import MAX_ISSUERS, Issuer, Jwks, Tokens
 from proxy.websocket import close_frame
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}(/[A-Za-z0-9.]{1,8})?")
@@ -143,103 +147,6 @@ class Balancing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"`balancing.{name}` lies between 0 and 100")
         if not 0 <= self.retries_per_s <= 1_000:
             raise ValueError("`balancing.retries_per_s` lies between 0 and 1000")
-
-
-Algorithm = Literal[
-    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512",
-    "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
-]  # fmt: skip
-MAX_ISSUERS = 16
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-class Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who signs tokens, by which keys, and which tenants it may name. Off without `issuer`."""
-
-    issuer: str = ""
-    audiences: tuple[str, ...] = ()
-    algorithms: tuple[Algorithm, ...] = ()
-    key: str = ""
-    key_file: str = ""
-    jwks_url: str = ""
-    claim: str = "tenant"
-    tenant_pattern: str = TENANT_PATTERN
-    leeway_s: float = 60.0
-
-    def __repr__(self) -> str:
-        """Without the key."""
-        return f"<Issuer {self.issuer or 'off'}>"
-
-    def __post_init__(self) -> None:
-        if not self.issuer:
-            if self.algorithms or self.audiences or self.key or self.key_file or self.jwks_url:
-                raise ValueError("an issuer of tokens needs `issuer`, the `iss` of its tokens")
-            return
-        if not self.audiences or not self.algorithms or "" in (*self.audiences, self.claim):
-            raise ValueError("an issuer of tokens needs `audiences`, `algorithms` and a `claim`")
-        if sum(map(bool, (self.key, self.key_file, self.jwks_url))) != 1:
-            raise ValueError("an issuer has one of `key`, `key_file` and `jwks_url`")
-        if not 0 <= self.leeway_s <= 60:
-            raise ValueError("`leeway_s` lies between 0 and 60")
-        self._check_shared_secrets()
-        if self.jwks_url:
-            _check_jwks_url(self.jwks_url)
-        try:
-            re.compile(self.tenant_pattern)
-        except re.error:
-            raise ValueError("`tenant_pattern` is a regular expression") from None
-
-    def _check_shared_secrets(self) -> None:
-        """With both kinds allowed, a public key would be one mistake away from being a secret."""
-        shared = {name.startswith("HS") for name in self.algorithms}
-        if len(shared) > 1:
-            raise ValueError("`algorithms` are all of shared secrets (HS…) or none is")
-        if True in shared and self.jwks_url:
-            raise ValueError("a shared secret (HS…) is not fetched: give `key` or `key_file`")
-
-
-def _check_jwks_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.username is not None or parts.fragment:
-        raise ValueError("`jwks_url` has no user name and no fragment")
-    https = parts.scheme == "https" and parts.hostname
-    http = parts.scheme == "http" and parts.hostname in _LOOPBACK
-    file = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
-    if not (https or http or file):
-        raise ValueError("`jwks_url` is https://… or file:///… (http:// on this host only)")
-
-
-class Jwks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How sets of keys are fetched."""
-
-    refresh_s: float = 300.0
-    retry_s: float = 5.0
-    unknown_key_s: float = 30.0
-    timeout_s: float = 5.0
-    keep_s: float = 86_400.0
-    max_bytes: int = 256 * 1024
-    max_keys: int = 50
-    ca_file: str = ""
-
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            if name != "ca_file" and not 0 < getattr(self, name) <= 1 << 24:
-                raise ValueError(f"`jwks.{name}` is above 0 and below {1 << 24}")
-
-
-class Tokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How much of a token is read, and how much is remembered."""
-
-    max_bytes: int = 8 * 1024
-    max_depth: int = 32
-    remembered: int = 100_000
-    refused_remembered: int = 4_096
-    refused_s: float = 10.0
-
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            if getattr(self, name) <= 0:
-                raise ValueError(f"`tokens.{name}` is above 0")
 
 
 class IdentitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -387,55 +294,6 @@ class ProxyProtocol(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`proxy_protocol.networks` are CIDRs, as in 10.0.0.0/8") from None
         if self.mode == "required" and not self.networks:
             raise ValueError("`proxy_protocol.mode` is required: from which `networks`?")
-
-
-class AccessLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is written of each request."""
-
-    format: Literal["off", "json", "combined"] = "off"
-    path: str = ""
-    sample: float = 1.0
-    query: bool = False
-    buffer_bytes: int = 1024 * 1024
-    flush_s: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.sample <= 1:
-            raise ValueError("`access_log.sample` is a share, 0 to 1")
-        if not 16 * 1024 <= self.buffer_bytes <= 1 << 28:
-            raise ValueError("`access_log.buffer_bytes` lies between 16 KiB and 256 MiB")
-        if not 0 < self.flush_s <= 60:
-            raise ValueError("`access_log.flush_s` lies above 0 and at most a minute")
-
-
-MAX_TENANTS = 100
-
-
-class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is counted beside the slots and cohorts."""
-
-    tenants: int = 20
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.tenants <= MAX_TENANTS:
-            raise ValueError(f"`metrics.tenants` lies between 0 and {MAX_TENANTS}")
-
-
-class Tracing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The trace context of requests, and what an answer says of its time."""
-
-    traceparent: Literal["pass", "begin", "off"] = "pass"
-    server_timing: Literal["off", "asked", "always"] = "off"
-    timing_header: str = "X-Turnout-Timing"
-
-    def __post_init__(self) -> None:
-        if not is_field_name(self.timing_header):
-            raise ValueError("`tracing.timing_header` is a field name of letters, digits and -")
-
-
-def is_field_name(name: str) -> bool:
-    """Of letters, digits and dashes, as all that Turnout reads by configuration."""
-    return name.isascii() and name.replace("-", "").isalnum()
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

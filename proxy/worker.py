@@ -40,7 +40,7 @@ from proxy.routing.decision import Policy
 from proxy.routing.identity import IdentityRules
 from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
-from proxy.supervision.children import SHOW_STACK
+from proxy.supervision.children import REOPEN, RETIRE, SHOW_STACK
 from proxy.supervision.listening import HTTP, HTTPS, tcp
 from proxy.tasks import Tasks
 from proxy.tls.certificates import Certificates, drop_unreadable_names
@@ -59,10 +59,6 @@ log = logging.getLogger("turnout.worker")
 
 _SWEEP_S = 0.25
 _DRAIN_STEP_S = 0.05
-REOPEN = signal.SIGHUP
-"""Open the access log anew: its file was moved away. (Terminals send it too; that does no harm.)"""
-RETIRE = signal.SIGQUIT
-"""Drain after a reload: as SIGTERM, but with the longer limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from zlib import crc32
 
 from msgspec.json import Encoder
 
-from proxy.config import AccessLogSettings
 from proxy.http1.reply import LocalReply
 from proxy.observability.log_line import Line
 from proxy.observability.log_sink import LogSink
 from proxy.observability.notes import COMPLETE, TUNNEL, Notes
+from proxy.observability.settings import AccessLogSettings
 from proxy.router import Route
 
 _MAX_PATH: Final = 1024

@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 
 from config import ERROR, NOTE, WARNING, ConfigError, Report, Shared
 from config.positions import KeyPath
-from proxy.config import Issuer, Settings, parse_networks
+from proxy.config import Settings, parse_networks
 from proxy.supervision import files, listening
 from proxy.tls.certificates import Certificates
 from proxy.tls.endpoints import endpoint_security
 from proxy.tokens.issuers import keys_of
 from proxy.tokens.keyset import KeySetError
+from proxy.tokens.settings import Issuer
 
 _LOOPBACK_NAMES: Final = frozenset({"", "localhost", "ip6-localhost"})
 _FULL: Final = 0

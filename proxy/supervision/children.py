@@ -23,6 +23,10 @@ SIGNALS: Final = frozenset({
     signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2
 })  # fmt: skip
 """What the supervisor waits for; blocked in it, and set right in its children."""
+REOPEN: Final = signal.SIGHUP
+"""A worker opens the access log anew: its file was moved away. (Terminals send it too; that does no harm.)"""
+RETIRE: Final = signal.SIGQUIT
+"""A worker drains after a reload: as by SIGTERM, but with the longer limit."""
 SHOW_STACK: Final = signal.SIGUSR1
 """A worker that gets it writes its Python stack to standard error, even if its loop hangs."""
 MAX_BACKOFF_S: Final = 5.0
@@ -111,6 +115,17 @@ class Children:
         if child is not None and child.block >= 0:
             self._telemetry.blocks[child.block].release()
         return child
+
+    def retire(self, child: Child) -> None:
+        """Have it drain: others serve in its place."""
+        if self.lives(child):
+            child.role = Role.RETIRING
+            # One that doesn't serve yet may not know RETIRE, and has nothing to finish.
+            os.kill(child.pid, RETIRE if self.serves(child) else signal.SIGTERM)
+
+    def room(self) -> int:
+        """How many more workers there is a telemetry block for."""
+        return self._telemetry.free_blocks()
 
     def signal(self, signum: signal.Signals, *roles: Role) -> None:
         """To all in one of these roles."""

@@ -10,6 +10,7 @@ from proxy.observability import telemetry
 from proxy.supervision import files, listening
 from proxy.tls.certificates import Certificates
 from proxy.tls.endpoints import EndpointSecurity, endpoint_security
+from proxy.tokens import issuers
 
 Load = Callable[[], tuple[Shared, Settings]]
 
@@ -32,6 +33,7 @@ class Plan:
         """The settings, with as many connections as there are files for. ConfigError."""
         shared, settings = load()
         settings, advice = files.fitted(settings, files_limit)
+        issuers.prepare(settings.identity)
         certificates = Certificates(settings.tls) if settings.tls_listen else None
         endpoints = endpoint_security(settings.endpoint_tls)
         return cls(shared, settings, advice, certificates, endpoints)
@@ -40,6 +42,10 @@ class Plan:
     def workers(self) -> int:
         """How many workers there are to be."""
         return self.settings.worker_count()
+
+    def status(self) -> str:
+        """What the service is told of while they serve."""
+        return f"serving with {self.workers} workers"
 
     def addresses(self) -> dict[str, str]:
         """Where to listen, by name."""

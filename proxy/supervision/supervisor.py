@@ -15,26 +15,28 @@ that loop, so that dead workers are replaced meanwhile. One of the two at a time
 """
 
 import contextlib
+import gc
 import logging
 import os
 import signal
 import sys
 import time
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+from functools import partial
 
 from config import ConfigError
 from proxy import worker
 from proxy.observability import telemetry
 from proxy.observability.telemetry import Telemetry
 from proxy.supervision import files, listening, upgrade
-from proxy.supervision.children import SIGNALS, Child, Children, Respawn, Role
+from proxy.supervision.children import REOPEN, SIGNALS, Child, Children, Respawn, Role
 from proxy.supervision.listening import HTTP, HTTPS, MANAGEMENT, address_of
 from proxy.supervision.notify import Notifier
 from proxy.supervision.pid_file import PidFile
 from proxy.supervision.plan import Load, Plan
+from proxy.supervision.reload import Reload
 from proxy.supervision.upgrade import Event, Offer, State, Upgrade
-from proxy.worker import REOPEN, RETIRE, Inherited
+from proxy.worker import Inherited
 
 log = logging.getLogger("turnout.supervisor")
 
@@ -44,20 +46,10 @@ _TICK_S = 0.05
 _KILL_GRACE_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Reload:
-    """A reload under way: its workers serve before the deadline, or it has failed."""
-
-    plan: Plan
-    candidates: list[Child]
-    deadline: float
-
-
 class Supervisor:
     """See the module. load: reads the settings, at the start and at each SIGHUP."""
 
     def __init__(self, load: Load, environ: MutableMapping[str, str] = os.environ) -> None:
-        self._load = load
         self._predecessor = upgrade.predecessor(environ)
         self._upgrade = Upgrade()
         handed = listening.inherited(environ, self._predecessor.said.addresses)
@@ -70,8 +62,9 @@ class Supervisor:
         self._children = Children(self._telemetry)
         self._pid_file = PidFile(settings.supervision.pid_file)
         self._respawn = Respawn()
-        self._reload: Reload | None = None
-        self._reload_asked = self._upgrade_asked = False
+        start = partial(self._start, Role.CANDIDATE)
+        self._reload = Reload(load, self._files_limit, self._children, self._notify, start)
+        self._upgrade_asked = False
         self._in_charge = self._ready = self._stopping = False
         self._exit_code = 0
         # Never written: children see its end when the supervisor is gone, however it went.
@@ -89,6 +82,9 @@ class Supervisor:
         for index in range(len(self._plan.settings.tcp)):
             log.info("plain TCP on %s", address_of(self._sockets.by_name[listening.tcp(index)]))
         self._use(self._plan)
+        # Nobody's collections touch, and so copy, what children share with us.
+        gc.freeze()
+        gc.enable()
         self._respawn.missing = [Role.SERVING] * self._plan.workers
         if not self._predecessor.waits():
             self._take_charge()
@@ -103,11 +99,14 @@ class Supervisor:
 
     def _limit_s(self) -> float:
         """For how long nothing but a signal can make a difference."""
-        under_way = self._reload is not None or self._upgrade.state is not State.NONE
-        asked = self._reload_asked or self._upgrade_asked
-        if self._respawn.missing or under_way or asked or not self._ready:
+        asked = self._reload.asked or self._upgrade_asked
+        if self._respawn.missing or self._is_changing() or asked or not self._ready:
             return _TICK_S
         return min(1.0, self._notify.watchdog_s / 8 or 1.0)
+
+    def _is_changing(self) -> bool:
+        """Whether a reload or an upgrade is under way."""
+        return self._reload.under_way or self._upgrade.state is not State.NONE
 
     def _wait(self, limit_s: float) -> None:
         """Take one signal, or none within the limit."""
@@ -117,7 +116,7 @@ class Supervisor:
         self._reap()
         if signum == signal.SIGHUP:
             log.info("reload asked for")
-            self._reload_asked = True
+            self._reload.asked = True
         elif signum == signal.SIGUSR2:
             log.info("upgrade asked for")
             self._upgrade_asked = True
@@ -154,7 +153,7 @@ class Supervisor:
         if self._in_charge:
             if up and not self._ready:
                 self._ready = True
-                self._notify.ready(self._status())
+                self._notify.ready(self._plan.status())
         elif len(up) == self._plan.workers and (
             not self._predecessor.said.with_table or all(map(self._children.has_table, up))
         ):
@@ -170,9 +169,6 @@ class Supervisor:
         serving = self._children.of(Role.SERVING)
         if self._in_charge and any(child.silent_s < patience_s for child in serving):
             self._notify.beat(now)
-
-    def _status(self) -> str:
-        return f"serving with {self._plan.workers} workers"
 
     # ── children ──────────────────────────────────────────────────────────────────────────────
 
@@ -247,7 +243,7 @@ class Supervisor:
             )
         )
 
-    # ── reload ────────────────────────────────────────────────────────────────────────────────
+    # ── settings ──────────────────────────────────────────────────────────────────────────────
 
     def _use(self, plan: Plan) -> None:
         if plan.advice and (plan is self._plan or plan.advice != self._plan.advice):
@@ -256,72 +252,12 @@ class Supervisor:
         plan.note(self._telemetry.supervisor, self._files_limit)
 
     def _step_reload(self, now: float) -> None:
-        reload = self._reload
-        if reload is None:
-            if self._reload_asked and self._upgrade.state is State.NONE and self._in_charge:
-                self._reload_asked = False
-                self._begin_reload(now)
-        elif all(self._children.serves(child) for child in reload.candidates):
-            self._take_over(reload)
-        elif now >= reload.deadline or not all(map(self._children.lives, reload.candidates)):
-            self._give_up(reload)
-
-    def _begin_reload(self, now: float) -> None:
-        try:
-            plan = Plan.of(self._load, self._files_limit)
-        except ConfigError as error:
-            log.error("settings are not reloaded: %s", error)  # noqa: TRY400 - said to people
-            return
-        if plan.addresses() != self._plan.addresses():
-            log.error(
-                "settings are not reloaded: listening addresses change only at a restart "
-                "or an upgrade"
-            )
-            return
-        count, free = plan.workers, self._telemetry.free_blocks()
-        if count > free:
-            draining = len(self._children.of(Role.RETIRING))
-            log.error(
-                "settings are not reloaded: %d new workers need room and there is some for %d, "
-                "%d workers of earlier reloads still drain (until proxy.timeouts.drain_reload_s; "
-                "SIGTERM ends one sooner)",
-                count,
-                free,
-                draining,
-            )
-            return
-        self._notify.reloading("reloading")
-        started = [self._start(Role.CANDIDATE, plan) for _ in range(count)]
-        candidates = [child for child in started if child is not None]
-        self._reload = Reload(plan, candidates, now + plan.settings.supervision.start_s)
-
-    def _take_over(self, reload: Reload) -> None:
-        self._reload = None
-        self._use(reload.plan)
-        for child in self._children.of(Role.SERVING):
-            self._retire(child)
-        for child in reload.candidates:
-            child.role = Role.SERVING
-        # Whom an old worker's death left to be replaced has been.
-        self._respawn.drop(Role.SERVING)
-        self._notify.ready(self._status())
-        log.info("settings reloaded: %d new workers serve", len(reload.candidates))
-
-    def _give_up(self, reload: Reload) -> None:
-        self._reload = None
-        log.error(
-            "settings are not reloaded: the new workers did not come up (see above; is Redis there?)"
-        )
-        for child in reload.candidates:
-            self._retire(child)
-        self._notify.ready(f"{self._status()}; the last reload failed")
-
-    def _retire(self, child: Child) -> None:
-        if self._children.lives(child):
-            child.role = Role.RETIRING
-            # One that doesn't serve yet may not know RETIRE, and has nothing to finish.
-            serves = self._children.serves(child)
-            os.kill(child.pid, RETIRE if serves else signal.SIGTERM)
+        may_begin = self._upgrade.state is State.NONE and self._in_charge
+        plan = self._reload.step(now, self._plan, may_begin=may_begin)
+        if plan is not None:
+            self._use(plan)
+            # Whom an old worker's death left to be replaced has been.
+            self._respawn.drop(Role.SERVING)
 
     # ── upgrade ───────────────────────────────────────────────────────────────────────────────
 
@@ -332,7 +268,7 @@ class Supervisor:
             limit_s = self._plan.settings.supervision.upgrade_s
             log.error("not upgraded: process %d took over %g s", self._upgrade.pid, limit_s)
             self._upgrade.end(Event.LATE)
-        elif self._upgrade_asked and self._reload is None and self._upgrade.state is State.NONE:
+        elif self._upgrade_asked and not self._is_changing():
             self._upgrade_asked = False
             self._begin_upgrade()
 
@@ -355,7 +291,7 @@ class Supervisor:
         if self._upgrade.state is State.STARTING:
             log.error("not upgraded: process %d ended (%s)", self._upgrade.pid, _why(code))
         if self._upgrade.state is not State.DONE:
-            self._notify.status(f"{self._status()}; the last upgrade failed")
+            self._notify.status(f"{self._plan.status()}; the last upgrade failed")
         self._upgrade.gone()
 
     def _make_way(self) -> None:
@@ -364,7 +300,7 @@ class Supervisor:
         log.info("upgraded: process %d serves; draining", pid)
         self._notify.hand_over(pid)
         self._upgrade.hand_over()
-        if self._reload_asked:
+        if self._reload.asked:
             os.kill(pid, signal.SIGHUP)
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────
@@ -375,7 +311,7 @@ class Supervisor:
             self._sockets.close()
             self._children.signal(signal.SIGTERM, Role.MANAGEMENT)
             for child in self._children.of(Role.SERVING, Role.CANDIDATE):
-                self._retire(child)
+                self._children.retire(child)
             limit_s = self._plan.settings.timeouts.drain_reload_s + _KILL_GRACE_S
             self._wait_for_children(limit_s, *Role, until_stopped=True)
         if self._stopping or self._children or self._upgrade.state is not State.DONE:

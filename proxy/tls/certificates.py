@@ -14,13 +14,9 @@ import logging
 import os
 import ssl
 import sys
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from cryptography import x509
-from cryptography.x509.oid import ExtensionOID
 
 from config import ConfigError
 from proxy.tls.settings import Certificate, Tls
@@ -135,16 +131,21 @@ class Certificates:
         return None
 
     def _load(self, pair: Certificate) -> Entry:
+        from proxy.tls import x509  # noqa: PLC0415 - see there
+
         context = self._new_context()
-        own = _own_certificate(pair.certificate)
+        try:
+            own = x509.read_pem(read_file(pair.certificate))
+        except ValueError:
+            raise CertificateError(f"{pair.certificate} holds no certificate in PEM") from None
         try:
             context.load_cert_chain(pair.certificate, pair.key, no_passphrase)
         except FileNotFoundError:
             raise CertificateError(f"{pair.key} can't be read") from None
         except (ssl.SSLError, OSError, ValueError) as error:
             raise CertificateError(f"{pair.certificate} with {pair.key}: {_why(error)}") from None
-        names = _names_in(own) | {name.lower().rstrip(".") for name in pair.names}
-        return Entry(context, frozenset(names), int(own.not_valid_after_utc.timestamp()))
+        names = x509.names_in(own) | {name.lower().rstrip(".") for name in pair.names}
+        return Entry(context, frozenset(names), x509.expires(own))
 
     def _new_context(self) -> ssl.SSLContext:
         """What all contexts have in common: a switch at the name leaves no rule behind."""
@@ -196,29 +197,6 @@ def _read_ca(path: str) -> str:
     except (ssl.SSLError, ValueError):
         raise ConfigError(f"{path} holds no certificates in PEM") from None
     return text
-
-
-def _own_certificate(path: str) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificates(read_file(path))[0]
-    except ValueError:
-        raise CertificateError(f"{path} holds no certificate in PEM") from None
-
-
-def _names_in(certificate: x509.Certificate) -> set[str]:
-    """The DNS names that it is for (RFC 6125 §6.4; the common name has not counted for years)."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd encodings: the names are what counts
-            extension = certificate.extensions.get_extension_for_oid(
-                ExtensionOID.SUBJECT_ALTERNATIVE_NAME
-            )
-    except (x509.ExtensionNotFound, ValueError):
-        return set()
-    value = extension.value
-    if not isinstance(value, x509.SubjectAlternativeName):
-        return set()
-    return {name.lower() for name in value.get_values_for_type(x509.DNSName)}
 
 
 def _index(entries: Sequence[Entry]) -> dict[str, Entry]:

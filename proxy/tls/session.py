@@ -1,19 +1,9 @@
 """What a client's TLS connection says of it, for the requests that come on it."""
 
 import ssl
-from collections.abc import Callable
-from typing import Final
-from urllib.parse import quote
-
-from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from proxy.tls.certificates import Certificates, Entry
 from proxy.tls.settings import Tls
-
-_AMBIGUOUS: Final = ""  # no tenant id: a request that it should name is refused
-_PRINTED: Final = " =,+/:@.-_"
-_MAX_SUBJECT: Final = 2048
 
 
 class Secure:
@@ -66,56 +56,18 @@ def host_name(host: str) -> str:
 def secure(
     certificates: Certificates, settings: Tls, connection: ssl.SSLObject, server_name: str | None
 ) -> Secure:
-    """After the handshake. server_name: what the client asked for by SNI."""
+    """After the handshake. server_name: what the client asked for by SNI.
+
+    ValueError: OpenSSL could read the client's certificate, `cryptography` can't.
+    """
     if settings.verify_clients == "off":
         return Secure(certificates, server_name, b"", None)
     encoded = connection.getpeercert(binary_form=True)
     if not encoded:
         return Secure(certificates, server_name, b"", None)
-    certificate = x509.load_der_x509_certificate(encoded)
-    line = f"{settings.client_header}: {subject_of(certificate)}".encode()
-    return Secure(certificates, server_name, line, _TENANT[settings.client_tenant](certificate))
+    from proxy.tls import x509  # noqa: PLC0415 - see there
 
-
-def subject_of(certificate: x509.Certificate) -> str:
-    """The subject (RFC 4514), what isn't plain ASCII percent-encoded (RFC 3986), as one field."""
-    return quote(certificate.subject.rfc4514_string(), safe=_PRINTED)[:_MAX_SUBJECT]
-
-
-def _by_common_name(certificate: x509.Certificate) -> str:
-    return _only(
-        [
-            str(part.value)
-            for part in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        ]
-    )
-
-
-def _by_dns(certificate: x509.Certificate) -> str:
-    names = _alternatives(certificate).get_values_for_type(x509.DNSName)
-    return _only([name.lower().partition(".")[0] for name in names])
-
-
-def _by_uri(certificate: x509.Certificate) -> str:
-    names = _alternatives(certificate).get_values_for_type(x509.UniformResourceIdentifier)
-    return _only([name.rstrip("/").rpartition("/")[2] for name in names])
-
-
-def _alternatives(certificate: x509.Certificate) -> x509.SubjectAlternativeName:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
-        return x509.SubjectAlternativeName([])
-
-
-def _only(names: list[str]) -> str:
-    """The one that all are; none or several name nobody."""
-    found = set(names)
-    return found.pop() if len(found) == 1 else _AMBIGUOUS
-
-
-_TENANT: Final[dict[str, Callable[[x509.Certificate], str]]] = {
-    "common-name": _by_common_name,
-    "dns": _by_dns,
-    "uri": _by_uri,
-}
+    certificate = x509.read_der(encoded)
+    line = f"{settings.client_header}: {x509.subject_of(certificate)}".encode()
+    tenant = x509.tenant_of(certificate, settings.client_tenant)
+    return Secure(certificates, server_name, line, tenant)

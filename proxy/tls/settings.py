@@ -4,6 +4,7 @@ from typing import Literal
 
 import msgspec
 
+from config import is_field_name
 from proxy.routing.model import Slot
 
 
@@ -40,7 +41,7 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`tls.warn_days` is not negative")
         if (self.verify_clients == "off") != (not self.client_ca):
             raise ValueError("`tls.verify_clients` and `tls.client_ca` are set together")
-        if not self.client_header.isascii() or not self.client_header.replace("-", "").isalnum():
+        if not is_field_name(self.client_header):
             raise ValueError("`tls.client_header` is a field name of letters, digits and -")
 
 

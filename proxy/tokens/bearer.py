@@ -17,11 +17,11 @@ from hashlib import sha256
 from math import inf
 from typing import Any, Final
 
-from proxy.config import Tokens
 from proxy.observability.telemetry import REFUSED_TOKENS, TOKEN_REASONS, WORKER_CELLS
 from proxy.routing.model import TENANT_PATTERN, is_tenant
 from proxy.tokens.jws import Compact, read_object, take_apart
 from proxy.tokens.keyset import NO_KEYS, KeySet
+from proxy.tokens.settings import Tokens
 
 _LAST_DATE: Final = 253_402_300_799  # the end of the year 9999
 _PASSING: Final = frozenset({"early", "key", "no-keys"})

@@ -1,12 +1,29 @@
-"""From the settings of [proxy.identity] to the verifier of tokens and the sources of its keys."""
+"""From the settings of [proxy.identity] to the verifier of tokens and the sources of its keys.
 
+Rule: what verifies and fetches takes longer to import than all of the data plane. It is imported
+only if there are issuers, and by the supervisor (`prepare`), so that workers are forked with it.
+"""
+
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from proxy import config
 from proxy.config import IdentitySettings
 from proxy.tokens.bearer import BearerVerifier, Issuer
-from proxy.tokens.jwks import KeySource
-from proxy.tokens.keyset import NO_KEYS, KeySet, KeySetError, read_keys
+from proxy.tokens.keyset import NO_KEYS, KeySet, KeySetError
+from proxy.tokens.settings import Issuer as IssuerSettings
+
+if TYPE_CHECKING:
+    from proxy.tokens.jwks import KeySource
+
+
+def prepare(settings: IdentitySettings) -> None:
+    """Import what these issuers' tokens need."""
+    issuers = settings.all_issuers()
+    if issuers:
+        import_module("proxy.tokens.jwks")
+    if any(issuer.jwks_url.startswith("http") for issuer in issuers):
+        import_module("aiohttp")
 
 
 def verifier_of(settings: IdentitySettings, cells: "memoryview[int]") -> BearerVerifier | None:
@@ -23,10 +40,12 @@ def verifier_of(settings: IdentitySettings, cells: "memoryview[int]") -> BearerV
 
 def key_sources(
     verifier: BearerVerifier | None, settings: IdentitySettings, cells: "memoryview[int]"
-) -> list[KeySource]:
+) -> "list[KeySource]":
     """What has to run so that keys which are fetched are there."""
     if verifier is None:
         return []
+    from proxy.tokens.jwks import KeySource  # noqa: PLC0415 - see the module
+
     return [
         KeySource(verifier, verifier.issuers[each.issuer], each.jwks_url, settings.jwks, cells)
         for each in settings.all_issuers()
@@ -34,7 +53,7 @@ def key_sources(
     ]
 
 
-def _issuer(settings: config.Issuer, max_keys: int) -> Issuer:
+def _issuer(settings: IssuerSettings, max_keys: int) -> Issuer:
     return Issuer(
         settings.issuer,
         settings.audiences,
@@ -46,10 +65,12 @@ def _issuer(settings: config.Issuer, max_keys: int) -> Issuer:
     )
 
 
-def keys_of(settings: config.Issuer, max_keys: int) -> KeySet:
+def keys_of(settings: IssuerSettings, max_keys: int) -> KeySet:
     """The keys that the settings have themselves; OSError, KeySetError as above."""
     if settings.jwks_url:
         return NO_KEYS
+    from proxy.tokens.jwk import read_keys  # noqa: PLC0415 - see the module
+
     text = settings.key.encode() if settings.key else Path(settings.key_file).read_bytes()
     try:
         return read_keys(text, settings.algorithms, max_keys)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from proxy.tokens.jwk import ALGORITHMS, read_jwks
 from proxy.tokens.jws import take_apart
-from proxy.tokens.keyset import ALGORITHMS, KeySetError, read_jwks
+from proxy.tokens.keyset import KeySetError
 
 FILES: Final = ("wycheproof_jws.json", "wycheproof_jwk.json")
 _MAX_DEPTH: Final = 32

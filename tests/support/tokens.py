@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import get_default_algorithms
 
 from proxy.tokens.bearer import BearerError, BearerVerifier, Issuer
-from proxy.tokens.keyset import read_jwks, read_keys
+from proxy.tokens.jwk import read_jwks, read_keys
 
 SECRET = "a-secret-of-the-tests-" + "64-bytes-or-more-" * 3
 FAR = 4_000_000_000

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from proxy.config import Jwks
 from proxy.observability import telemetry
 from proxy.tasks import Tasks
 from proxy.tokens.bearer import BearerError, BearerVerifier
 from proxy.tokens.jwks import FetchError, KeySource, fetch
 from proxy.tokens.keyset import NO_KEYS
+from proxy.tokens.settings import Jwks
 from tests.support.key_server import KeyServer, Reply, certificate, document, key_server, until
 from tests.support.processes import SECONDS
 from tests.support.tokens import issuer, jwk, jwks, token

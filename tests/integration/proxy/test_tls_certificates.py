@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from config import ConfigError
 from proxy.__main__ import main
@@ -90,7 +89,9 @@ def test_tls_without_a_certificate_stops_the_start() -> None:
         Certificates(Tls())
 
 
-def test_a_check_of_the_settings_loads_what_tls_needs(authority: Authority, tmp_path: Path) -> None:
+def test_a_check_of_the_settings_loads_what_tls_needs(
+    authority: Authority, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     certificate, _ = authority.issue("erp", "erp.test")
     _, key = authority.issue("other", "other.test")
     path = tmp_path / "turnout.toml"
@@ -100,7 +101,7 @@ def test_a_check_of_the_settings_loads_what_tls_needs(authority: Authority, tmp_
         '[proxy.endpoint_tls]\nslots = ["blue"]\nca = "/not/there.pem"\n',
         "utf-8",
     )
-    said = CliRunner().invoke(main, ["--config", str(path), "--check"])
-    assert said.exit_code == 2
-    assert f"[proxy.tls] certificates: {certificate} with {key}: key values mismatch" in said.output
-    assert "[proxy.endpoint_tls] slots: /not/there.pem can't be read" in said.output
+    assert main(["--config", str(path), "--check"]) == 2
+    said = capsys.readouterr().err
+    assert f"[proxy.tls] certificates: {certificate} with {key}: key values mismatch" in said
+    assert "[proxy.endpoint_tls] slots: /not/there.pem can't be read" in said

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config import AccessLogSettings
 from proxy.http1.head import RequestHead
 from proxy.http1.reply import LocalReply
 from proxy.observability.access_log import AccessLog
 from proxy.observability.log_sink import LogSink
 from proxy.observability.notes import Notes, Observing
+from proxy.observability.settings import AccessLogSettings
 from proxy.parties import Client
 from proxy.router import Route
 from proxy.routing.decision import Reason

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from proxy.config import Tokens
 from proxy.observability.telemetry import REFUSED_TOKENS, TOKEN_REASONS, WORKER_CELLS
 from proxy.tokens.bearer import BearerVerifier, KeysMissingError
-from proxy.tokens.keyset import NO_KEYS, read_jwks
+from proxy.tokens.jwk import read_jwks
+from proxy.tokens.keyset import NO_KEYS
+from proxy.tokens.settings import Tokens
 from tests.support.tokens import (
     ALGORITHMS,
     FAR,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from proxy.config import Tokens
 from proxy.tokens.bearer import BearerVerifier
-from proxy.tokens.keyset import read_jwks
+from proxy.tokens.jwk import read_jwks
+from proxy.tokens.settings import Tokens
 from tests.support.tokens import (
     believed,
     claims,

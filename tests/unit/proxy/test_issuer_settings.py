@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from config import ConfigError, load
-from proxy.config import MAX_ISSUERS, Issuer, Settings
+from proxy.config import Settings
 from proxy.observability.telemetry import WORKER_CELLS
 from proxy.tokens.bearer import BearerError
 from proxy.tokens.issuers import key_sources, verifier_of
 from proxy.tokens.keyset import KeySetError
+from proxy.tokens.settings import MAX_ISSUERS, Issuer
 from tests.support.tokens import AUDIENCE, ISSUER, SECRET, key_text, token
 
 GOOD: dict[str, Any] = {

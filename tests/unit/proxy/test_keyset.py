@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.tokens.jwk import ALGORITHMS, read_jwks, read_keys
 from proxy.tokens.jws import take_apart
-from proxy.tokens.keyset import ALGORITHMS, KeySet, KeySetError, read_jwks, read_keys
+from proxy.tokens.keyset import KeySet, KeySetError
 from tests.support.tokens import (
     base64url,
     claims,

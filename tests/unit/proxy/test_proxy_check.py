@@ -5,10 +5,10 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
 
 from config import Shared, examine
 from proxy.__main__ import main
@@ -18,11 +18,27 @@ from proxy.supervision.check import look
 
 HARD = files.hard_limit()
 FEW = "[proxy.limits]\nconnections = 100\n"
+
+
+class Result(NamedTuple):
+    """What the command said."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+
 Check = Callable[..., Result]
 
 
 @pytest.fixture
-def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
+def check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Check:
     """Runs the command on a file `turnout.toml` with this text, whose mode is 0600."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("TURNOUT_")]:
@@ -32,7 +48,8 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
         path = Path("turnout.toml")
         path.write_text(text)
         path.chmod(mode)
-        return CliRunner().invoke(main, ["--check", "--config", str(path), *arguments])
+        code = main(["--check", "--config", str(path), *arguments])
+        return Result(code, *capsys.readouterr())
 
     return run
 

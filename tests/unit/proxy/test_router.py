@@ -14,7 +14,7 @@ from proxy.routing.decision import Policy
 from proxy.routing.identity import IdentityRules, Source
 from proxy.routing.model import Canary, RoutingTable, Slot, Unit
 from proxy.tokens.bearer import BearerVerifier, Issuer
-from proxy.tokens.keyset import read_keys
+from proxy.tokens.jwk import read_keys
 
 RULES = IdentityRules()
 EVERYWHERE = IdentityRules(domains=("example.com",), path_prefix="/t/")

@@ -1,0 +1,51 @@
+"""Settings of what is told of requests: [proxy.access_log], [proxy.metrics], [proxy.tracing]."""
+
+from typing import Literal
+
+import msgspec
+
+from config import is_field_name
+
+
+class AccessLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is written of each request."""
+
+    format: Literal["off", "json", "combined"] = "off"
+    path: str = ""
+    sample: float = 1.0
+    query: bool = False
+    buffer_bytes: int = 1024 * 1024
+    flush_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sample <= 1:
+            raise ValueError("`access_log.sample` is a share, 0 to 1")
+        if not 16 * 1024 <= self.buffer_bytes <= 1 << 28:
+            raise ValueError("`access_log.buffer_bytes` lies between 16 KiB and 256 MiB")
+        if not 0 < self.flush_s <= 60:
+            raise ValueError("`access_log.flush_s` lies above 0 and at most a minute")
+
+
+MAX_TENANTS = 100
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is counted beside the slots and cohorts."""
+
+    tenants: int = 20
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tenants <= MAX_TENANTS:
+            raise ValueError(f"`metrics.tenants` lies between 0 and {MAX_TENANTS}")
+
+
+class Tracing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The trace context of requests, and what an answer says of its time."""
+
+    traceparent: Literal["pass", "begin", "off"] = "pass"
+    server_timing: Literal["off", "asked", "always"] = "off"
+    timing_header: str = "X-Turnout-Timing"
+
+    def __post_init__(self) -> None:
+        if not is_field_name(self.timing_header):
+            raise ValueError("`tracing.timing_header` is a field name of letters, digits and -")
