@@ -6,6 +6,7 @@ It is the same process for every proxy, so that what it costs is the same for al
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bench import nginx
 from bench.processes import free_ports, running, wait_until_listening
@@ -38,6 +39,17 @@ def _server(location: Callable[[Slot], str], slot: Slot, port: int) -> str:
         }}
         {location(slot)}
     }}"""
+
+
+@contextmanager
+def with_folder(
+    location: Callable[[Slot], str], files: Mapping[str, bytes], core: int
+) -> Iterator[tuple[Path, Mapping[Slot, int]]]:
+    """A scenario's own folder, with the endpoint in it; both end with the block. StartError."""
+    with TemporaryDirectory(prefix="turnout-bench-") as path:
+        folder = Path(path)
+        with serving(location, files, folder / "endpoint", core) as ports:
+            yield folder, ports
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Load scenarios: wrk on each proxy in turn, and the CPU time that it took."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -108,11 +107,8 @@ class Stage:
 def staged(scenario: Load, job: Job) -> Iterator[Stage]:
     """Endpoint and proxies, ready, until the block ends. StartError when it is the endpoint."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="turnout-bench-")))
-        behind = endpoint.serving(
-            scenario.location, scenario.files, folder / "endpoint", job.cores.load
-        )
-        ports = stack.enter_context(behind)
+        behind = endpoint.with_folder(scenario.location, scenario.files, job.cores.load)
+        folder, ports = stack.enter_context(behind)
         pair = certificate(folder) if scenario.work.tls else None
         runners, broken = {}, {}
         for peer in job.peers:

@@ -4,11 +4,9 @@ The configuration is written before, and Redis is up and has the table: what is 
 a restart costs. Each proxy is started once before the rounds, so that files are in the cache.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 from bench import endpoint
 from bench.ask import wait_until_answering
@@ -43,9 +41,8 @@ class Start:
     def rounds(self, job: Job, watch: Watch) -> Iterator[Round]:
         """Everything configured, each started once, then the rounds."""
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="turnout-bench-")))
-            behind = endpoint.serving(small.location, {}, folder / "endpoint", job.cores.load)
-            ports = stack.enter_context(behind)
+            behind = endpoint.with_folder(small.location, {}, job.cores.load)
+            folder, ports = stack.enter_context(behind)
             turns = {}
             for peer in job.peers:
                 site = Site(folder / peer.name, job.cores, ports, pins())

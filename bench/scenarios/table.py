@@ -8,7 +8,6 @@ worker's process (PSS) which serves by the table.
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -58,9 +57,8 @@ class Table:
     def rounds(self, job: Job, watch: Watch) -> Iterator[Round]:
         """Each turn has processes of its own."""
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="turnout-bench-")))
-            behind = endpoint.serving(small.location, {}, folder / "endpoint", job.cores.load)
-            ports = stack.enter_context(behind)
+            behind = endpoint.with_folder(small.location, {}, job.cores.load)
+            folder, ports = stack.enter_context(behind)
             turns = {}
             for peer in job.peers:
                 if isinstance(peer, Turnout):
