@@ -1,7 +1,7 @@
 """From the settings of [proxy.identity] to the verifier of tokens and the sources of its keys.
 
-Rule: what verifies and fetches takes longer to import than all of the data plane. It is imported
-only if there are issuers, and by the supervisor (`prepare`), so that workers are forked with it.
+Rule: what verifies and fetches takes up to a quarter second to import. It is imported only if
+there are issuers, and by the supervisor (`prepare`), so that workers are forked with it.
 """
 
 from importlib import import_module
