@@ -14,10 +14,14 @@ Rules:
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.resources import files
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from proxy.config import Follow
 from proxy.observability import telemetry
@@ -28,23 +32,21 @@ from proxy.routing.codec import decode_change, decode_table
 from proxy.routing.envelope import verify
 from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
-from proxy.store.address import Address
-from proxy.store.connection import Connection, RefusedError, Reply, StoreError, connected
 
 log = logging.getLogger("turnout.follow")
 
-_BLOCK_S = 1.0
+_BLOCK_MS = 1000
 _BATCH = 100
 _VERSION_DIGITS = 16  # of 2**53 - 1
 _REFUSALS_KEPT = 8
-_UNREACHABLE = (StoreError, OSError, TimeoutError)
+_UNREACHABLE = (RedisError, OSError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
     """Where the routing lies. key: proves who wrote it; empty where nothing is signed."""
 
-    address: Address
+    url: str
     keys: Keys
     key: bytes
 
@@ -67,6 +69,7 @@ class Follower:
         self._on_table = on_table
         self._table: RoutingTable | None = None
         self._known_lost = False
+        self._ended = False
         self._refused: deque[str] = deque(maxlen=_REFUSALS_KEPT)
         self._registered = asyncio.Event()
         self._news = asyncio.Event()
@@ -82,58 +85,82 @@ class Follower:
         self._status = replace(self._status, state=state)
         self._news.set()
 
+    def end(self) -> None:
+        """`follow` and `renew` return where they would go on: call it before cancelling them.
+
+        asyncio.wait_for, through which redis-py sends, loses a cancellation that comes as the
+        sending ends (before Python 3.12): what is only cancelled may go on for ever.
+        """
+        self._ended = True
+        self._news.set()
+
     async def follow(self) -> None:
-        """Load and follow until cancelled."""
-        while True:
+        """Load and follow until the end."""
+        while not self._ended:
+            client = self._connect(_BLOCK_MS / 1000 + self._settings.store_timeout_s)
             try:
                 await self._registered.wait()
-                async with self._connected() as store:
-                    await self._follow(store)
+                await self._follow(client)
             except _UNREACHABLE as error:
                 self._lost(error)
                 self._register_again()
             except Exception:
                 # A worker that renews its lease and follows no more would never converge.
                 log.exception("following failed at version %d; loading again", self.version)
+            finally:
+                await _close(client)
             await asyncio.sleep(self._settings.reconnect_s)
 
     async def renew(self) -> None:
-        """Keep the lease and report each new status at once, until cancelled."""
-        while True:
+        """Keep the lease and report each new status at once, until the end."""
+        while not self._ended:
+            client = self._connect(self._settings.store_timeout_s)
             try:
-                async with self._connected() as store:
-                    await self._renew(store)
+                await self._renew(client)
             except _UNREACHABLE as error:
                 self._lost(error)
             except Exception:
                 # One that follows and renews no more would serve unseen, without a lease.
                 log.exception("renewing the lease failed; trying again")
+            finally:
+                await _close(client)
             await asyncio.sleep(self._settings.reconnect_s)
 
     async def leave(self) -> None:
         """Give the lease back; if the store can't be reached, it ends by itself."""
+        client = self._connect(self._settings.store_timeout_s)
         keys = self._store.keys
         gone = encode_status(replace(self._current_status(), state="gone"))
-        words = (2, keys.leases, keys.workers, self._status.worker, gone, keys.news)
         try:
-            async with self._connected() as store:
-                await store.call("EVAL", _script("leave"), *words)
+            await client.eval(
+                _script("leave"), 2, keys.leases, keys.workers, self._status.worker, gone, keys.news
+            )
         except _UNREACHABLE as error:
-            log.warning("could not give the lease back: %s", _why(error))
+            log.warning("could not give the lease back: %s", type(error).__name__)
+        finally:
+            await _close(client)
 
-    def _connected(self) -> AbstractAsyncContextManager[Connection]:
-        return connected(self._store.address, self._settings.store_timeout_s)
+    def _connect(self, timeout_s: float) -> Redis:
+        return Redis.from_url(
+            self._store.url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=self._settings.store_timeout_s,
+            retry=Retry(NoBackoff(), 0),
+        )
 
     # ── the lease ─────────────────────────────────────────────────────────────────────────────
 
-    async def _renew(self, store: Connection) -> None:
-        script, keys = _script("renew"), self._store.keys
+    async def _renew(self, client: Redis) -> None:
+        script = client.register_script(_script("renew"))
+        keys = self._store.keys
         lease_ms = int(self._settings.lease_s * 1000)
-        while True:
+        while not self._ended:
             self._news.clear()
             status = encode_status(self._current_status())
-            words = (2, keys.leases, keys.workers, self._status.worker, status, lease_ms, keys.news)
-            await store.call("EVAL", script, *words)
+            await script(
+                keys=[keys.leases, keys.workers],
+                args=[self._status.worker, status, lease_ms, keys.news],
+            )
             if not self._block.cells[telemetry.STORE_REACHABLE]:
                 log.info("the routing store is reachable")
             self._block.cells[telemetry.STORE_REACHABLE] = 1
@@ -159,21 +186,22 @@ class Follower:
             self._known_lost = True
             log.warning(
                 "the routing store can't be reached (%s); going on with version %d",
-                _why(error),
+                type(error).__name__,
                 self.version,
             )
         self._block.cells[telemetry.STORE_REACHABLE] = 0
 
     # ── the log ───────────────────────────────────────────────────────────────────────────────
 
-    async def _follow(self, store: Connection) -> None:
-        await self._load(store)
-        words = ("COUNT", _BATCH, "BLOCK", int(_BLOCK_S * 1000), "STREAMS", self._store.keys.log)
-        while True:
-            streams = await store.call("XREAD", *words, f"{self.version}-0", blocks_s=_BLOCK_S)
+    async def _follow(self, client: Redis) -> None:
+        await self._load(client)
+        log_key = self._store.keys.log
+        while not self._ended:
+            position = f"{self.version}-0"
+            streams = await client.xread({log_key: position}, count=_BATCH, block=_BLOCK_MS)
             for entry_id, entry in _entries(streams):
                 if not self._take(entry_id, entry):
-                    await self._load_after(store)
+                    await self._load_after(client)
                     break
 
     def _take(self, entry_id: bytes, entry: dict[bytes, bytes]) -> bool:
@@ -195,9 +223,9 @@ class Follower:
             return False
         return True
 
-    async def _load(self, store: Connection) -> None:
-        stored = await store.call("HMGET", self._store.keys.table, "version", "body", "mac")
-        version, body, mac = _three(stored)
+    async def _load(self, client: Redis) -> None:
+        stored = await client.hmget(self._store.keys.table, ["version", "body", "mac"])
+        version, body, mac = (value if isinstance(value, bytes) else b"" for value in stored)
         stored_at = _version(version)
         if stored_at <= self.version:
             if self._table is not None:
@@ -212,10 +240,10 @@ class Follower:
         self._block.cells[telemetry.RELOADS] += 1
         self._swap(table)
 
-    async def _load_after(self, store: Connection) -> None:
+    async def _load_after(self, client: Redis) -> None:
         """Load because an entry could not be applied; if that doesn't help, take a breath."""
         before = self.version
-        await self._load(store)
+        await self._load(client)
         if self.version == before:
             await asyncio.sleep(self._settings.reconnect_s)
 
@@ -248,38 +276,14 @@ class Follower:
         self._news.set()
 
 
-def _entries(streams: Reply) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
-    """XREAD's answer about one stream: [[key, [[id, [name, value, …]], …]]], or nothing."""
-    match streams:
-        case [[_, [*entries]]]:
-            for entry in entries:
-                match entry:
-                    case [bytes() as entry_id, [*words]]:
-                        yield entry_id, _fields(words)
-                    case [bytes() as entry_id, None]:  # deleted
-                        yield entry_id, {}
-
-
-def _fields(words: list[Reply]) -> dict[bytes, bytes]:
-    texts = list(map(_text, words))
-    return dict(zip(texts[::2], texts[1::2], strict=True))
-
-
-def _three(stored: Reply) -> tuple[bytes, bytes, bytes]:
-    """HMGET's answer about three fields; what is not there is empty."""
-    match stored:
-        case [version, body, mac]:
-            return _text(version), _text(body), _text(mac)
-    raise StoreError("the reply is of another form")
-
-
-def _text(value: Reply) -> bytes:
-    return value if isinstance(value, bytes) else b""
-
-
-def _why(error: Exception) -> str:
-    """The server's word for it, NOAUTH, or Python's; no more: a message may name what is secret."""
-    return error.code if isinstance(error, RefusedError) else type(error).__name__
+def _entries(streams: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """XREAD's answer, which RESP2 gives as a list and RESP3 as a mapping of lists."""
+    if isinstance(streams, dict):
+        found = [entries for groups in streams.values() for entries in groups]
+        return [entry for entries in found for entry in entries]
+    if isinstance(streams, list):
+        return [entry for _, entries in streams for entry in entries]
+    return []
 
 
 def _version(stored: bytes) -> int:
@@ -292,6 +296,13 @@ def _table_at(version: int, body: bytes) -> RoutingTable:
     if table.version != version:
         raise ContractError("the table is of another version than it says")
     return table
+
+
+async def _close(client: Redis) -> None:
+    try:
+        await client.aclose()
+    except _UNREACHABLE as error:
+        log.debug("a connection to the store did not close well: %s", type(error).__name__)
 
 
 def _script(name: str) -> str:

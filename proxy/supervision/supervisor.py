@@ -231,7 +231,7 @@ class Supervisor:
         self._sockets.by_name.pop(MANAGEMENT).close()
         worker.run(
             Inherited(
-                plan.store,
+                plan.shared,
                 plan.settings,
                 self._sockets.by_name,
                 plan.certificates,

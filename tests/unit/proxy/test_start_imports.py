@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-HEAVY = {"aiohttp", "click", "cryptography.x509", "jwt", "prometheus_client", "redis", "rich"}
+HEAVY = {"aiohttp", "click", "cryptography.x509", "jwt", "prometheus_client", "rich"}
 """Each takes 20 ms or more to import, and a supervisor with plain settings needs none of them."""
 PROGRAM = """
 import sys
