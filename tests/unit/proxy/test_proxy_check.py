@@ -10,12 +10,11 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from config import ConfigError, Shared, examine, load
+from config import Shared, examine
 from proxy.__main__ import main
 from proxy.config import Limits, Settings
 from proxy.supervision import files
 from proxy.supervision.check import look
-from proxy.supervision.plan import Plan
 
 HARD = files.hard_limit()
 FEW = "[proxy.limits]\nconnections = 100\n"
@@ -68,14 +67,6 @@ FREE = 'listen = "127.0.0.1:0"\nmanagement_listen = "127.0.0.1:0"\n'
 def test_good_settings(check: Check) -> None:
     result = check(f"[proxy]\n{FREE}{FEW}")
     assert (result.exit_code, result.output) == (0, "the settings are good\n")
-
-
-def test_an_address_of_redis_that_can_t_be_used(check: Check) -> None:
-    text = f'redis_url = "redis://:s3cret@127.0.0.1/one"\n[proxy]\n{FREE}{FEW}'
-    said = "a database is a number"
-    assert check(text) == (2, "", f"turnout.toml:1: redis_url: {said}\n")
-    with pytest.raises(ConfigError, match=f"^`redis_url`: {said}$"):
-        Plan.of(lambda: load(Path("turnout.toml"), "proxy", Settings), HARD)
 
 
 def test_bad_settings(check: Check) -> None:
