@@ -73,6 +73,8 @@ class Cluster(Room):
 
     __slots__ = (
         "_counts",
+        "_healthy",
+        "_listed",
         "_rules",
         "_timer",
         "_waking",
@@ -90,6 +92,7 @@ class Cluster(Room):
         self.counted = counted
         self._rules = rules
         self._counts = counted.values
+        self._listed = self._healthy = 0
         self._waking = False
         self._timer: asyncio.TimerHandle | None = None
         self.balance = balance
@@ -255,8 +258,10 @@ class Cluster(Room):
         balance.eligible = tuple(pools if balance.panic else healthy)
         cautious = any(pool.health.state in {TRIAL, WARMING} for pool in healthy)
         balance.guarded = cautious and not balance.panic
-        self._counts[telemetry.ENDPOINTS] = len(pools)
-        self._counts[telemetry.ENDPOINTS_ELIGIBLE] = len(healthy)
+        # The endpoints of TCP listeners are counted in the same place.
+        self._counts[telemetry.ENDPOINTS] += len(pools) - self._listed
+        self._counts[telemetry.ENDPOINTS_ELIGIBLE] += len(healthy) - self._healthy
+        self._listed, self._healthy = len(pools), len(healthy)
         self.wake()
 
     def _count(self, cell: int) -> None:

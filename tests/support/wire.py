@@ -194,7 +194,7 @@ class ClientSide(Side):
 class EndpointSide(Side):
     def __init__(self, wire: "Wire", transport: MemoryTransport, address: tuple[str, int]) -> None:
         super().__init__(wire, transport)
-        self.host = address[0]
+        self.host, self.port = address
 
     def request(self) -> Message:
         """The next request, whole."""
