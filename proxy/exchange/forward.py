@@ -268,6 +268,9 @@ class Exchange(Placing):
 
     def response_end(self) -> None:
         """The answer is complete."""
+        pool = self._pool
+        if pool is not None and pool.health.suspect:
+            self._slot.completed(pool, self._status)
         if self._chunked_answer:
             self._out += rewrite.LAST_CHUNK
         self._finish(self._sent_whole)
@@ -364,6 +367,8 @@ class Exchange(Placing):
         self._finish(False)
 
     def _broken_off(self, why: str = "the connection ended") -> None:
+        if not self._endpoint_paused:  # else the client took nothing, which may have worn it out
+            self._blame()
         self._group.values[ABORTED] += 1
         self._warn("an answer broke off", why)
         self._note_end(self._status, BROKEN_OFF)

@@ -201,8 +201,14 @@ class Cluster(Room):
         if pool.health.answered(status, now, may_eject=self._may_eject(pool)):
             self._changed(pool)
 
+    def completed(self, pool: Pool, status: int) -> None:
+        """An answer is whole."""
+        pool.health.completed(status)
+
     def failed(self, pool: Pool, now: float) -> None:
-        """A request failed at an endpoint: no connection, no answer, none in time, or none in HTTP."""
+        """A request failed at an endpoint: no connection; no answer, none in time, none in HTTP, or
+        not all of it.
+        """  # noqa: D205 - one sentence
         if pool.health.failed(now, may_eject=self._may_eject(pool)):
             self._changed(pool)
 

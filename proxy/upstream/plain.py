@@ -23,7 +23,7 @@ from proxy.upstream.pool import Pool
 from proxy.upstream.slots import Slots
 
 _TRIES: Final = 2
-_MADE: Final = 200  # for `Cluster.answered`: the only answer there is here
+_MADE: Final = 200  # to the cluster: the only answer there is here
 
 Endpoints = Mapping[Slot, tuple[Endpoint, ...]]
 
@@ -151,6 +151,7 @@ class PlainEndpoints:
             cluster.failed(pool, self._slots.now)
             return None
         cluster.answered(pool, _MADE, self._slots.now)
+        cluster.completed(pool, _MADE)
         return connection
 
     def sweep(self, now: float) -> None:
