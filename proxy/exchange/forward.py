@@ -283,6 +283,9 @@ class Exchange(Placing):
             self.upstream_fault("a switch of protocols that was not asked for")
             return
         self._advance(SWITCH)
+        if self._pool is not None:
+            self._pool.tunnels += 1
+            self._slot.joined(self._pool, self._services.now)
         own_lines = self._route.answer_line + self._request_id
         if self._notes is not None:
             own_lines += self._notes.answered(self._route)
@@ -306,6 +309,8 @@ class Exchange(Placing):
             self._received = received
             self._notes.sent = sent
             self._note_end(101, TUNNEL)
+        if self._pool is not None:
+            self._pool.tunnels -= 1
         self._unclaim()
         self._admitted = False
         self._slot.leave(self._route.tenant_line)

@@ -32,6 +32,8 @@ from proxy.upstream.pool import Pool, Room
 
 log = logging.getLogger("turnout.upstream")
 
+_SWITCHED: Final = 101
+
 
 class ClusterRules:
     """What a slot's settings come to.
@@ -204,6 +206,11 @@ class Cluster(Room):
     def completed(self, pool: Pool, status: int) -> None:
         """An answer is whole."""
         pool.health.completed(status)
+
+    def joined(self, pool: Pool, now: float) -> None:
+        """A tunnel stands, which is an answer and the whole of it. now: monotonic seconds."""
+        self.answered(pool, _SWITCHED, now)
+        self.completed(pool, _SWITCHED)
 
     def failed(self, pool: Pool, now: float) -> None:
         """A request failed at an endpoint: no connection; no answer, none in time, none in HTTP, or

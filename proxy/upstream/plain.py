@@ -23,7 +23,6 @@ from proxy.upstream.pool import Pool
 from proxy.upstream.slots import Slots
 
 _TRIES: Final = 2
-_MADE: Final = 200  # to the cluster: the only answer there is here
 
 Endpoints = Mapping[Slot, tuple[Endpoint, ...]]
 
@@ -150,8 +149,7 @@ class PlainEndpoints:
         if connection.closed:  # reset as it was made
             cluster.failed(pool, self._slots.now)
             return None
-        cluster.answered(pool, _MADE, self._slots.now)
-        cluster.completed(pool, _MADE)
+        cluster.joined(pool, self._slots.now)
         return connection
 
     def sweep(self, now: float) -> None:

@@ -229,6 +229,32 @@ def test_a_trial_that_fails_ejects_again_for_longer(wire: Wire) -> None:
     assert wire.gauge(telemetry.CONNECT_FAILURES) == 3
 
 
+@playbook(routing=table(blue=2), settings=SOON, cuts=("whole",))
+def test_open_websockets_do_not_stand_in_the_way_of_a_trial_which_one_more_passes(
+    wire: Wire,
+) -> None:
+    for _ in range(4):
+        websocket(wire)
+    wire.refuses(BROKEN)
+    served(wire, 6)
+    assert states(wire)[1] == "EJECTED"
+    del wire._refusals[BROKEN]
+    wire.later(10.1)
+    assert states(wire)[1] == "TRIAL"
+    assert BROKEN in {websocket(wire) for _ in range(2)}, "ties go round"
+    assert states(wire)[1] == "WARMING"
+
+
+def websocket(wire: Wire) -> str:
+    """One more client has a tunnel; to which host."""
+    client = wire.connects()
+    client.sends(ask(b"Connection: Upgrade", b"Upgrade: websocket"))
+    endpoint = asked(wire)
+    endpoint.sends(b"HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    assert client.answer().status == 101
+    return endpoint.host
+
+
 @playbook(routing=table(blue=2), settings={"ejection": {"failures": 1, "percent": 100}})
 def test_with_all_ejected_all_are_used(wire: Wire) -> None:
     for number in range(2):
