@@ -243,7 +243,7 @@ async def test_a_program_that_hangs_is_ended_and_changes_nothing(
     copied: Fleet, tmp_path: Path
 ) -> None:
     old = await copied.pids()
-    file = tmp_path / "program" / "proxy" / "supervisor.py"
+    file = tmp_path / "program" / "proxy" / "supervision" / "supervisor.py"
     file.write_text(f"import time; time.sleep(600)\n{file.read_text()}")
     async with Load(copied.port) as load:
         copied.child.send(signal.SIGUSR2)
