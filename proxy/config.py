@@ -211,6 +211,7 @@ class TcpListener(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     tenant: of the whole port; or by the name in TLS (names: name → tenant, else the domains of
     `identity`). port: at the slot's endpoints; or blue and green: endpoints of their own.
+    proxy_protocol: as the mode of HTTP's, for this port; all else of it is shared.
     """
 
     listen: str
@@ -220,6 +221,7 @@ class TcpListener(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: int = 0
     blue: tuple[str, ...] = ()
     green: tuple[str, ...] = ()
+    proxy_protocol: Literal["off", "required"] = "off"
     hello_s: float = 5.0
     connect_s: float = 3.0
     idle_s: float = 3600.0
@@ -339,6 +341,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         fixed = [address for address in addresses if address and not address.endswith(":0")]
         if len(set(fixed)) < len(fixed):
             raise ValueError("two listeners have one address")
+        told = any(each.proxy_protocol == "required" for each in self.tcp)
+        if told and not self.proxy_protocol.networks:
+            raise ValueError(
+                "`tcp.proxy_protocol` is required: from which `proxy_protocol.networks`?"
+            )
         try:
             self.networks()
         except ValueError:

@@ -20,12 +20,11 @@ from dataclasses import dataclass
 import uvloop
 
 from config import Shared
-from proxy.config import Settings, TcpListener
-from proxy.downstream.connection import ClientConnection
-from proxy.downstream.handshake import Preparing
-from proxy.downstream.listener import Door, Listener
+from proxy.config import Settings
+from proxy.downstream.connection import ClientConnection, Peer
+from proxy.downstream.listener import Door, Listener, Lost, Make
 from proxy.downstream.share import Share
-from proxy.downstream.tcp import TcpConnection, TcpDoor
+from proxy.downstream.tcp import TcpPort
 from proxy.exchange.forward import Exchange
 from proxy.exchange.services import Services
 from proxy.follow import Follower, Store
@@ -45,13 +44,14 @@ from proxy.supervision.listening import HTTP, HTTPS, tcp
 from proxy.tasks import Tasks
 from proxy.tls.certificates import Certificates, drop_unreadable_names
 from proxy.tls.endpoints import EndpointSecurity
+from proxy.tls.session import Secure
 from proxy.tokens.issuers import key_sources, verifier_of
 from proxy.upstream.admission import AdmissionLimits
 from proxy.upstream.checks import CheckRules
 from proxy.upstream.cluster import ClusterRules
 from proxy.upstream.connection import AnswerLimits
 from proxy.upstream.health import HealthRules
-from proxy.upstream.plain import PlainPool
+from proxy.upstream.plain import PlainEndpoints
 from proxy.upstream.pool import PoolLimits
 from proxy.upstream.slots import Slots
 
@@ -105,25 +105,12 @@ class Worker:
         self._services = _services(settings, block, endpoints=inherited.endpoints)
         log, faults = self._services.observing.log, self._services.faults
         self._observer = Observer(log, faults, block, settings.metrics.tenants)
-        share = Share(block, inherited.blocks)
-        self._listener = Listener(_doors(inherited), self._services, Exchange, share)
-        self._plain: list[PlainPool] = []
-        self._doors = [
-            self._door(each, inherited.sockets[tcp(index)])
-            for index, each in enumerate(settings.tcp)
-        ]
+        self._plain = [PlainEndpoints(each, plain_slots(settings, block)) for each in settings.tcp]
+        doors = doors_of(self._services, inherited.sockets, inherited.certificates, self._plain)
+        self._listener = Listener(doors, self._services, Share(block, inherited.blocks))
         self._follower = _follower(inherited, self._take_table)
         bearer = self._services.router.bearer
         self._key_sources = key_sources(bearer, settings.identity, block.cells)
-
-    def _door(self, settings: TcpListener, listening: socket.socket) -> TcpDoor:
-        pool = PlainPool(self._block, settings.connect_s)
-        self._plain.append(pool)
-        return TcpDoor(listening, settings, self._services, pool.connect)
-
-    def _connections(self) -> list[ClientConnection | Preparing | TcpConnection]:
-        plain = [connection for door in self._doors for connection in door.connections]
-        return [*self._listener.connections, *plain]
 
     async def serve(self) -> None:
         """The whole life; see the module."""
@@ -146,8 +133,6 @@ class Worker:
         await self._wait_for_keys()
         if not self._told_to_end.is_set():
             self._listener.start()
-            for door in self._doors:
-                door.start()
             cells[telemetry.STATE] = telemetry.SERVING
             self._follower.say("serving")
             await self._told_to_end.wait()
@@ -157,8 +142,8 @@ class Worker:
         renew.cancel()
         await self._follower.leave()
         await self._services.slots.close()
-        for pool in self._plain:
-            await pool.close()
+        for plain in self._plain:
+            await plain.close()
         await self._tasks.cancel()
         self._observer.close(time.monotonic())
         self._block.publish()
@@ -166,6 +151,8 @@ class Worker:
     def _take_table(self, table: RoutingTable) -> None:
         """Use a table: from the return of this call on every request is decided by it."""
         self._services.slots.update(table.endpoints)
+        for plain in self._plain:
+            plain.update(table.endpoints)
         self._services.router.swap(table)
 
     async def _wait_for_table(self) -> None:
@@ -196,9 +183,9 @@ class Worker:
             self._beat(now)
             try:
                 self._listener.sweep(now)
-                for door in self._doors:
-                    door.sweep(now)
                 self._services.slots.sweep(now)
+                for plain in self._plain:
+                    plain.sweep(now)
                 self._observer.sweep(now)
                 self._block.publish()
             except Exception:
@@ -250,34 +237,54 @@ class Worker:
         self._block.cells[telemetry.STATE] = telemetry.DRAINING
         self._services.draining = True
         self._listener.stop()
-        # Others hold the socket after a reload; after the last of us connections are refused.
-        for door in self._doors:
-            door.stop()
+        # Others hold the sockets after a reload; after the last of us connections are refused.
         for listening in self._inherited.sockets.values():
             listening.close()
         self._follower.say("draining")
-        while (connections := self._connections()) and time.monotonic() < self._drain_limit_s:
+        held = self._listener.connections
+        while held and time.monotonic() < self._drain_limit_s:
             # Connections note when they were used by the coarse clock, which may be late.
             idle_since = self._services.now - self._settings.timeouts.drain_idle_s - _SWEEP_S
-            for connection in connections:
+            for connection in list(held):
                 connection.drain(idle_since)
             await asyncio.sleep(_DRAIN_STEP_S)
-        if connections:
-            log.warning("the drain limit is reached: closing %d connections", len(connections))
-        for connection in connections:
+        if held:
+            log.warning("the drain limit is reached: closing %d connections", len(held))
+        for connection in list(held):
             connection.close()
         # WebSockets are told goodbye, and may answer; nobody is waited for longer than this.
         end = time.monotonic() + self._settings.timeouts.linger_s
-        while self._connections() and time.monotonic() < end:  # noqa: ASYNC110 - each leaves by itself
+        while held and time.monotonic() < end:  # noqa: ASYNC110 - each leaves by itself
             await asyncio.sleep(_DRAIN_STEP_S)
 
 
-def _doors(inherited: Inherited) -> tuple[Door, ...]:
-    sockets = inherited.sockets
-    doors = [Door(sockets[HTTP])] if HTTP in sockets else []
+def doors_of(
+    services: Services,
+    sockets: Mapping[str, socket.socket],
+    certificates: Certificates | None,
+    plain: Sequence[PlainEndpoints],
+) -> list[Door]:
+    """All that clients come in by: HTTP, HTTPS, and the plain TCP ports."""
+    settings = services.settings
+    make, limit = http(services), settings.limits.connections
+    told = settings.proxy_protocol.mode == "required"
+    doors = [Door(sockets[HTTP], make, limit, told)] if HTTP in sockets else []
     if HTTPS in sockets:
-        doors.append(Door(sockets[HTTPS], inherited.certificates))
-    return tuple(doors)
+        doors.append(Door(sockets[HTTPS], make, limit, told, certificates))
+    for index, (own, endpoints) in enumerate(zip(settings.tcp, plain, strict=True)):
+        port = TcpPort(own, services, endpoints.connect)
+        told = own.proxy_protocol == "required"
+        doors.append(Door(sockets[tcp(index)], port.make, own.connections, told))
+    return doors
+
+
+def http(services: Services) -> Make:
+    """What makes the connection of a client that speaks HTTP."""
+
+    def make(peer: Peer, lost: Lost, secure: Secure | None = None) -> ClientConnection:
+        return ClientConnection(services, Exchange, peer, lost, secure)
+
+    return make
 
 
 def _services(
@@ -294,15 +301,6 @@ def _services(
         route_unknown=identity.unknown_tenants == "route",
     )
     upgrades = frozenset(token.lower().encode() for token in settings.tunnels.upgrades)
-    timeouts = settings.timeouts
-    limits = PoolLimits(
-        timeouts.connect_s,
-        timeouts.endpoint_keep_alive_s,
-        timeouts.endpoint_fresh_s,
-        settings.limits.endpoint_connections,
-        AnswerLimits(settings.limits.answer_head_bytes, settings.limits.interim_answers),
-    )
-    lots = random.Random(seed)  # noqa: S311 - which endpoint is drawn is no secret
     return Services(
         settings=settings,
         router=Router(
@@ -313,7 +311,7 @@ def _services(
             block.tenants if settings.metrics.tenants else None,
             settings.limits.tenant_body_bytes,
         ),
-        slots=Slots(limits, _rules(settings), _checks(settings), block, lots.random, endpoints),
+        slots=_slots(settings, block, settings.checks.path, seed, endpoints),
         block=block,
         requests=RequestParser(
             request_fields(identity.header, settings.tls.client_header, special_fields(settings)),
@@ -322,6 +320,33 @@ def _services(
         request_id_prefix=secrets.token_hex(8).encode(),
         observing=observing(settings),
     )
+
+
+def plain_slots(settings: Settings, block: Block, seed: int | None = None) -> Slots:
+    """Both slots for one TCP listener; a check there is a connection that can be made."""
+    return _slots(settings, block, "", seed)
+
+
+def _slots(
+    settings: Settings,
+    block: Block,
+    check_path: str,
+    seed: int | None,
+    security: EndpointSecurity | None = None,
+) -> Slots:
+    timeouts, limits, checks = settings.timeouts, settings.limits, settings.checks
+    pool_limits = PoolLimits(
+        timeouts.connect_s,
+        timeouts.endpoint_keep_alive_s,
+        timeouts.endpoint_fresh_s,
+        limits.endpoint_connections,
+        AnswerLimits(limits.answer_head_bytes, limits.interim_answers),
+    )
+    check_rules = CheckRules(
+        interval_s=checks.interval_s, timeout_s=checks.timeout_s, path=check_path, host=checks.host
+    )
+    lots = random.Random(seed)  # noqa: S311 - which endpoint is drawn is no secret
+    return Slots(pool_limits, _rules(settings), check_rules, block, lots.random, security)
 
 
 def _rules(settings: Settings) -> ClusterRules:
@@ -347,16 +372,6 @@ def _rules(settings: Settings) -> ClusterRules:
         panic_percent=balancing.panic_percent,
         eject_percent=ejection.percent,
         retry=(balancing.retry_percent, balancing.retries_per_s),
-    )
-
-
-def _checks(settings: Settings) -> CheckRules:
-    checks = settings.checks
-    return CheckRules(
-        interval_s=checks.interval_s,
-        timeout_s=checks.timeout_s,
-        path=checks.path,
-        host=checks.host,
     )
 
 

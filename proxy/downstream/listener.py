@@ -1,9 +1,9 @@
-"""Accepting clients on the sockets that all workers share.
+"""Accepting clients of all kinds on the sockets that all workers share.
 
-Rules: a worker takes one connection at a time from the shared queue, so that idle workers get
+Rules: a worker takes one connection at a time from a shared queue, so that idle workers get
 theirs; what it has not taken, another takes, so a worker's death costs only its own. One with
-more connections than another leaves it the next (see share.py). Above the limit it takes none:
-they wait in the kernel's queue, or go to other workers.
+more connections than another leaves it the next (see share.py). Above a limit, the door's or
+the worker's, it takes none: they wait in the kernel's queue, or go to other workers.
 """
 
 import asyncio
@@ -15,20 +15,19 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
+from typing import Protocol, cast
 
 from proxy.config import Network, parse_networks
-from proxy.downstream.connection import ClientConnection, Peer
+from proxy.downstream.connection import Peer
 from proxy.downstream.handshake import Preparing, read_header
 from proxy.downstream.proxy_protocol import HeaderError
 from proxy.downstream.share import PAUSE_S, Share
 from proxy.exchange.services import Services
 from proxy.observability import telemetry
-from proxy.parties import Exchange
 from proxy.tasks import Tasks
 from proxy.tls.certificates import Certificates
 from proxy.tls.failures import Failures, reason_of
-from proxy.tls.session import secure
+from proxy.tls.session import Secure, secure
 from proxy.tls.transport import TlsTransport, accept
 
 log = logging.getLogger("turnout.listener")
@@ -37,62 +36,93 @@ _OUT_OF_FILES = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _OUT_OF_FILES_S = 0.1
 _UNIX = "unix"
 
-MakeExchange = Callable[[Services, ClientConnection], Exchange]
+
+class Connection(Protocol):
+    """A client's connection, as it is held here."""
+
+    def sweep(self, now: float) -> None:
+        """Act on a deadline that has passed. now: monotonic seconds."""
+
+    def drain(self, idle_since: float) -> None:
+        """End what has been idle since before this time; monotonic seconds."""
+
+    def close(self) -> None:
+        """End it, as gently as that can be done at once."""
 
 
-@dataclass(frozen=True, slots=True)
+Lost = Callable[[Connection], None]
+Make = Callable[[Peer, Lost, Secure | None], Connection]
+"""The asyncio protocol of a connection, which calls the second argument once it is gone."""
+
+
+@dataclass(slots=True, eq=False)
 class Door:
-    """Where clients come in. certificates: by which they are met with TLS; None: without."""
+    """Where clients come in.
+
+    limit: connections at once. told: whether each begins with a PROXY header. certificates: by
+    which clients are met with TLS; None: without. open: connections that came in here.
+    """
 
     listening: socket.socket
+    make: Make
+    limit: int
+    told: bool = False
     certificates: Certificates | None = None
+    open: int = 0
 
 
 class Listener:
-    """Accepts at all doors; holds this worker's client connections."""
+    """Accepts at all doors; holds this worker's client connections, each with its door."""
 
-    def __init__(
-        self, doors: Sequence[Door], services: Services, exchange: MakeExchange, share: Share
-    ) -> None:
+    def __init__(self, doors: Sequence[Door], services: Services, share: Share) -> None:
         self._doors = doors
         self._share = share
         self._services = services
-        self._exchange = exchange
-        self._accepting = False
         self._stopped = False
+        self._full: set[Door] = set()  # not accepting until somebody leaves
         self._tasks = Tasks("listener")
         settings = services.settings
+        self._limit = settings.limits.connections
         self._networks = settings.networks()
-        self._told = settings.proxy_protocol.mode == "required"
         self._tellers = parse_networks(settings.proxy_protocol.networks)
         self._failures = Failures()
         self._peer = lru_cache(maxsize=4096)(self._make_peer)
-        self.connections: set[ClientConnection | Preparing] = set()
+        self.connections: dict[Connection, Door] = {}
 
     def start(self) -> None:
-        """Begin to accept, or go on."""
-        full = len(self.connections) >= self._services.settings.limits.connections
-        if not self._accepting and not self._stopped and not full:
-            self._accepting = True
-            loop = asyncio.get_running_loop()
-            for door in self._doors:
-                loop.add_reader(door.listening.fileno(), self._accept, door)
+        """Begin to accept."""
+        for door in self._doors:
+            self._watch(door)
 
     def stop(self) -> None:
         """Accept no more; the sockets stay with the other workers."""
         self._stopped = True
-        self._pause()
+        for door in self._doors:
+            self._look_away(door)
 
-    def _pause(self) -> None:
-        if self._accepting:
-            self._accepting = False
-            for door in self._doors:
-                asyncio.get_running_loop().remove_reader(door.listening.fileno())
+    def _watch(self, door: Door) -> None:
+        if not self._stopped:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(door.listening.fileno(), self._accept, door)
+
+    @staticmethod
+    def _look_away(door: Door) -> None:
+        asyncio.get_running_loop().remove_reader(door.listening.fileno())
+
+    def _pause(self, door: Door, seconds: float) -> None:
+        self._look_away(door)
+        asyncio.get_running_loop().call_later(seconds, self._watch, door)
+
+    def _has_room(self, door: Door) -> bool:
+        return door.open < door.limit and len(self.connections) < self._limit
 
     def _accept(self, door: Door) -> None:
+        if not self._has_room(door):
+            self._look_away(door)
+            self._full.add(door)
+            return
         if self._share.leaves_it():
-            self._pause()
-            asyncio.get_running_loop().call_later(PAUSE_S, self.start)
+            self._pause(door, PAUSE_S)
             return
         try:
             accepted, address = door.listening.accept()
@@ -102,34 +132,30 @@ class Listener:
             if error.errno not in _OUT_OF_FILES:
                 raise
             log.error("can't accept: %s", error.strerror)  # noqa: TRY400 - no trace: the cause is known
-            self._pause()
-            asyncio.get_running_loop().call_later(_OUT_OF_FILES_S, self.start)
+            self._pause(door, _OUT_OF_FILES_S)
             return
         accepted.setblocking(False)
         if accepted.family != socket.AF_UNIX:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         host = address[0] if isinstance(address, tuple) else _UNIX
-        cells = self._services.block.cells
-        cells[telemetry.ACCEPTED] += 1
-        if self._told or door.certificates is not None:
+        self._services.block.cells[telemetry.ACCEPTED] += 1
+        if door.told or door.certificates is not None:
             preparing = Preparing()
-            self._take(preparing)
+            self._take(preparing, door)
             preparing.task = self._tasks.start(
-                self._prepare(preparing, accepted, host, door.certificates), "prepare"
+                self._prepare(preparing, accepted, host, door), "prepare"
             )
         else:
-            peer = self._peer(host, secure=False)
-            connection = ClientConnection(self._services, self._exchange, peer, self._lost)
-            self._take(connection)
+            connection = door.make(self._peer(host, secure=False), self._lost, None)
+            self._take(connection, door)
             self._tasks.start(self._serve(connection, accepted), "accept")
 
-    def _take(self, connection: ClientConnection | Preparing) -> None:
+    def _take(self, connection: Connection, door: Door) -> None:
         self._services.block.cells[telemetry.CONNECTIONS] += 1
-        self.connections.add(connection)
-        if len(self.connections) >= self._services.settings.limits.connections:
-            self._pause()
+        self.connections[connection] = door
+        door.open += 1
 
-    async def _serve(self, connection: ClientConnection, accepted: socket.socket) -> None:
+    async def _serve(self, connection: Connection, accepted: socket.socket) -> None:
         try:
             # asyncio asks for no base class, only for the methods; see `proxy.parties`.
             protocol = cast("asyncio.Protocol", connection)
@@ -139,32 +165,29 @@ class Listener:
             self._lost(connection)
 
     async def _prepare(
-        self,
-        preparing: Preparing,
-        accepted: socket.socket,
-        host: str,
-        certificates: Certificates | None,
+        self, preparing: Preparing, accepted: socket.socket, host: str, door: Door
     ) -> None:
         """The PROXY header and TLS, where they are wanted; then serve, or drop the connection."""
         try:
-            peer = await self._find_peer(accepted, host, secure=certificates is not None)
+            peer = await self._find_peer(accepted, host, door)
             if peer is None:
                 accepted.close()
-            elif certificates is None:
-                connection = ClientConnection(self._services, self._exchange, peer, self._lost)
+            elif door.certificates is None:
+                connection = door.make(peer, self._lost, None)
                 self._replace(preparing, connection)
                 await self._serve(connection, accepted)
             else:
-                await self._handshake(preparing, accepted, peer, certificates)
+                await self._handshake(preparing, accepted, peer, door.certificates)
         except asyncio.CancelledError:
             accepted.close()
             raise
         finally:
             self._lost(preparing)
 
-    async def _find_peer(self, accepted: socket.socket, host: str, *, secure: bool) -> Peer | None:
+    async def _find_peer(self, accepted: socket.socket, host: str, door: Door) -> Peer | None:
         """Whom the PROXY header tells of, or who connected; None: nobody who may."""
-        if not self._told:
+        secure = door.certificates is not None
+        if not door.told:
             return self._peer(host, secure=secure)
         settings = self._services.settings
         try:
@@ -202,7 +225,7 @@ class Listener:
             except ValueError as error:  # OpenSSL could read its certificate, cryptography can't
                 self._failures.say("refused a client's certificate", error)
                 return None
-            connection = ClientConnection(self._services, self._exchange, peer, self._lost, client)
+            connection = self.connections[preparing].make(peer, self._lost, client)
             cells[telemetry.HANDSHAKES] += 1
             self._replace(preparing, connection)
             return cast("asyncio.Protocol", connection)
@@ -223,16 +246,19 @@ class Listener:
             else:
                 log.debug("no handshake with %s: %s", peer.address.decode(), reason_of(error))
 
-    def _replace(self, preparing: Preparing, connection: ClientConnection) -> None:
-        """The connection is the same, so the gauge is."""
-        self.connections.discard(preparing)
-        self.connections.add(connection)
+    def _replace(self, preparing: Preparing, connection: Connection) -> None:
+        """The connection is the same, so the counts are."""
+        self.connections[connection] = self.connections.pop(preparing)
 
-    def _lost(self, connection: ClientConnection | Preparing) -> None:
-        if connection in self.connections:
-            self.connections.discard(connection)
-            self._services.block.cells[telemetry.CONNECTIONS] -= 1
-            self.start()
+    def _lost(self, connection: Connection) -> None:
+        door = self.connections.pop(connection, None)
+        if door is None:
+            return
+        self._services.block.cells[telemetry.CONNECTIONS] -= 1
+        door.open -= 1
+        for waiting in [each for each in self._full if self._has_room(each)]:
+            self._full.discard(waiting)
+            self._watch(waiting)
 
     def _make_peer(self, host: str, *, secure: bool) -> Peer:
         if host == _UNIX:

@@ -11,24 +11,23 @@ Rules:
 
 import asyncio
 import logging
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import IntEnum
 from time import monotonic
 from typing import Final, Protocol, cast
 
 from proxy.config import TcpListener
-from proxy.downstream.acceptor import Acceptor
 from proxy.downstream.client_hello import HelloError, IncompleteError, server_name
+from proxy.downstream.connection import Peer
+from proxy.downstream.listener import Lost
 from proxy.exchange.services import Services
 from proxy.exchange.tunnel import Tunnel
-from proxy.http1 import reply as replies
 from proxy.http1.reply import LocalReply
 from proxy.observability import telemetry
 from proxy.parties import Upgraded
 from proxy.router import NOWHERE
 from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, identify
-from proxy.routing.model import Endpoint, Slot
+from proxy.tls.session import Secure
 
 log = logging.getLogger("turnout.tcp")
 
@@ -77,8 +76,8 @@ class Claimant(Protocol):
     def connected(self, endpoint: Joinable) -> None:
         """Here it is."""
 
-    def connect_failed(self) -> None:
-        """No endpoint can be reached."""
+    def connect_failed(self, refusal: LocalReply) -> None:
+        """There is none, or none can be reached."""
 
 
 class Attempt(Protocol):
@@ -88,8 +87,8 @@ class Attempt(Protocol):
         """It is no longer wanted."""
 
 
-Connect = Callable[[int, Sequence[Endpoint], Claimant], Attempt]
-"""Connect to one of these endpoints; the number of their slot (0 blue) comes first."""
+Connect = Callable[[int, Claimant], Attempt]
+"""Connect to an endpoint of a slot, by its number: 0 blue, 1 green."""
 
 
 class TcpConnection(asyncio.Protocol):
@@ -98,12 +97,13 @@ class TcpConnection(asyncio.Protocol):
     __slots__ = (
         "_attempt",
         "_began",
-        "_client",
-        "_door",
         "_ended",
         "_group",
         "_held",
         "_joined_to",
+        "_lost",
+        "_peer",
+        "_port",
         "_routed",
         "_services",
         "_tunnel",
@@ -112,19 +112,21 @@ class TcpConnection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, services: Services, door: "TcpDoor") -> None:
+    def __init__(self, services: Services, port: "TcpPort", peer: Peer, lost: Lost) -> None:
         self._services = services
-        self._door = door
+        self._port = port
+        self._peer = peer
+        self._lost = lost
         self._attempt: Attempt | None = None
         self._tunnel: Tunnel | None = None
         self._held = b""
         self._ended = False
         self._began = monotonic()
         self._routed = NOWHERE
-        self._client = self._joined_to = ""
+        self._joined_to = ""
         self._group = services.block.groups[telemetry.LOCAL]
         self.state = State.HELLO
-        self.deadline = services.now + door.settings.hello_s
+        self.deadline = services.now + port.settings.hello_s
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
 
     def __repr__(self) -> str:
@@ -142,10 +144,8 @@ class TcpConnection(asyncio.Protocol):
         """A port of one tenant is decided at once; else the ClientHello is waited for."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(self._services.settings.limits.write_buffer_bytes)
-        self._client = _name_of(self.transport).rpartition(":")[0]
-        self._door.entered(self)
-        if self._door.settings.tenant:
-            self._route(self._door.settings.tenant)
+        if self._port.settings.tenant:
+            self._route(self._port.settings.tenant)
 
     def data_received(self, data: bytes) -> None:
         """Hold what comes before the tunnel stands: a ClientHello, then one read more."""
@@ -165,7 +165,7 @@ class TcpConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's
         """The client is gone before the tunnel stood."""
         self._end()
-        self._door.left(self)
+        self._lost(self)
 
     # ── whose it is, and where it goes ────────────────────────────────────────────────────────
 
@@ -177,7 +177,7 @@ class TcpConnection(asyncio.Protocol):
         except HelloError:
             self._refuse(BAD_HELLO)
             return
-        tenant = self._door.tenant(name)
+        tenant = self._port.tenant(name)
         if isinstance(tenant, LocalReply):
             self._refuse(tenant)
         else:
@@ -189,14 +189,10 @@ class TcpConnection(asyncio.Protocol):
         if isinstance(route, LocalReply):
             self._refuse(route)
             return
-        endpoints = self._door.endpoints(route.slot)
-        if not endpoints:
-            self._refuse(replies.NO_ENDPOINT)
-            return
         self._routed = route
         self._group = services.block.groups[route.group]
         self._advance(Event.ROUTED)
-        self._attempt = self._door.connect(route.slot_number, endpoints, self)
+        self._attempt = self._port.connect(route.slot_number, self)
 
     def connected(self, endpoint: Joinable) -> None:
         """Join both; first what they have said already."""
@@ -213,7 +209,7 @@ class TcpConnection(asyncio.Protocol):
             endpoint,
             self._group,
             self._tunnel_closed,
-            idle_s=self._door.settings.idle_s,
+            idle_s=self._port.settings.idle_s,
         )
         for side, said, ended in (
             (tunnel.client, held, self._ended),
@@ -226,13 +222,13 @@ class TcpConnection(asyncio.Protocol):
             elif not side.transport.is_reading() and not side.transport.is_closing():
                 side.transport.resume_reading()
 
-    def connect_failed(self) -> None:
-        """Neither of two endpoints could be reached."""
+    def connect_failed(self, refusal: LocalReply) -> None:
+        """There is no endpoint, or neither of two could be reached."""
         self._attempt = None
-        self._refuse(replies.CONNECT_FAILED)
+        self._refuse(refusal)
 
     def _refuse(self, refusal: LocalReply) -> None:
-        log.info("a connection to %s is closed: %s", self._door.settings.listen, refusal.code)
+        log.info("a connection to %s is closed: %s", self._port.settings.listen, refusal.code)
         self._services.block.groups[telemetry.LOCAL].finished(refusal.status, 0)
         self._end()
 
@@ -248,10 +244,10 @@ class TcpConnection(asyncio.Protocol):
         lines, tunnel = self._services.observing.log, self._tunnel
         if lines is not None and tunnel is not None:
             taken = tunnel.client.taken, tunnel.endpoint.taken
-            door = self._door.settings.listen
-            lines.joined(self._client, door, self._routed, self._joined_to, self._began, taken)
+            client, port = self._peer.address.decode(), self._port.settings.listen
+            lines.joined(client, port, self._routed, self._joined_to, self._began, taken)
         self._advance(Event.CLOSE)
-        self._door.left(self)
+        self._lost(self)
 
     # ── the worker ────────────────────────────────────────────────────────────────────────────
 
@@ -273,29 +269,22 @@ class TcpConnection(asyncio.Protocol):
             self._end()
 
 
-class TcpDoor:
-    """One listener: its settings, its open connections. connect: see there."""
+class TcpPort:
+    """One port, as its settings have it: whose connections come in there. connect: see there."""
 
-    def __init__(
-        self, listening: socket.socket, settings: TcpListener, services: Services, connect: Connect
-    ) -> None:
+    def __init__(self, settings: TcpListener, services: Services, connect: Connect) -> None:
         self.settings = settings
         self.connect = connect
-        self.connections: set[TcpConnection] = set()
         self._services = services
         self._names = {name.lower().strip("."): of for name, of in settings.names.items()}
         domains = services.settings.identity.domains
         self._rules = IdentityRules(
             _RULES_ORDER, tuple(domain.lower().strip(".") for domain in domains)
         )
-        self._own = {
-            slot: tuple(Endpoint.parse(text) for text in texts)
-            for slot, texts in ((Slot.BLUE, settings.blue), (Slot.GREEN, settings.green))
-        }
-        self._acceptor = Acceptor(
-            listening, lambda: TcpConnection(services, self), settings.connections
-        )
-        self.start, self.stop = self._acceptor.start, self._acceptor.stop
+
+    def make(self, peer: Peer, lost: Lost, _: Secure | None = None) -> TcpConnection:
+        """A connection that comes in here. lost: called once it is gone."""
+        return TcpConnection(self._services, self, peer, lost)
 
     def tenant(self, name: str | None) -> str | LocalReply | None:
         """Whom a server name belongs to; None: nobody said so."""
@@ -308,36 +297,6 @@ class TcpDoor:
         if isinstance(found, Rejected):
             return LocalReply(found.status, found.code, found.detail)
         return found.tenant if isinstance(found, Identity) else None
-
-    def endpoints(self, slot: Slot) -> Sequence[Endpoint]:
-        """Where the slot's equipment port is served, by the table of now."""
-        table = self._services.router.table
-        if not self.settings.port or table is None:
-            return self._own[slot]
-        hosts = dict.fromkeys(endpoint.host for endpoint in table.endpoints[slot])
-        return [Endpoint(host, self.settings.port) for host in hosts]
-
-    def entered(self, connection: TcpConnection) -> None:
-        """A connection was accepted."""
-        self.connections.add(connection)
-        cells = self._services.block.cells
-        cells[telemetry.ACCEPTED] += 1
-        cells[telemetry.CONNECTIONS] += 1
-
-    def left(self, connection: TcpConnection) -> None:
-        """A connection is gone."""
-        if connection in self.connections:
-            self.connections.discard(connection)
-            self._services.block.cells[telemetry.CONNECTIONS] -= 1
-            self._acceptor.left()
-
-    def sweep(self, now: float) -> None:
-        """Act on deadlines that have passed. now: monotonic seconds."""
-        for connection in list(self.connections):
-            try:
-                connection.sweep(now)
-            except Exception:
-                log.exception("a connection's deadline could not be acted on")
 
 
 def _name_of(transport: asyncio.Transport) -> str:

@@ -268,6 +268,9 @@ class Exchange(Placing):
 
     def response_end(self) -> None:
         """The answer is complete."""
+        pool = self._pool
+        if pool is not None and pool.health.suspect:
+            self._slot.completed(pool, self._status)
         if self._chunked_answer:
             self._out += rewrite.LAST_CHUNK
         self._finish(self._sent_whole)
@@ -280,6 +283,9 @@ class Exchange(Placing):
             self.upstream_fault("a switch of protocols that was not asked for")
             return
         self._advance(SWITCH)
+        if self._pool is not None:
+            self._pool.tunnels += 1
+            self._slot.joined(self._pool, self._services.now)
         own_lines = self._route.answer_line + self._request_id
         if self._notes is not None:
             own_lines += self._notes.answered(self._route)
@@ -303,6 +309,8 @@ class Exchange(Placing):
             self._received = received
             self._notes.sent = sent
             self._note_end(101, TUNNEL)
+        if self._pool is not None:
+            self._pool.tunnels -= 1
         self._unclaim()
         self._admitted = False
         self._slot.leave(self._route.tenant_line)
@@ -364,6 +372,8 @@ class Exchange(Placing):
         self._finish(False)
 
     def _broken_off(self, why: str = "the connection ended") -> None:
+        if not self._endpoint_paused:  # else the client took nothing, which may have worn it out
+            self._blame()
         self._group.values[ABORTED] += 1
         self._warn("an answer broke off", why)
         self._note_end(self._status, BROKEN_OFF)

@@ -91,7 +91,7 @@ class Balance:
     def _accepts(self, pool: Pool) -> bool:
         health = pool.health
         if health.state == TRIAL:
-            return not pool.in_flight
+            return pool.in_flight == pool.tunnels
         return health.share >= 1.0 or self._draw() < health.share
 
     @staticmethod

@@ -32,6 +32,8 @@ from proxy.upstream.pool import Pool, Room
 
 log = logging.getLogger("turnout.upstream")
 
+_SWITCHED: Final = 101
+
 
 class ClusterRules:
     """What a slot's settings come to.
@@ -73,6 +75,8 @@ class Cluster(Room):
 
     __slots__ = (
         "_counts",
+        "_healthy",
+        "_listed",
         "_rules",
         "_timer",
         "_waking",
@@ -90,6 +94,7 @@ class Cluster(Room):
         self.counted = counted
         self._rules = rules
         self._counts = counted.values
+        self._listed = self._healthy = 0
         self._waking = False
         self._timer: asyncio.TimerHandle | None = None
         self.balance = balance
@@ -198,8 +203,19 @@ class Cluster(Room):
         if pool.health.answered(status, now, may_eject=self._may_eject(pool)):
             self._changed(pool)
 
+    def completed(self, pool: Pool, status: int) -> None:
+        """An answer is whole."""
+        pool.health.completed(status)
+
+    def joined(self, pool: Pool, now: float) -> None:
+        """A tunnel stands, which is an answer and the whole of it. now: monotonic seconds."""
+        self.answered(pool, _SWITCHED, now)
+        self.completed(pool, _SWITCHED)
+
     def failed(self, pool: Pool, now: float) -> None:
-        """A request failed at an endpoint: no connection, no answer, none in time, or none in HTTP."""
+        """A request failed at an endpoint: no connection; no answer, none in time, none in HTTP, or
+        not all of it.
+        """  # noqa: D205 - one sentence
         if pool.health.failed(now, may_eject=self._may_eject(pool)):
             self._changed(pool)
 
@@ -255,8 +271,10 @@ class Cluster(Room):
         balance.eligible = tuple(pools if balance.panic else healthy)
         cautious = any(pool.health.state in {TRIAL, WARMING} for pool in healthy)
         balance.guarded = cautious and not balance.panic
-        self._counts[telemetry.ENDPOINTS] = len(pools)
-        self._counts[telemetry.ENDPOINTS_ELIGIBLE] = len(healthy)
+        # The endpoints of TCP listeners are counted in the same place.
+        self._counts[telemetry.ENDPOINTS] += len(pools) - self._listed
+        self._counts[telemetry.ENDPOINTS_ELIGIBLE] += len(healthy) - self._healthy
+        self._listed, self._healthy = len(pools), len(healthy)
         self.wake()
 
     def _count(self, cell: int) -> None:

@@ -154,13 +154,19 @@ class Health:
             self._begin(WARMING, now)
 
     def answered(self, status: int, now: float, *, may_eject: bool) -> bool:
-        """A final answer began. Whether the state changed."""
+        """A final answer began. Whether the state changed.
+
+        What failed before is forgotten only with `completed`: it may yet break off.
+        """
         if status >= 500 and self._rules.on_5xx:
             return self.failed(now, may_eject=may_eject)
-        self._failures = 0
-        changed = self._take(_ANSWERED, now)
-        self.suspect = self.state != HEALTHY
-        return changed
+        return self._take(_ANSWERED, now)
+
+    def completed(self, status: int) -> None:
+        """An answer is whole."""
+        if status < 500 or not self._rules.on_5xx:
+            self._failures = 0
+            self.suspect = self.state != HEALTHY
 
     def failed(self, now: float, *, may_eject: bool) -> bool:
         """A request failed there. may_eject: not too many others are. Whether the state changed."""

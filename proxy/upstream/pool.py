@@ -75,8 +75,9 @@ class Pool(Owner):
     """One endpoint's connections in one worker. group: where they are counted.
 
     idle: connections that wait for an exchange, the last used last. health: what is thought of the
-    endpoint; see there. room: told when a connection is free that
-    no exchange gave back.
+    endpoint; see there. room: told when a connection is free that no exchange gave back. in_flight:
+    what was claimed here and is not over yet. tunnels: those of them that have nothing more to say
+    of the endpoint.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Pool(Owner):
         self.health = health
         self._room = room
         self.in_flight = 0
+        self.tunnels = 0
         self.retired = False
         self._limits = limits
         self._parser = parser

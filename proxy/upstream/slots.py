@@ -5,6 +5,7 @@ pools of the endpoints that remain, connections and all, and what is thought of 
 """
 
 from collections.abc import Callable, Mapping
+from time import monotonic
 
 from proxy.http1.fields import response_fields
 from proxy.http1.parser import ResponseParser
@@ -46,7 +47,7 @@ class Slots:
             for number, slot in enumerate(Slot)
         )
         self._retired: list[Pool] = []
-        self.now = 0.0
+        self.now = monotonic()
 
     def update(self, endpoints: Mapping[Slot, tuple[Endpoint, ...]]) -> None:
         """Serve by these endpoints from now on."""

@@ -14,7 +14,6 @@ ROOT = Path(__file__).parents[2]
 TREES = ("admin", "config", "deploy", "examples", "proxy", "tests")
 PER_REQUEST = ("proxy/http1", "proxy/downstream", "proxy/exchange", "proxy/upstream")
 NOT_PER_REQUEST = {
-    "proxy/downstream/acceptor.py",
     "proxy/downstream/client_hello.py",
     "proxy/downstream/handshake.py",
     "proxy/downstream/proxy_protocol.py",

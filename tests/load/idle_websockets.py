@@ -25,7 +25,6 @@ from admin.embedded import EmbeddedRedis
 from proxy.config import Settings
 from proxy.downstream.listener import Door, Listener
 from proxy.downstream.share import Share
-from proxy.exchange.forward import Exchange
 from proxy.observability import telemetry
 from proxy.observability.telemetry import Telemetry
 from proxy.routing.change import SetEndpoints
@@ -33,6 +32,7 @@ from proxy.routing.model import Endpoint, Slot
 from proxy.supervision.files import RESERVE
 from proxy.supervision.listening import Wanted, listen
 from proxy.worker import _services as services_of_worker
+from proxy.worker import http
 from tests.load.websocket_peer import more_files
 from tests.support.fleet import Fleet, routing_at, settings, start_fleet
 from tests.support.processes import Children
@@ -122,7 +122,11 @@ async def breakdown(pairs: int, folder: Path) -> list[str]:
         services.slots.update(endpoints)
         services.router.swap(table())
         listening = listen(Wanted("http", "127.0.0.1:0", 4096, "listen"))
-        listener = Listener((Door(listening),), services, Exchange, Share(block, (block,)))
+        listener = Listener(
+            [Door(listening, http(services), services.settings.limits.connections)],
+            services,
+            Share(block, (block,)),
+        )
         listener.start()
         await opened(children, listening.getsockname()[1], _WARM_UP)
         gc.collect()

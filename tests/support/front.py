@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -16,16 +16,18 @@ from typing import Any
 import msgspec
 
 from proxy.config import Settings
-from proxy.downstream.listener import Door, Listener
+from proxy.downstream.listener import Listener
 from proxy.downstream.share import Share
-from proxy.exchange.forward import Exchange
 from proxy.exchange.services import Services
 from proxy.observability import telemetry
 from proxy.observability.telemetry import Telemetry
 from proxy.routing.model import Endpoint, RoutingTable, Slot
+from proxy.supervision.listening import HTTP, HTTPS, tcp
 from proxy.tls.certificates import Certificates
 from proxy.tls.endpoints import endpoint_security
+from proxy.upstream.plain import PlainEndpoints
 from proxy.worker import _services as services_of_worker
+from proxy.worker import doors_of, plain_slots
 from tests.support.clients import SECONDS, Connection
 from tests.support.messages import Message, take_message
 
@@ -62,14 +64,21 @@ class Played:
 
 @dataclass
 class Front:
-    """port, tls_port: where clients come in. behind: the endpoint of both slots."""
+    """ports: where clients come in, by name. behind: the endpoint of both slots."""
 
     services: Services
     listener: Listener
     behind: Played
-    port: int
-    tls_port: int
+    ports: Mapping[str, int]
     certificates: Certificates | None
+
+    @property
+    def port(self) -> int:
+        return self.ports[HTTP]
+
+    @property
+    def tls_port(self) -> int:
+        return self.ports[HTTPS]
 
     def count(self, cell: int) -> int:
         """A cell of the worker."""
@@ -109,15 +118,17 @@ async def front(*, behind_tls: ssl.SSLContext | None = None, **proxy: Any) -> As
     services.slots.update(by_slot)
     services.router.swap(RoutingTable(version=1, endpoints=by_slot))
     certificates = Certificates(settings.tls) if settings.tls.certificates else None
-    doors = [Door(_listening())]
-    if certificates is not None:
-        doors.append(Door(_listening(), certificates))
+    plain = [PlainEndpoints(each, plain_slots(settings, services.block)) for each in settings.tcp]
+    for each in plain:
+        each.update(by_slot)
+    names = [HTTP, *([HTTPS] if certificates else []), *(tcp(index) for index in range(len(plain)))]
+    sockets = {name: _listening() for name in names}
+    ports = {name: each.getsockname()[1] for name, each in sockets.items()}
     share = Share(services.block, [services.block])
-    listener = Listener(doors, services, Exchange, share)
-    ports = [door.listening.getsockname()[1] for door in doors]
+    listener = Listener(doors_of(services, sockets, certificates, plain), services, share)
     listener.start()
     sweep = asyncio.get_running_loop().create_task(_sweep(services, listener), name="sweep")
-    found = Front(services, listener, behind, ports[0], ports[-1], certificates)
+    found = Front(services, listener, behind, ports, certificates)
     try:
         yield found
         await found.empty()
@@ -126,9 +137,11 @@ async def front(*, behind_tls: ssl.SSLContext | None = None, **proxy: Any) -> As
         listener.stop()
         for connection in list(listener.connections):
             connection.close()
-        for door in doors:
-            door.listening.close()
+        for listening in sockets.values():
+            listening.close()
         await services.slots.close()
+        for each in plain:
+            await each.close()
         await behind.end()
     assert sum(pool.in_flight for group in services.slots.groups for pool in group.pools) == 0
 

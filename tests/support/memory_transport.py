@@ -99,6 +99,8 @@ class MemoryLoop(asyncio.BaseEventLoop):
         self.call_soon(protocol.connection_made, transport)
         if dialled.early:
             transport.deliver(dialled.early)
+        if dialled.resets:
+            transport.reset()
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
@@ -116,6 +118,7 @@ class Dialled:
 
     decision: None accepts at once; a future accepts, or refuses by its exception, when it is
     done. made: told of the transport. early: said before the caller of `create_connection` goes on.
+    resets: cut before it does.
     """
 
     def __init__(
@@ -123,10 +126,13 @@ class Dialled:
         made: Callable[["MemoryTransport"], None],
         decision: "asyncio.Future[None] | None" = None,
         early: bytes = b"",
+        *,
+        resets: bool = False,
     ) -> None:
         self.made = made
         self.decision = decision
         self.early = early
+        self.resets = resets
 
 
 class MemoryTransport(asyncio.Transport):

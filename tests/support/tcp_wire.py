@@ -1,6 +1,5 @@
 """As `tests.support.wire`, for plain TCP: one worker's door between played ends."""
 
-import socket
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -8,14 +7,18 @@ from typing import Any
 import msgspec
 
 from proxy.config import Settings
-from proxy.downstream.tcp import State, TcpConnection, TcpDoor
+from proxy.downstream.connection import Peer
+from proxy.downstream.listener import Connection
+from proxy.downstream.tcp import State, TcpConnection, TcpPort
 from proxy.observability import telemetry
 from proxy.observability.telemetry import Telemetry
 from proxy.routing.model import RoutingTable
-from proxy.upstream.plain import PlainPool
+from proxy.upstream.plain import PlainEndpoints
+from proxy.upstream.pool import Pool
 from proxy.worker import _services as services_of_worker
+from proxy.worker import plain_slots
 from tests.support.memory_transport import Dialled, MemoryLoop, MemoryTransport
-from tests.support.wire import Cut, EndpointSide, Side, table, whole
+from tests.support.wire import PEER, Cut, EndpointSide, Side, table, whole
 
 
 class TcpClient(Side):
@@ -27,7 +30,7 @@ class TcpClient(Side):
 
 
 class TcpWire:
-    """tcp: the listener's settings. settings: the rest of [proxy]."""
+    """tcp: the listener's settings. settings: the rest of [proxy]. seed: as in Wire."""
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class TcpWire:
         tcp: Mapping[str, Any] = MappingProxyType({"tenant": "acme", "port": 9100}),
         settings: Mapping[str, Any] = MappingProxyType({}),
         routing: RoutingTable | None = None,
+        seed: int = 0,
     ) -> None:
         self.cut = cut
         self.loop = MemoryLoop(self._dial)
@@ -43,20 +47,34 @@ class TcpWire:
         own = msgspec.convert({**settings, "tcp": [listener]}, Settings)
         self.block = Telemetry(1).blocks[0]
         self.services = services_of_worker(own, self.block)
-        self.services.router.swap(routing or table())
-        self.pool = PlainPool(self.block, own.tcp[0].connect_s)
-        self.door = TcpDoor(socket.socket(), own.tcp[0], self.services, self.pool.connect)
-        self.door.stop()  # clients come without a socket
+        self.slots = plain_slots(own, self.block, seed)
+        self.plain = PlainEndpoints(own.tcp[0], self.slots)
+        self.port = TcpPort(own.tcp[0], self.services, self.plain.connect)
+        self.connections: set[Connection] = set()
         self.clients: list[TcpClient] = []
         self.endpoints: list[EndpointSide] = []
         self.dialled: list[tuple[str, int]] = []
         self.refuses: set[str] = set()
         self.hangs: set[str] = set()
+        self.resets: set[str] = set()
         self.banner = b""
+        self.use(routing or table())
+
+    def use(self, routing: RoutingTable) -> None:
+        """The worker takes a new table, as it does."""
+        self.loop.call_soon(self._take_table, routing)
+        self.loop.settle()
+
+    def _take_table(self, routing: RoutingTable) -> None:
+        self.services.slots.update(routing.endpoints)
+        self.plain.update(routing.endpoints)
+        self.services.router.swap(routing)
 
     def connects(self, *said: bytes | None) -> TcpClient:
         """One more client, and what it says at once (None: it ends)."""
-        client = TcpClient(self, TcpConnection(self.services, self.door))
+        connection = self.port.make(Peer(PEER, trusted=False), self.connections.discard)
+        self.connections.add(connection)
+        client = TcpClient(self, connection)
         self.clients.append(client)
         for item in said:
             client.transport.deliver(item)
@@ -68,17 +86,31 @@ class TcpWire:
         self.services.now += seconds
         self.loop.advance(seconds)
         self.settle()
-        self.loop.call_soon(self.door.sweep, self.services.now)
+        self.loop.call_soon(self._sweep)
         self.settle()
 
     def settle(self) -> None:
         """Let everything happen; then the counters must be right."""
         self.loop.settle()
-        tunnels = [c for c in self.door.connections if c.state is State.TUNNEL]
-        assert self.gauge(telemetry.TUNNELS) == len(tunnels)
-        assert self.block.cells[telemetry.CONNECTIONS] == len(self.door.connections)
-        opened = sum(not endpoint.transport.lost for endpoint in self.endpoints)
+        held = [client.connection for client in self.clients]
+        held = [connection for connection in held if connection in self.connections]
+        tunnels = sum(connection.state is State.TUNNEL for connection in held)
+        connecting = sum(connection.state is State.CONNECTING for connection in held)
+        assert self.gauge(telemetry.TUNNELS) == tunnels
+        served = [(pool.endpoint.host, pool.endpoint.port) for pool in self.pools]
+        opened = sum(
+            not endpoint.transport.lost and (endpoint.host, endpoint.port) in served
+            for endpoint in self.endpoints
+        )
+        assert sum(pool.tunnels for pool in self.pools) == opened
+        assert sum(pool.in_flight for pool in self.pools) == opened + connecting
         assert self.gauge(telemetry.ENDPOINT_CONNECTIONS) == opened
+
+    @property
+    def pools(self) -> list[Pool]:
+        """Those of both slots, and those that left the table."""
+        listed = [pool for group in self.slots.groups for pool in group.pools]
+        return [*listed, *(pool for pool in self.slots._retired if pool not in listed)]
 
     def gauge(self, cell: int) -> int:
         """A group's cell, summed over the groups."""
@@ -96,12 +128,17 @@ class TcpWire:
         for client in self.clients:
             if not client.transport.lost:
                 client.vanishes()
-        assert not self.door.connections
-        self.loop.run_to_end(self.pool.close())
+        assert not self.connections
+        self.loop.run_to_end(self.plain.close())
+        self.loop.run_to_end(self.services.slots.close())
         self.settle()
         assert self.gauge(telemetry.ENDPOINT_CONNECTIONS) == 0
-        assert not self.pool._open
         self.loop.discard()
+
+    def _sweep(self) -> None:
+        for connection in list(self.connections):
+            connection.sweep(self.services.now)
+        self.plain.sweep(self.services.now)
 
     def _dial(self, host: str, port: int) -> Dialled:
         def made(transport: MemoryTransport) -> None:
@@ -114,4 +151,4 @@ class TcpWire:
             refusal = self.loop.create_future()
             refusal.set_exception(ConnectionRefusedError("refused by the test"))
             return Dialled(made, refusal)
-        return Dialled(made, early=self.banner)
+        return Dialled(made, early=self.banner, resets=host in self.resets)

@@ -194,7 +194,7 @@ class ClientSide(Side):
 class EndpointSide(Side):
     def __init__(self, wire: "Wire", transport: MemoryTransport, address: tuple[str, int]) -> None:
         super().__init__(wire, transport)
-        self.host = address[0]
+        self.host, self.port = address
 
     def request(self) -> Message:
         """The next request, whole."""
@@ -324,6 +324,7 @@ class Wire:
         assert self.gauge(telemetry.QUEUE) == len(queued), queued
         claimed = sum(pool.in_flight for pool in self._pools)
         assert claimed == len(under_way) + len(tunnels), (self._pools, under_way)
+        assert sum(pool.tunnels for pool in self._pools) == len(tunnels), self._pools
         admissions = [group.admission for group in self.services.slots.groups]
         assert sum(each.in_flight for each in admissions) == claimed, admissions
         assert sum(each.waiting for each in admissions) == len(queued), admissions

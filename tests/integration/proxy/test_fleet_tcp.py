@@ -3,11 +3,12 @@
 import asyncio
 import datetime as dt
 import ipaddress
+import os
 import signal
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,43 +19,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from proxy.routing.change import Pin, SetEndpoints, Unpin
 from proxy.routing.model import Endpoint, Slot
 from tests.support.clients import connect as connect_http
+from tests.support.devices import SECONDS, Device, client, device, ended, name_of
 from tests.support.fleet import Fleet, FleetOf, Routing
 
-SECONDS = 10.0
-
-
-@dataclass(slots=True)
-class Device:
-    """A server that says its name first, then echoes, and answers an end with `bye`."""
-
-    name: str
-    port: int
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-@asynccontextmanager
-async def device(
-    name: str, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[Device]:
-    own = Device(name, port)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(f"{name}\n".encode())
-        try:
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-            writer.write(b"bye")
-        except ConnectionError:
-            pass
-        finally:
-            own.left.set()
-            writer.close()
-
-    server = await asyncio.start_server(serve, host, port, ssl=tls)
-    own.port = server.sockets[0].getsockname()[1]
-    async with server:
-        yield own
+_ESTABLISHED = "01"  # in /proc/net/tcp
 
 
 @dataclass(slots=True)
@@ -76,24 +44,6 @@ async def listening(fleet: Fleet, number: int = 0) -> int:
     await fleet.child.line(r"plain TCP on \S+:\d+$")
     lines = [line for line in fleet.child.output().splitlines() if "plain TCP on" in line]
     return int(lines[number].rpartition(":")[2])
-
-
-@asynccontextmanager
-async def client(
-    port: int, tls: ssl.SSLContext | None = None, name: str | None = None
-) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    async with asyncio.timeout(SECONDS):
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", port, ssl=tls, server_hostname=name
-        )
-        try:
-            yield reader, writer
-        finally:
-            writer.transport.abort()
-
-
-async def name_of(reader: asyncio.StreamReader) -> str:
-    return (await reader.readline()).decode().strip()
 
 
 async def both_slots(routing: Routing, fleet: Fleet) -> None:
@@ -166,7 +116,6 @@ async def test_endpoints_that_refuse_and_silence_end_the_connection(
         dead = f"127.0.0.1:{gone.port}"
     tcp = [
         {"listen": "127.0.0.1:0", "tenant": "acme", "blue": [dead]},
-        {"listen": "127.0.0.1:0", "tenant": "acme", "blue": [dead, f"127.0.0.1:{devices.blue.port}"]},
         {
             "listen": "127.0.0.1:0",
             "tenant": "acme",
@@ -178,20 +127,70 @@ async def test_endpoints_that_refuse_and_silence_end_the_connection(
     async with client(await listening(fleet, 0)) as (reader, _):
         assert await ended(reader.read)
     async with client(await listening(fleet, 1)) as (reader, _):
-        assert await name_of(reader) == "blue", "the other endpoint"
-    async with client(await listening(fleet, 2)) as (reader, _):
         assert await name_of(reader) == "blue"
         assert await ended(reader.read), "after half a second of silence"
     metrics = await fleet.metrics()
     assert metrics.value("turnout_requests_total", slot="local", class_="5xx") == 1
-    assert metrics.value("turnout_connect_failures_total", slot="blue") == 2
+    assert metrics.value("turnout_connect_failures_total", slot="blue") == 1
 
 
-async def ended(read: Callable[[], Awaitable[bytes]]) -> bool:
-    try:
-        return await read() == b""
-    except ConnectionError:
-        return True
+async def test_an_endpoint_that_refuses_is_ejected_and_comes_back(
+    fleet_of: FleetOf, devices: Devices
+) -> None:
+    async with device("soon gone") as gone:
+        dead = f"127.0.0.1:{gone.port}"
+    own = [dead, f"127.0.0.1:{devices.blue.port}"]
+    fleet = await fleet_of(
+        workers=1,
+        tcp=[{"listen": "127.0.0.1:0", "tenant": "acme", "blue": own}],
+        ejection={"failures": 3, "base_s": 0.5},
+        balancing={"slow_start_s": 0},
+    )
+    port = await listening(fleet)
+    async with AsyncExitStack() as held:
+        for _ in range(6):  # each next one would go to the one that has none
+            reader, _ = await held.enter_async_context(client(port))
+            assert await name_of(reader) == "blue"
+        await fleet.child.line(rf"endpoint {dead} of blue: ejected")
+        metrics = await fleet.metrics_until(
+            lambda m: m.value("turnout_ejections_total", slot="blue") >= 1, "it is counted"
+        )
+        assert metrics.value("turnout_connect_failures_total", slot="blue") >= 3
+        async with device("back", port=gone.port):
+            found = ""
+            async with asyncio.timeout(SECONDS):
+                while found != "back":
+                    reader, _ = await held.enter_async_context(client(port))
+                    found = await name_of(reader)
+            await fleet.child.line(rf"endpoint {dead} of blue: (warming|healthy)")
+
+
+async def test_a_burst_is_spread_over_the_workers(fleet_of: FleetOf, devices: Devices) -> None:
+    own = [f"127.0.0.1:{devices.blue.port}"]
+    fleet = await fleet_of(
+        workers=4, tcp=[{"listen": "127.0.0.1:0", "tenant": "acme", "blue": own}]
+    )
+    port = await listening(fleet)
+    async with AsyncExitStack() as held:
+        clients = [client(port) for _ in range(40)]
+        opened = await asyncio.gather(*(held.enter_async_context(each) for each in clients))
+        for reader, _ in opened:
+            assert await name_of(reader) == "blue"
+        shares = [sockets_of(pid, port) for pid in await fleet.pids()]
+    print("shares of 40:", sorted(shares))
+    assert sum(shares) == 40
+    assert max(shares) <= 20
+
+
+def sockets_of(pid: int, port: int) -> int:
+    """How many clients of this port a process holds."""
+    held = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}  # noqa: PTH115 - text
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text("utf-8").splitlines()[1:]]
+    return sum(
+        f"socket:[{line[9]}]" in held
+        for line in lines
+        if int(line[1].rpartition(":")[2], 16) == port and line[3] == _ESTABLISHED
+    )
 
 
 async def test_the_name_in_tls_tells_the_tenant_and_tls_is_not_opened(

@@ -30,8 +30,14 @@ def check(health: Health, *, passed: bool, now: float = NOW, times: int = 3) -> 
     return any(health.checked(now, passed=passed) for _ in range(times))
 
 
-def answer(health: Health, now: float = NOW, status: int = 200) -> bool:
+def begin(health: Health, now: float = NOW, status: int = 200) -> bool:
     return health.answered(status, now, may_eject=True)
+
+
+def answer(health: Health, now: float = NOW, status: int = 200) -> bool:
+    changed = begin(health, now, status)
+    health.completed(status)
+    return changed
 
 
 def healthy() -> Health:
@@ -120,6 +126,26 @@ def test_only_failures_in_a_row_eject() -> None:
         assert not answer(health)
     assert fail(health)
     assert not health.eligible
+
+
+def test_answers_that_never_come_to_an_end_are_failures_in_a_row() -> None:
+    health = healthy()
+    ejected = []
+    for _ in range(3):
+        begin(health)
+        ejected.append(fail(health, times=1))
+    assert ejected == [False, False, True]
+
+
+def test_a_whole_answer_makes_good_what_broke_off() -> None:
+    health = healthy()
+    for _ in range(20):
+        for _ in range(2):
+            begin(health)
+            assert not fail(health, times=1)
+        assert health.suspect, "the end of an answer is news"
+        assert not answer(health)
+        assert not health.suspect
 
 
 def test_without_a_limit_of_failures_nobody_is_ejected() -> None:

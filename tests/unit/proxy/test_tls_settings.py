@@ -7,6 +7,8 @@ import pytest
 
 from proxy.config import Settings
 
+TCP = {"listen": "127.0.0.1:9100", "tenant": "acme", "port": 9100}
+
 
 def settings(**proxy: Any) -> Settings:
     return msgspec.convert(proxy, Settings)
@@ -30,6 +32,8 @@ def settings(**proxy: Any) -> Settings:
         ({"proxy_protocol": {"mode": "required"}}, "`proxy_protocol.mode`"),
         ({"proxy_protocol": {"networks": ["10.0.0.1/8"]}}, "`proxy_protocol.networks`"),
         ({"proxy_protocol": {"mode": "maybe"}}, "proxy_protocol.mode"),
+        ({"tcp": [{**TCP, "proxy_protocol": "required"}]}, "`tcp.proxy_protocol`"),
+        ({"tcp": [{**TCP, "proxy_protocol": "maybe"}]}, r"tcp\[0\]\.proxy_protocol"),
         ({"timeouts": {"tls_handshake_s": 0}}, "`timeouts.tls_handshake_s`"),
         ({"limits": {"proxy_header_bytes": 0}}, "`limits.proxy_header_bytes`"),
     ],

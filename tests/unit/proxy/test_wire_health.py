@@ -70,6 +70,70 @@ def test_faults_in_a_row_eject(wire: Wire, fault) -> None:
     assert sorted(states(wire)) == ["EJECTED", "UNKNOWN"], "one may stay, however it fails"
 
 
+HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
+CHUNK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"
+
+
+def breaks_off(wire: Wire, begun: bytes = HALF, then: bytes | None = None) -> None:
+    """One more client's answer begins, and never comes to its end."""
+    client = wire.connects()
+    client.sends(GET)
+    endpoint = asked(wire)
+    endpoint.sends(begun)
+    if then is None:
+        endpoint.vanishes()
+    else:
+        endpoint.sends(then)
+    assert client.aborted
+
+
+@pytest.mark.parametrize(
+    ("begun", "then"), [(HALF, None), (CHUNK, None), (CHUNK, b"no size\r\n")],
+    ids=["of a length", "in chunks", "bad chunk"],
+)  # fmt: skip
+@playbook(routing=table(blue=2), settings=SOON)
+def test_answers_that_break_off_eject(wire: Wire, begun: bytes, then: bytes | None) -> None:
+    for _ in range(4):
+        breaks_off(wire, begun, then)
+    assert sorted(states(wire)) == ["EJECTED", "HEALTHY"]
+
+
+@playbook(routing=table(blue=2), settings=SOON, cuts=("whole",))
+def test_a_whole_answer_between_them_keeps_it_in(wire: Wire) -> None:
+    for _ in range(6):
+        breaks_off(wire)
+        breaks_off(wire)
+        served(wire, 2)
+    assert states(wire) == ["HEALTHY", "HEALTHY"]
+
+
+@playbook(routing=table(blue=2), settings=SOON, cuts=("whole",))
+def test_a_client_that_leaves_midway_is_no_fault_of_the_endpoint(wire: Wire) -> None:
+    for _ in range(9):
+        client = wire.connects()
+        client.sends(GET)
+        endpoint = asked(wire)
+        endpoint.sends(HALF)
+        client.vanishes()
+        assert endpoint.closed
+    assert states(wire) == ["HEALTHY", "HEALTHY"]
+
+
+@playbook(routing=table(blue=2), settings=SOON, cuts=("whole",))
+def test_nor_is_one_that_takes_nothing(wire: Wire) -> None:
+    """The endpoint may have waited for as long as it could."""
+    for _ in range(9):
+        client = wire.connects()
+        client.sends(GET)
+        endpoint = asked(wire)
+        client.stalls()
+        endpoint.sends(b"HTTP/1.1 200 OK\r\nContent-Length: 900000\r\n\r\n" + b"x" * 200_000)
+        assert endpoint.paused
+        endpoint.vanishes()
+        assert client.aborted
+    assert states(wire) == ["HEALTHY", "HEALTHY"]
+
+
 @playbook(routing=table(blue=2), settings=SOON, cuts=("whole",))
 def test_answers_that_come_too_late_eject(wire: Wire) -> None:
     for _ in range(3):
@@ -163,6 +227,32 @@ def test_a_trial_that_fails_ejects_again_for_longer(wire: Wire) -> None:
     wire.later(10)
     assert states(wire)[1] == "TRIAL"
     assert wire.gauge(telemetry.CONNECT_FAILURES) == 3
+
+
+@playbook(routing=table(blue=2), settings=SOON, cuts=("whole",))
+def test_open_websockets_do_not_stand_in_the_way_of_a_trial_which_one_more_passes(
+    wire: Wire,
+) -> None:
+    for _ in range(4):
+        websocket(wire)
+    wire.refuses(BROKEN)
+    served(wire, 6)
+    assert states(wire)[1] == "EJECTED"
+    del wire._refusals[BROKEN]
+    wire.later(10.1)
+    assert states(wire)[1] == "TRIAL"
+    assert BROKEN in {websocket(wire) for _ in range(2)}, "ties go round"
+    assert states(wire)[1] == "WARMING"
+
+
+def websocket(wire: Wire) -> str:
+    """One more client has a tunnel; to which host."""
+    client = wire.connects()
+    client.sends(ask(b"Connection: Upgrade", b"Upgrade: websocket"))
+    endpoint = asked(wire)
+    endpoint.sends(b"HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    assert client.answer().status == 101
+    return endpoint.host
 
 
 @playbook(routing=table(blue=2), settings={"ejection": {"failures": 1, "percent": 100}})
