@@ -21,6 +21,7 @@ GROUP = "turnout"
 MODULES = (
     "proxy/downstream/connection.py",
     "proxy/downstream/flow.py",
+    "proxy/downstream/peer.py",
     "proxy/exchange/forward.py",
     "proxy/exchange/placing.py",
     "proxy/exchange/services.py",

@@ -21,8 +21,9 @@ import uvloop
 
 from config import Shared
 from proxy.config import Settings
-from proxy.downstream.connection import ClientConnection, Peer
+from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Door, Listener, Lost, Make
+from proxy.downstream.peer import Peer
 from proxy.downstream.share import Share
 from proxy.downstream.tcp import TcpPort
 from proxy.exchange.forward import Exchange

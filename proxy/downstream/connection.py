@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Final, cast
 
 from proxy.downstream.flow import Gate
+from proxy.downstream.peer import Peer
 from proxy.exchange.services import Services
 from proxy.exchange.tunnel import Tunnel
 from proxy.http1 import reply as replies
@@ -74,7 +75,7 @@ class ClientConnection(Client):
         self,
         services: Services,
         exchange: "Callable[[Services, ClientConnection], Exchange]",
-        peer: "Peer",
+        peer: Peer,
         on_lost: "Callable[[ClientConnection], None]",
         secure: Secure | None = None,
     ) -> None:
@@ -416,17 +417,3 @@ class ClientConnection(Client):
         unsent = self.transport.get_write_buffer_size()
         limit_s = bounds.write_idle_s if unsent else bounds.linger_s
         self.deadline = self._services.now + limit_s
-
-
-class Peer:
-    """Who connected. address: as text. lines: X-Forwarded-For and, after it, -Proto."""
-
-    __slots__ = ("address", "lines", "trusted")
-
-    def __init__(self, address: str, *, trusted: bool, secure: bool = False) -> None:
-        self.address = address.encode()
-        self.trusted = trusted
-        self.lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b" % (
-            self.address,
-            b"https" if secure else b"http",
-        )

@@ -18,8 +18,8 @@ from functools import lru_cache
 from typing import Protocol, cast
 
 from proxy.config import Network, parse_networks
-from proxy.downstream.connection import Peer
 from proxy.downstream.handshake import Preparing, read_header
+from proxy.downstream.peer import Peer
 from proxy.downstream.proxy_protocol import HeaderError
 from proxy.downstream.share import PAUSE_S, Share
 from proxy.exchange.services import Services

@@ -18,8 +18,8 @@ from typing import Final, Protocol, cast
 
 from proxy.config import TcpListener
 from proxy.downstream.client_hello import HelloError, IncompleteError, server_name
-from proxy.downstream.connection import Peer
 from proxy.downstream.listener import Lost
+from proxy.downstream.peer import Peer
 from proxy.exchange.services import Services
 from proxy.exchange.tunnel import Tunnel
 from proxy.http1.reply import LocalReply

@@ -6,7 +6,8 @@ import socket
 from typing import cast
 
 from proxy.config import Settings
-from proxy.downstream.connection import ClientConnection, Peer
+from proxy.downstream.connection import ClientConnection
+from proxy.downstream.peer import Peer
 from proxy.exchange.forward import Exchange
 from proxy.observability.telemetry import Telemetry
 from proxy.worker import _services as services_of_worker

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from proxy.config import Settings
-from proxy.downstream.connection import Peer
 from proxy.downstream.listener import Connection
+from proxy.downstream.peer import Peer
 from proxy.downstream.tcp import State, TcpConnection, TcpPort
 from proxy.observability import telemetry
 from proxy.observability.telemetry import Telemetry

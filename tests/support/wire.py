@@ -20,7 +20,8 @@ import msgspec
 import pytest
 
 from proxy.config import Settings
-from proxy.downstream.connection import ClientConnection, Peer
+from proxy.downstream.connection import ClientConnection
+from proxy.downstream.peer import Peer
 from proxy.exchange.forward import Exchange
 from proxy.exchange.services import Services
 from proxy.exchange.states import TRANSITIONS, Event, State
