@@ -60,7 +60,7 @@ def test_what_would_not_verify_is_not_made(subject, role, ttl_s, tenants):
         ("tenants", {"a": 1}),
         ("tenants", ["a"] * 1001),
         ("iat", "yesterday"),
-        ("nbf", int(time.time()) + 3600),
+        ("nbf", 4_000_000_000),
     ],
 )
 def test_a_claim_of_another_kind_is_refused(claim, value):
