@@ -16,12 +16,13 @@ def unread(transport: asyncio.Transport) -> Iterator[bytes]:
     A write that fails makes the loop give up the transport with what it had not read: the last
     words of a peer that closes while we still send, an early answer for instance. The kernel
     keeps them until the file is closed, which comes after `connection_lost`. Nothing over TLS:
-    those bytes are not the peer's words.
+    those bytes are not the peer's words, and a `TlsTransport` has let go of its socket by then.
     """
-    if transport.get_extra_info("ssl_object") is not None:
+    connected = transport.get_extra_info("socket")
+    if connected is None or transport.get_extra_info("ssl_object") is not None:
         return
     try:
-        with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as own:
+        with socket.socket(fileno=os.dup(connected.fileno())) as own:
             left = _MAX_UNREAD
             while left > 0 and (data := own.recv(_READ, socket.MSG_DONTWAIT)):
                 left -= len(data)

@@ -66,9 +66,9 @@ _LOST: Final = int(Event.LOST)
 class Side(asyncio.Protocol):
     """One end of a tunnel; what arrives here is written to the other.
 
-    ended: no more will arrive. muted: what arrives is not written any more. frames: None unless
-    this is a WebSocket. goodbye: the Close frame that is to be put in before the next frame.
-    taken: bytes that arrived.
+    other: the other end, until both are gone. ended: no more will arrive. muted: what arrives is
+    not written any more. frames: None unless this is a WebSocket. goodbye: the Close frame that
+    is to be put in before the next frame. taken: bytes that arrived.
     """
 
     __slots__ = (
@@ -81,6 +81,7 @@ class Side(asyncio.Protocol):
         "taken",
         "transport",
     )
+    __deletable__ = ("_tunnel", "other")  # mypyc's
 
     def __init__(
         self, tunnel: "Tunnel", transport: asyncio.Transport, frames: FrameTracker | None
@@ -166,6 +167,10 @@ class Side(asyncio.Protocol):
                 self.data_received(data)
         self.ended = True
         self._tunnel.side_lost(self, error)
+
+    def part(self) -> None:
+        """Both ends are gone: they know each other no more, so that nothing waits for the collector."""
+        del self._tunnel, self.other
 
     def pause_writing(self) -> None:
         if not self.other.muted and not self.other.transport.is_closing():
@@ -285,6 +290,8 @@ class Tunnel:
             self._advance(_LOST)
             self._counts[telemetry.TUNNELS] -= 1
             self._on_close()
+            self.client.part()
+            self.endpoint.part()
         elif side is self.client or side.other.ended or self.state == _CLOSING:
             self._close_within_limit(side.other)
         else:

@@ -115,7 +115,7 @@ class _Handshake(asyncio.Protocol):
     """Stands where the connection's protocol will, until the handshake is done."""
 
     def __init__(self, ready: Ready) -> None:
-        self._ready = ready
+        self._ready: Ready | None = ready
         self.beneath: asyncio.Transport | None = None
         self.made: TlsTransport | None = None
         self.done = False
@@ -123,10 +123,11 @@ class _Handshake(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The handshake is done; nothing has been read yet of what comes after it."""
         tls = cast("asyncio.Transport", transport)
-        if self.beneath is None:
+        ready, self._ready = self._ready, None  # it may know the protocol, and that this
+        if self.beneath is None or ready is None:
             raise RuntimeError("TLS without a connection beneath")
         made = TlsTransport(tls, self.beneath)
-        protocol = self._ready(made)
+        protocol = ready(made)
         if protocol is None:
             tls.abort()
             return

@@ -195,6 +195,7 @@ class EndpointConnection:
             for data in unread(self.transport):
                 if self.owes_answer:
                     self.data_received(data)
+        self.write = self.transport.write  # TLS has let go of what it was
         self._owner.lost(self)
         holder, self.holder = self.holder, None
         if holder is None:

@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import itertools
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import ge
@@ -16,6 +18,7 @@ from typing import Any, Self
 
 SECONDS = 15.0
 """How long an answer, or a load's progress, may take."""
+_RESET = struct.pack("ii", 1, 0)
 _PREFIX = 16
 """Characters at the start of a request id that tell the worker."""
 
@@ -126,6 +129,14 @@ async def opened(port: int) -> Connection:
     """A connection to the port, for the caller to close."""
     async with asyncio.timeout(SECONDS):
         return Connection(*await asyncio.open_connection("127.0.0.1", port))
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End the connection by RST, with nothing sent after."""
+    if not writer.transport.is_closing():
+        with contextlib.suppress(OSError):
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    writer.transport.abort()
 
 
 async def fetch(port: int, path: str, **fields: str) -> Answer:

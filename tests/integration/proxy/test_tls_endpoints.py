@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import socket
 import ssl
@@ -18,8 +19,10 @@ from proxy.observability import telemetry
 from proxy.routing.model import Endpoint, Slot
 from proxy.tls.endpoints import endpoint_security
 from proxy.tls.settings import EndpointTls
+from proxy.tls.transport import TlsTransport
+from proxy.upstream.connection import EndpointConnection
 from tests.support.certificates import Authority
-from tests.support.clients import SECONDS
+from tests.support.clients import SECONDS, reset
 from tests.support.front import Front, client, front
 from tests.support.messages import Message
 
@@ -191,6 +194,45 @@ async def test_an_answer_that_ends_with_its_connection_needs_close_notify(
             else:
                 with pytest.raises((EOFError, ConnectionError)):
                     await connection.answer()
+
+
+async def test_an_endpoint_that_resets_costs_its_request_alone(authority: Authority) -> None:
+    """Its TLS is gone by then: there is nothing left to be read of what it has still said."""
+
+    async def script(_: Any, writer: asyncio.StreamWriter, __: Message) -> None:
+        reset(writer)
+
+    server = authority.server(authority.issue("endpoint", "127.0.0.1"))
+    async with before(authority, server) as found:
+        found.behind.script = script
+        async with client(found.port) as connection:
+            connection.send("POST", "/", b"x")
+            assert (await connection.answer()).json["code"] == "no-answer"
+            found.behind.script = None
+            connection.send("POST", "/", b"x")
+            assert (await connection.answer()).status == 200
+        assert found.sum(telemetry.IN_FLIGHT) == 0
+
+
+async def test_nothing_of_a_connection_waits_for_the_collector(authority: Authority) -> None:
+    """It comes by seldom in a worker, and OpenSSL's memory of each is 30 KiB and more."""
+
+    async def script(_: Any, writer: asyncio.StreamWriter, __: Message) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        writer.close()
+
+    server = authority.server(authority.issue("endpoint", "127.0.0.1"))
+    gc.collect()
+    gc.disable()
+    try:
+        async with before(authority, server) as found:
+            found.behind.script = script
+            assert [await status(found) for _ in range(3)] == [200] * 3
+            await found.until(lambda: not found.sum(telemetry.ENDPOINT_CONNECTIONS), "all ended")
+            kinds = (EndpointConnection, TlsTransport)
+            assert not [each for each in gc.get_objects() if type(each) in kinds]
+    finally:
+        gc.enable()
 
 
 # ── settings ──────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,8 @@
 """WebSockets and uploads over TLS, on either side: bytes both ways, and how tunnels end."""
 
 import asyncio
+import contextlib
+import gc
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,9 +10,13 @@ from typing import Any
 
 import pytest
 
+from proxy.downstream.connection import ClientConnection
+from proxy.exchange.tunnel import Tunnel
 from proxy.observability import telemetry
+from proxy.tls.transport import TlsTransport
+from proxy.upstream.connection import EndpointConnection
 from tests.support.certificates import Authority
-from tests.support.clients import SECONDS, Connection
+from tests.support.clients import SECONDS, Connection, reset
 from tests.support.front import Front, client, front
 from tests.support.messages import Message
 
@@ -122,3 +128,45 @@ async def test_a_large_upload_arrives_whole(authority: Authority, sides: str) ->
         connection.send("POST", "/", body, host="erp.test")
         assert (await connection.answer()).status == 200
         assert found.behind.requests[0].body == body
+
+
+@pytest.mark.parametrize("who", ["the client", "the endpoint"])
+@pytest.mark.parametrize("sides", SIDES)
+async def test_a_reset_ends_both_sides(authority: Authority, sides: str, who: str) -> None:
+    ends: list[asyncio.StreamWriter] = []
+    left = asyncio.Event()
+
+    async def script(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: Message
+    ) -> None:
+        ends.append(writer)
+        writer.write(SWITCHED)
+        with contextlib.suppress(OSError):
+            await reader.read()
+        left.set()
+
+    async with joined(authority, sides, script) as (found, connection), asyncio.timeout(SECONDS):
+        await switch(connection)
+        reset(connection.writer if who == "the client" else ends[0])
+        await left.wait()
+        await found.empty()
+        assert found.sum(telemetry.TUNNELS) == 0
+
+
+@pytest.mark.parametrize("sides", SIDES)
+async def test_nothing_of_a_tunnel_waits_for_the_collector(
+    authority: Authority, sides: str
+) -> None:
+    """It comes by seldom in a worker, and OpenSSL's memory of a connection is 30 KiB and more."""
+    kinds = (Tunnel, ClientConnection, EndpointConnection, TlsTransport)
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            async with joined(authority, sides, echo) as (found, connection):
+                await switch(connection)
+                reset(connection.writer)
+                await found.empty()
+        assert not [each for each in gc.get_objects() if type(each) in kinds]
+    finally:
+        gc.enable()
