@@ -20,7 +20,8 @@ def observing(settings: Settings) -> Observing:
     of_log, tracing = settings.access_log, settings.tracing
     log = None
     if of_log.format != "off":
-        log = AccessLog(of_log, LogSink(of_log.path, of_log.buffer_bytes))
+        sink = LogSink(of_log.path, of_log.buffer_bytes, of_log.flush_s, of_log.close_s)
+        log = AccessLog(of_log, sink)
     return Observing(log, tracing.traceparent, tracing.server_timing)
 
 

@@ -16,6 +16,7 @@ class AccessLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     query: bool = False
     buffer_bytes: int = 1024 * 1024
     flush_s: float = 1.0
+    close_s: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.sample <= 1:
@@ -24,6 +25,8 @@ class AccessLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
             raise ValueError("`access_log.buffer_bytes` lies between 16 KiB and 256 MiB")
         if not 0 < self.flush_s <= 60:
             raise ValueError("`access_log.flush_s` lies above 0 and at most a minute")
+        if not 0 < self.close_s <= 4:
+            raise ValueError("`access_log.close_s` lies above 0 and at most at 4")
 
 
 MAX_TENANTS = 100

@@ -1,6 +1,6 @@
 """Fixtures of the data plane's integration tests: two endpoints, and fleets in front of them."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -81,21 +81,26 @@ def fleet_of(
 ) -> FleetOf:
     """Starts a fleet: `await fleet_of(workers=4, timeouts={…})`, see `fleet.settings`.
 
-    The table names the two endpoints, everyone goes to blue, and all workers serve it.
+    The table names the two endpoints, everyone goes to blue, and all workers serve it. before: a
+    command that becomes the supervisor.
     """
 
-    async def start(**proxy: object) -> Fleet:
+    async def start(before: Sequence[str] = (), **proxy: object) -> Fleet:
         own = settings(tmp_path, redis_url, **proxy)
-        return await serving_fleet(spawn, own, routing, endpoints)
+        return await serving_fleet(spawn, own, routing, endpoints, before)
 
     return start
 
 
 async def serving_fleet(
-    children: Children, own: Settings, routing: Routing, endpoints: Endpoints
+    children: Children,
+    own: Settings,
+    routing: Routing,
+    endpoints: Endpoints,
+    before: Sequence[str] = (),
 ) -> Fleet:
     """A started fleet, all of whose workers serve a table that names the endpoints."""
-    fleet = await start_fleet(children, own)
+    fleet = await start_fleet(children, own, before)
     version = await routing.change(*slots(*endpoints))
     await routing.acked(version, fleet.workers_wanted)
     await fleet.serving()

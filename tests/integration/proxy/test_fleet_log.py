@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from proxy.routing.change import Pin, SetEndpoints
 from proxy.routing.model import Endpoint, Slot
 from tests.support.clients import Load, connect, fetch
@@ -97,24 +99,69 @@ async def test_a_signal_before_a_worker_is_ready_ends_nothing(
     assert len(after) == fleet.workers_wanted
 
 
-async def test_a_full_disk_and_a_full_pipe_keep_no_request_waiting(
-    fleet_of: FleetOf, tmp_path: Path
+async def test_a_full_disk_keeps_no_request_waiting(fleet_of: FleetOf) -> None:
+    log = {"format": "json", "path": "/dev/full", "buffer_bytes": 16 * 1024, "flush_s": 0.01}
+    fleet = await fleet_of(access_log=log)
+    async with Load(fleet.port, clients=4, pause_s=0.0) as load:
+        await load.answered(1500)
+    assert load.failures == []
+    metrics = await fleet.metrics_until(
+        lambda found: found.value("turnout_log_dropped_total") > 0, "lines are dropped"
+    )
+    assert metrics.value("turnout_log_lines_total") == 0
+
+
+@pytest.mark.parametrize("stuck", ["opening", "writing", "standard output"])
+async def test_a_log_that_hangs_keeps_neither_requests_nor_the_end_waiting(
+    stuck: str, fleet_of: FleetOf, tmp_path: Path
 ) -> None:
+    """A FIFO stands for the disk: what is opened, or written, waits until somebody reads."""
     fifo = tmp_path / "pipe"
     os.mkfifo(fifo)
-    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # open, and never read
-    for path in ("/dev/full", str(fifo)):
-        log = {"format": "json", "path": path, "buffer_bytes": 16 * 1024, "flush_s": 0.01}
-        fleet = await fleet_of(access_log=log)
+    log = {"format": "json", "path": str(fifo), "buffer_bytes": 16 * 1024, "flush_s": 0.01}
+    before: tuple[str, ...] = ()
+    reading = -1 if stuck == "opening" else os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    if stuck == "standard output":
+        log["path"] = ""
+        before = ("/bin/sh", "-c", f'exec "$@" >{fifo}', "sh")
+    fleet = await fleet_of(before, access_log=log)
+
+    async def go_on(more: int) -> None:
+        """Requests are answered while lines are dropped."""
+        dropped = (await fleet.metrics()).value("turnout_log_dropped_total")
         async with Load(fleet.port, clients=4, pause_s=0.0) as load:
-            await load.answered(1500)
+            await load.answered(more)
         assert load.failures == []
-        metrics = await fleet.metrics_until(
-            lambda found: found.value("turnout_log_dropped_total") > 0, "lines are dropped"
+        await fleet.metrics_until(
+            lambda found: found.value("turnout_log_dropped_total") > dropped, "lines are dropped"
         )
-        assert metrics.value("turnout_log_lines_total") < 1500
-        fleet.child.stop()
+
+    await go_on(1500)
+    if reading < 0:
+        reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    read = b""
+
+    async def flowing() -> bool:
+        nonlocal read
+        assert (await fleet.get("/now")).status == 200  # while there is no room it is dropped
+        while piece := _read(reading):
+            read += piece
+        return b"/now" in read and read.endswith(b"\n")
+
+    await fleet.child.until(flowing, "its line has come")
+    assert [line for line in map(json.loads, read.splitlines()) if line["path"] == "/now"]
+    await fleet.child.line("the access log is written again")
+    await go_on(3000)
+    fleet.child.send(signal.SIGTERM)
+    assert await fleet.child.ended() == 0
     os.close(reading)
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 1 << 16)
+    except BlockingIOError:
+        return b""
 
 
 async def test_no_secret_is_written_anywhere(

@@ -1,5 +1,6 @@
 """The access log's lines whatever stands in a request, and its file whatever becomes of it."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -7,6 +8,7 @@ import re
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from select import PIPE_BUF
@@ -27,6 +29,7 @@ from proxy.routing.decision import Reason
 from proxy.routing.model import Endpoint, Slot
 
 LIMIT = 1 << 20
+SECONDS = 10.0
 COMBINED = re.compile(
     r'[0-9a-f.:]+ - [a-z0-9-]+ \[[^\]]+\] "((?:[^"\\]|\\.)*)" [0-9]{1,3} [0-9]+ "-" '
     r'"((?:[^"\\]|\\.)*)"'
@@ -130,6 +133,14 @@ def filled(sink: LogSink, lines: int, size: int = 100) -> list[bytes]:
     return written
 
 
+def until(condition: Callable[[], object], what: str) -> None:
+    """Wait until the thread has got so far."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.001)
+
+
 def test_lines_are_added_to_the_file(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(b"before\n")
@@ -145,9 +156,8 @@ def test_lines_are_added_to_the_file(tmp_path: Path) -> None:
 def test_a_new_file_is_nobody_else_s(tmp_path: Path) -> None:
     sink = LogSink(str(tmp_path / "access.log"), LIMIT)
     filled(sink, 1)
-    sink.flush()
-    assert (tmp_path / "access.log").stat().st_mode & 0o137 == 0
     sink.close()
+    assert (tmp_path / "access.log").stat().st_mode & 0o137 == 0
 
 
 def test_a_file_that_was_moved_away_gets_no_more_after_reopening(tmp_path: Path) -> None:
@@ -155,11 +165,13 @@ def test_a_file_that_was_moved_away_gets_no_more_after_reopening(tmp_path: Path)
     sink = LogSink(str(path), LIMIT)
     sink.add(b"one")
     sink.flush()
+    until(path.exists, "it is opened")
     path.rename(old)
     sink.add(b"two")
     sink.flush()
     sink.add(b"three")
     sink.reopen()
+    until(path.exists, "it is opened anew, though nothing is written")
     sink.add(b"four")
     sink.close()
     assert (old.read_bytes(), path.read_bytes()) == (b"one\ntwo\nthree\n", b"four\n")
@@ -170,22 +182,26 @@ def test_a_full_disk_costs_lines_and_nothing_else(caplog: pytest.LogCaptureFixtu
     for _ in range(5):
         filled(sink, 1_000)
         sink.flush()
+    until(lambda: sink._writer is not None and sink._writer.failing, "the disk is full")
+    sink.flush()
     assert sink.written == 0
-    assert sink._size <= 16 * 1024
-    assert sink.dropped == 5_000 - len(sink._lines)
-    assert caplog.text.count("can't be written: No space left") == 1
+    assert sink._given_bytes + sink._size <= 16 * 1024
+    assert sink.dropped == 5_000 - sink._given_lines - len(sink._lines)
     sink.close()
-    assert sink.dropped == 5_000
+    assert caplog.text.count("can't be written: No space left") == 1
+    assert (sink.written, sink.dropped) == (0, 5_000)
 
 
 def test_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
     path = tmp_path / "logs" / "access.log"
-    sink = LogSink(str(path), LIMIT)
+    sink = LogSink(str(path), LIMIT, flush_s=0.01)
     sink.add(b"one")
     sink.flush()
+    until(lambda: sink._writer is not None and sink._writer.failing, "there is no folder")
     path.parent.mkdir()
-    sink.close()
+    until(lambda: sink.written == 1, "it is tried again, though no more comes")
     assert path.read_bytes() == b"one\n"
+    sink.close()
 
 
 def test_a_full_pipe_takes_whole_lines_and_the_rest_waits(pipe: tuple[int, str]) -> None:
@@ -193,17 +209,74 @@ def test_a_full_pipe_takes_whole_lines_and_the_rest_waits(pipe: tuple[int, str])
     sink = LogSink(path, LIMIT)
     written = filled(sink, 1_000, size=150)
     sink.flush()
-    waiting = len(sink._lines)
-    assert 0 < waiting < 1_000
+    until(lambda: sink.written > 0, "some are written")
+    assert sink.written < 1_000
     got = b""
-    while sink._lines:
+    while got.count(b"\n") < 1_000:
         piece = os.read(reading, 1 << 20)
         assert piece.endswith(b"\n")
         got += piece
-        sink.flush()
-    got += os.read(reading, 1 << 20)
+    sink.close()
     assert got.split(b"\n") == [*written, b""]
-    assert sink.dropped == 0
+    assert (sink.written, sink.dropped) == (1_000, 0)
+
+
+def test_who_hangs_is_waited_for_by_nobody(
+    pipe: tuple[int, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread stands in its write: lines are taken, dropped and counted, the end is bounded."""
+    reading, path = pipe
+    sink = LogSink(path, 16 * 1024, close_s=0.05)
+    for _ in range(3):
+        filled(sink, 500)
+        sink.flush()
+    assert caplog.text.count("can't be written: it is not taken as fast as it comes") == 1
+    until(lambda: sink.written > 0, "some are written")
+    until(lambda: sink.written * 100 + 200 > PIPE_BUF, "the pipe is full")
+    before = sink.dropped
+    assert before > 500
+    sink.close()
+    assert sink.written + sink.dropped == 1_500
+    assert os.read(reading, 1 << 20).endswith(b"\n")
+
+
+def test_lines_flow_again_when_the_reader_comes(
+    pipe: tuple[int, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    reading, path = pipe
+    sink = LogSink(path, 16 * 1024)
+    filled(sink, 500)
+    sink.flush()
+    os.set_blocking(reading, False)
+    got = b""
+
+    def has_taken_all() -> bool:
+        nonlocal got
+        with contextlib.suppress(BlockingIOError):
+            got += os.read(reading, 1 << 20)
+        sink.flush()
+        return sink.written + sink.dropped == 500
+
+    until(has_taken_all, "every line is written or dropped")
+    os.set_blocking(reading, True)
+    sink.add(b"the last")
+    sink.flush()
+    while not got.endswith(b"the last\n"):
+        got += os.read(reading, 1 << 20)
+    sink.close()
+    assert got.count(b"\n") == sink.written == 501 - sink.dropped
+    assert "is written again" in caplog.text
+
+
+def test_a_fifo_is_opened_when_its_reader_comes(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    sink = LogSink(str(path), LIMIT)
+    sink.add(b"nobody reads yet")
+    sink.flush()
+    reading = os.open(path, os.O_RDONLY)
+    assert os.read(reading, 100) == b"nobody reads yet\n"
+    os.close(reading)
     sink.close()
 
 
@@ -211,21 +284,29 @@ def test_a_closed_pipe_costs_lines(tmp_path: Path, caplog: pytest.LogCaptureFixt
     path = tmp_path / "pipe"
     os.mkfifo(path)
     sink = LogSink(str(path), LIMIT)
-    sink.add(b"nobody reads yet")
+    sink.add(b"read")
     sink.flush()
-    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    sink.flush()
-    assert os.read(reading, 100) == b"nobody reads yet\n"
+    reading = os.open(path, os.O_RDONLY)
+    assert os.read(reading, 100) == b"read\n"
     os.close(reading)
     sink.add(b"nobody reads any more")
-    sink.flush()
-    assert "Broken pipe" in caplog.text
     sink.close()
+    assert "Broken pipe" in caplog.text
     assert (sink.written, sink.dropped) == (1, 1)
 
 
+def test_a_fifo_that_nobody_opens_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    sink = LogSink(str(path), LIMIT, close_s=0.05)
+    sink.add(b"nobody reads")
+    sink.close()
+    assert (sink.written, sink.dropped) == (0, 1)
+    os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))  # the thread goes on, and ends
+
+
 LIMITED = """
-import resource, sys
+import resource, sys, time
 sys.path.insert(0, {root!r})
 from proxy.observability.log_sink import LogSink
 sink = LogSink({path!r}, 1 << 20)
@@ -233,10 +314,12 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (1050, resource.RLIM_INFINITY))
 for number in range(30):
     sink.add(b"%06d " % number + b"x" * 93)
 sink.flush()
-print(sink.written, sink.dropped, len(sink._lines))
+while not sink._writer.failing:
+    time.sleep(0.001)
+print(sink.written, sink.dropped)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 sink.close()
-print(sink.written, sink.dropped, len(sink._lines))
+print(sink.written, sink.dropped)
 """
 
 
@@ -246,7 +329,7 @@ def test_a_line_that_was_cut_is_lost_alone(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     program = LIMITED.format(root=str(Path(__file__).parents[3]), path=str(path))
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    assert told.stdout.split() == [b"10", b"1", b"19", b"29", b"1", b"0"]
+    assert told.stdout.split() == [b"10", b"1", b"29", b"1"]
     lines = path.read_bytes().splitlines()
     whole = [line for line in lines if len(line) == 100]
     assert [int(line[:6]) for line in whole] == [*range(10), *range(11, 30)]
@@ -258,8 +341,8 @@ def test_standard_output_is_left_as_it_is(tmp_path: Path) -> None:
     program = (
         f"import sys, os; sys.path.insert(0, {str(Path(__file__).parents[3])!r})\n"
         "from proxy.observability.log_sink import LogSink\n"
-        "sink = LogSink('', 1 << 20); sink.add(b'a line'); sink.flush()\n"
-        "sys.stderr.write(str(os.get_blocking(1))); sink.close(); os.write(1, b'after')\n"
+        "sink = LogSink('', 1 << 20); sink.add(b'a line'); sink.close()\n"
+        "sys.stderr.write(str(os.get_blocking(1))); os.write(1, b'after')\n"
     )
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert (told.stdout, told.stderr) == (b"a line\nafter", b"True")
