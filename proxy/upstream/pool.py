@@ -242,6 +242,9 @@ class Pool(Owner):
 
 def _has_something_to_read(connection: EndpointConnection) -> bool:
     """An end of file that the loop has not told yet, or bytes that nobody asked for."""
+    connected = connection.transport.get_extra_info("socket")
+    if connected is None:  # TLS has let go of it, and `connection_lost` is on its way
+        return True
     poll = select.poll()
-    poll.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
+    poll.register(connected.fileno(), select.POLLIN)
     return bool(poll.poll(0))

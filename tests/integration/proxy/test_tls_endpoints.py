@@ -214,6 +214,19 @@ async def test_an_endpoint_that_resets_costs_its_request_alone(authority: Author
         assert found.sum(telemetry.IN_FLIGHT) == 0
 
 
+async def test_a_request_does_not_meet_a_connection_that_is_just_lost(authority: Authority) -> None:
+    """TLS is gone a step before `connection_lost`; a POST may come in between."""
+    server = authority.server(authority.issue("endpoint", "127.0.0.1"))
+    async with before(authority, server) as found, client(found.port) as connection:
+        assert (await connection.get()).status == 200
+        (kept,) = [each for group in found.services.slots.groups for each in group.pools[0].idle]
+        assert isinstance(kept.transport, TlsTransport)
+        kept.transport.let_go()
+        connection.send("POST", "/", b"x")
+        assert (await connection.answer()).status == 200
+        assert found.behind.connections == 2
+
+
 async def test_nothing_of_a_connection_waits_for_the_collector(authority: Authority) -> None:
     """It comes by seldom in a worker, and OpenSSL's memory of each is 30 KiB and more."""
 
