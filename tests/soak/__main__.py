@@ -30,6 +30,8 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=None, help="repeats the plan of each client and of the faults")
     add("--workers", type=_whole(1, 64), default=2, help="of the proxy (2)")
     add("--connections", type=_whole(1, 1000), default=48, help="clients (48)")
+    add("--compiled", action="store_true", help="the data plane compiled, in a copy of the sources")
+    add("--tls", action="store_true", help="TLS on both sides, and tokens for half the requests")
     add("--out", type=Path, default=OUT, help="where soak.json and soak.svg go (bench/out)")
     add("--json", action="store_true", help="print the JSON document in place of the table")
     return given
@@ -39,13 +41,20 @@ def main(arguments: list[str]) -> int:
     """Run; the exit code."""
     options = parser().parse_args(arguments)
     seed = secrets.randbits(32) if options.seed is None else options.seed
-    plan = Plan(options.minutes * 60, seed, options.workers, options.connections)
+    plan = Plan(
+        options.minutes * 60,
+        seed,
+        options.workers,
+        options.connections,
+        compiled=options.compiled,
+        tls=options.tls,
+    )
     progress = sys.stderr if options.json else sys.stdout
 
     def say(text: str) -> None:
         print(text, file=progress, flush=True)
 
-    say(f"soak: {options.minutes:g} min, seed {seed}, {plan.workers} workers")
+    say(f"soak: {options.minutes:g} min, seed {seed}, {plan.workers} workers, {plan.of}")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(soak(plan, say))
     found = document(result)

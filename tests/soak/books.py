@@ -17,6 +17,8 @@ SETTLE_S = 6.0
 """From a record's end to its judgement."""
 LAG_S = 1.0
 """How much of its counting a killed worker may take along: a sweep (250 ms), and its lateness."""
+CROSSING_S = 0.2
+"""What happens within this time on both sides of the proxy may have crossed."""
 MAX_COMPLAINTS = 50
 _DOWNS_LOOKED_AT = 20
 
@@ -59,15 +61,19 @@ CAUSES: dict[str, frozenset[Plan]] = {
     "connect-failed": NO_BYTE,
 }
 """The problem codes that an endpoint's fault explains. Others are the client's own doing."""
+BAD_TOKEN = "bad-token"
 UNSENT = frozenset({"no-answer", "connect-failed"})
 """Codes that need no sight: the endpoint was gone before it read the request."""
 
 
 @dataclass(slots=True, eq=False)
 class Line:
-    """A client's connection. killed: its worker was. worker: see `Answer.worker`."""
+    """A client's connection. ports: the proxy's and its own. killed: its worker was.
 
-    port: int
+    worker: see `Answer.worker`.
+    """
+
+    ports: tuple[int, int]
     worker: str = ""
     killed: bool = False
 
@@ -76,6 +82,7 @@ class Line:
 class Sight:
     """A request's head at an endpoint. fault: what was done to it, once it was done. whole: all
     of its answer was written (an endpoint that goes down later may still lose the end of it).
+    down_at: when its endpoint went down.
     """
 
     endpoint: str
@@ -84,6 +91,7 @@ class Sight:
     at: float
     fault: Plan = Plan.NONE
     whole: bool = False
+    down_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -164,6 +172,8 @@ def _answered(record: Record) -> list[str]:
         found.append(f"says it was answered by {record.slot}")
     last = record.sights[-1]
     harmless = last.fault in HARMLESS or (last.fault is Plan.DOWN and last.whole)
+    if record.expects == BAD_TOKEN:
+        found.append("answered, and its token is not good")
     if not harmless and not record.upgraded:
         found.append("looks whole, and its endpoint broke it off")
     return found
@@ -172,17 +182,24 @@ def _answered(record: Record) -> list[str]:
 def _refused(record: Record) -> list[str]:
     code = record.code
     if code == record.expects:
-        return []
+        sent_on = code == BAD_TOKEN and record.sights
+        return ["sent on, and its token is not good"] if sent_on else []
     causes = CAUSES.get(code)
     if causes is None:
         return ["refused for no known reason"]
     if record.sights:
-        return (
-            [] if record.sights[-1].fault in causes else ["refused, and its endpoint did nothing"]
-        )
+        last = record.sights[-1]
+        explained = last.fault in causes or _stalled_until_it_went_down(record, last)
+        return [] if explained else ["refused, and its endpoint did nothing"]
     if code == "connect-failed" and not record.down:
         return ["could not be sent, and every endpoint was there"]
     return [] if code in UNSENT else ["refused, and no endpoint saw it"]
+
+
+def _stalled_until_it_went_down(record: Record, last: Sight) -> bool:
+    """Whether it did so in the moment in which the proxy gave up."""
+    late = record.ended - last.down_at < CROSSING_S
+    return record.plan is Plan.STALL_HEAD and last.fault is Plan.DOWN and late
 
 
 def _cut(record: Record) -> list[str]:
@@ -214,7 +231,7 @@ class Books:
 
     def __init__(self, allowed: Allowed) -> None:
         self.open: dict[str, Record] = {}
-        self.lines: dict[int, Line] = {}
+        self.lines: dict[tuple[int, int], Line] = {}
         self.complaints: list[str] = []
         self.wrong = 0
         self.sent: Counter[str] = Counter()
@@ -227,11 +244,15 @@ class Books:
         self.repeated = 0
         self.answers_by_slot: Counter[str] = Counter()
         self.opened_lines = 0
+        self.handshakes = 0
+        self.cut_handshakes = 0
         self.downs: list[list[float]] = []
         self.certain = 0
         self.uncertain = 0
         self.lagging = 0
+        self.killed_lines = 0
         self._allowed = allowed
+        self._doomed: set[tuple[int, int]] = set()
         self._closed: deque[Record] = deque()
         self._recent: deque[tuple[float, str]] = deque()
 
@@ -240,6 +261,23 @@ class Books:
         self.wrong += 1
         if len(self.complaints) < MAX_COMPLAINTS:
             self.complaints.append(text)
+
+    def open_line(self, ports: tuple[int, int]) -> Line:
+        """A client has connected. ports: as in Line."""
+        line = self.lines[ports] = Line(ports, killed=ports in self._doomed)
+        self._doomed.discard(ports)
+        self.opened_lines += 1
+        return line
+
+    def shook_hands(self, line: Line, failed: OSError | None) -> None:
+        """TLS was agreed on, or not: only because the worker was killed."""
+        if failed is None:
+            self.handshakes += 1
+            return
+        del self.lines[line.ports]
+        self.cut_handshakes += 1
+        if not line.killed:
+            self.complain(f"a handshake failed: {failed!r}")
 
     def start(self, record: Record) -> Record:
         """A request is about to be sent."""
@@ -280,9 +318,11 @@ class Books:
             self._recent.popleft()
         self._closed.append(record)
 
-    def kill(self, ports: set[int], at: float) -> int:
+    def kill(self, ports: set[tuple[int, int]], at: float) -> None:
         """A worker with these clients was killed: its lines, and what it may not have told."""
         victims = [self.lines[port] for port in ports if port in self.lines]
+        # Accepted already, and their clients have not been told that they are connected.
+        self._doomed = ports - self.lines.keys()
         workers = {line.worker for line in victims if line.worker}
         for line in victims:
             line.killed = True
@@ -290,7 +330,7 @@ class Books:
             when >= at - LAG_S and (not workers or worker in workers or not worker)
             for when, worker in self._recent
         )
-        return len(victims)
+        self.killed_lines += len(ports)
 
     def settle(self, now: float) -> None:
         """Judge what has been closed for long enough."""

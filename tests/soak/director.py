@@ -10,7 +10,7 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from proxy.routing.change import Change, Cutover, Operation, Pin, SetCanary, SetEndpoints, Unpin
 from proxy.routing.change import apply as applied
@@ -29,8 +29,14 @@ SETTLES_S = 60.0
 _ACK_TRIES = 4
 
 
+Happening = Callable[[], Awaitable[None]]
+
+
 class Director:
-    """See the module. ends: when the faults end, monotonic seconds."""
+    """See the module. ends: when the faults end, monotonic seconds. ports: those of the proxy.
+
+    also: what happens beside the faults that every soak has, by name.
+    """
 
     def __init__(
         self,
@@ -41,13 +47,16 @@ class Director:
         endpoints: Sequence[Endpoint],
         redis_pid: int,
         rng: random.Random,
+        *,
+        ports: Sequence[int],
+        also: Mapping[str, Happening],
     ) -> None:
         self.fleet, self.routing, self.history, self.books = fleet, routing, history, books
         self.endpoints, self.redis_pid, self.rng = endpoints, redis_pid, rng
+        self.ports, self.also = ports, also
         self.log: list[tuple[str, float, float]] = []
         self.done: Counter[str] = Counter()
         self.stopping = False
-        self.killed_lines = 0
         self._store = asyncio.Lock()
 
     # ── routing ───────────────────────────────────────────────────────────────────────────────
@@ -98,18 +107,18 @@ class Director:
     async def break_things(self, ends: float) -> None:
         """One fault after the other: each kind once, then shuffled decks, until the end."""
         replacing_ends = _now() + REPLACING * (ends - _now())
-        faults: dict[str, Callable[[], Awaitable[None]]] = {
+        lasting: dict[str, Happening] = {
             "endpoint down": self._one_down,
             "slot down": self._slot_down,
             "Redis stopped": self._stop_redis,
-            "worker killed": self._kill,
-            "reload": self._reload,
+            **self.also,
         }
+        faults = {**lasting, "worker killed": self._kill, "reload": self._reload}
         deck: list[str] = []
         while _now() < ends and not self.stopping:
             if not deck:
                 replacing = _now() < replacing_ends
-                deck = [*faults] if replacing else [*faults][:3] * 2
+                deck = [*faults] if replacing else [*lasting] * 2
                 self.rng.shuffle(deck)
             name = deck.pop()
             began = _now()
@@ -149,7 +158,7 @@ class Director:
         victim = self.rng.choice(sorted(pids))
         os.kill(victim, signal.SIGSTOP)
         wait_stopped(victim)
-        self.killed_lines += self.books.kill(clients_of(victim, self.fleet.port), _now())
+        self.books.kill(clients_of(victim, self.ports), _now())
         os.kill(victim, signal.SIGKILL)
         await self._whole(unlike={victim})
 

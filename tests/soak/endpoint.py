@@ -8,17 +8,18 @@ import base64
 import contextlib
 import hashlib
 import socket
-import struct
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Mapping
 
 from tests.soak.books import STALLING, Books, Plan, Record, Sight
 from tests.soak.messages import CLOSE, content, event, frame, read_frame, receipt, small
+from tests.support.clients import reset
 
-_RESET = struct.pack("ii", 1, 0)
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _GARBAGE = b"\x16\x03\x01\x02\x00 this is no answer\r\n\r\n"
 _EVENT_PAUSE_S = 0.05
+_GOODBYE_S = 2.0
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -27,10 +28,15 @@ class Broken(Exception):  # noqa: N818 - an event, not an error
 
 
 class Endpoint:
-    """One of a slot's instances. Listens on a port that stays its own while it is down."""
+    """One of a slot's instances. Listens on a port that stays its own while it is down.
 
-    def __init__(self, name: str, slot: str, books: Books) -> None:
-        self.name, self.slot, self.books = name, slot, books
+    context: of TLS, if it speaks that.
+    """
+
+    def __init__(
+        self, name: str, slot: str, books: Books, context: ssl.SSLContext | None = None
+    ) -> None:
+        self.name, self.slot, self.books, self._context = name, slot, books, context
         self._held = _held_port()
         self.port = int(self._held.getsockname()[1])
         self._server: asyncio.Server | None = None
@@ -45,8 +51,15 @@ class Endpoint:
 
     async def up(self) -> None:
         """Listen."""
+        end_s = _GOODBYE_S if self._context else None
         self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", self.port, backlog=1024, reuse_port=True
+            self._serve,
+            "127.0.0.1",
+            self.port,
+            backlog=1024,
+            reuse_port=True,
+            ssl=self._context,
+            ssl_shutdown_timeout=end_s,
         )
 
     def down(self) -> None:
@@ -58,6 +71,7 @@ class Endpoint:
             sight = self._now.get(writer)
             if sight is not None and sight.fault in {Plan.NONE, *STALLING}:
                 sight.fault = Plan.DOWN
+                sight.down_at = asyncio.get_running_loop().time()
             reset(writer)
 
     async def close(self) -> None:
@@ -84,7 +98,8 @@ class Endpoint:
             self._tasks.discard(task)
             self._writers.discard(writer)
             self._now.pop(writer, None)
-            writer.transport.abort()
+            if not writer.transport.is_closing():
+                writer.transport.abort()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
@@ -192,14 +207,6 @@ class Endpoint:
 
     def _own(self, record: Record) -> str:
         return f"X-Seen: {record.name} {self.slot}\r\n"
-
-
-def reset(writer: asyncio.StreamWriter) -> None:
-    """End the connection by RST, with nothing sent after."""
-    if not writer.transport.is_closing():
-        with contextlib.suppress(OSError):
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    writer.transport.abort()
 
 
 def _break(writer: asyncio.StreamWriter, sight: Sight, plan: Plan) -> None:

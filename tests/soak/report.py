@@ -14,6 +14,7 @@ def document(result: Result) -> dict[str, Any]:
         "seconds": round(result.seconds, 1),
         "workers": plan.workers,
         "connections": plan.connections,
+        "of": plan.of,
         "sent": dict(books.sent),
         "outcomes": dict(books.outcomes),
         "kinds": {f"{kind}: {outcome}": n for (kind, outcome), n in sorted(books.kinds.items())},
@@ -49,6 +50,7 @@ def table(result: Result) -> str:
     sent = sum(books.sent.values())
     lines = [
         "",
+        f"{result.plan.of}, seed {result.plan.seed}, {result.plan.workers} workers",
         (
             f"sent {sent} in {result.seconds:.0f} s; seen by endpoints {books.sights}, "
             f"twice {books.repeated}"

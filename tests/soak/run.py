@@ -5,20 +5,27 @@ at rest: when no request is under way, no client is connected and the pools have
 """
 
 import asyncio
+import contextlib
 import random
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from admin.embedded import EmbeddedRedis
+from bench import trees
+from deploy.compile import build
 from proxy.routing.model import Slot
-from tests.soak.books import Books
-from tests.soak.director import Director
+from tests.soak.books import BAD_TOKEN, Books
+from tests.soak.director import Director, Happening
+from tests.soak.doors import Door
 from tests.soak.endpoint import Endpoint
 from tests.soak.history import History
-from tests.soak.traffic import MAX_BODY, Client
+from tests.soak.secure import Secure
+from tests.soak.traffic import MAX_BODY, Client, World
 from tests.soak.watch import LIFE_S, Life, descriptors, grows
 from tests.support.fleet import Fleet, Metrics, routing_at, settings, start_fleet
 from tests.support.processes import Children
@@ -29,7 +36,7 @@ TIMEOUTS = {
     "write_idle_s": 8.0,
     "keep_alive_s": 10.0,
     "linger_s": 1.0,
-    "connect_s": 1.0,
+    "connect_s": 3.0,
     "first_byte_s": 3.0,
     "answer_idle_s": 4.0,
     "endpoint_keep_alive_s": 3.0,
@@ -45,6 +52,11 @@ GAUGES = (
 )
 FAULT = 0.04
 """The share of requests whose endpoint breaks."""
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "131072"}
+"""uvloop has 256 KiB for each TLS connection. glibc learns to take them from its heap, of which
+such holes make ever more; so not here, where growth is to be seen that is ours."""
+DOWN_S = 1.0
+"""For how long the key server is gone each time."""
 SAMPLE_S = 2.0
 PROGRESS_S = 5.0
 _BASELINES = 5
@@ -53,7 +65,11 @@ _LOG_CHARACTERS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was asked for. seconds: of traffic. connections: clients, one connection each."""
+    """What was asked for. seconds: of traffic. connections: clients, one connection each.
+
+    compiled: the data plane is, in a copy of the sources. tls: to the proxy, by most clients, and
+    to the endpoints; and tokens name the tenants of half the requests.
+    """
 
     seconds: float
     seed: int
@@ -61,6 +77,13 @@ class Plan:
     connections: int = 48
     endpoints_each: int = 2
     tenants: int = 40
+    compiled: bool = False
+    tls: bool = False
+
+    @property
+    def of(self) -> str:
+        """What runs, in words."""
+        return ("compiled" if self.compiled else "plain Python") + ", TLS and tokens" * self.tls
 
 
 @dataclass(slots=True)
@@ -95,11 +118,16 @@ class Soak:
         """The whole soak."""
         async with AsyncExitStack() as stack:
             redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
-            endpoints = await stack.enter_async_context(self._endpoints())
+            secure = Secure(folder) if self.plan.tls else None
+            if secure is not None:
+                await secure.start()
+                stack.push_async_callback(secure.keys.stop)
+            endpoints = await stack.enter_async_context(self._endpoints(secure))
             children = Children(folder)
             stack.callback(children.stop)
             routing = await stack.enter_async_context(routing_at(redis.url))
-            fleet = await self._fleet(children, folder, redis.url)
+            fleet = await self._fleet(children, folder, redis.url, secure)
+            doors = await self._doors(fleet, secure)
             director = Director(
                 fleet,
                 routing,
@@ -108,24 +136,28 @@ class Soak:
                 endpoints,
                 redis.pid,
                 random.Random(f"{self.plan.seed}:director"),
+                ports=[door.port for door in doors],
+                also=self._also(secure),
             )
             await director.publish(*map(director.endpoints_of, _slots()))
             await fleet.serving()
             self._baseline = await self._descriptors(fleet)
-            await self._under_load(fleet, director)
+            world = World(doors, self.tenants, self.books, FAULT, secure)
+            await self._under_load(fleet, director, world)
             await self._at_rest(fleet, endpoints)
             self.result.events = dict(director.done)
             self.result.log = [
                 (name, began - self.result.began, ended - self.result.began)
                 for name, began, ended in director.log
             ]
-            self.result.figures["lines of killed workers"] = director.killed_lines
+            self.result.figures["lines of killed workers"] = self.books.killed_lines
         return self.result
 
     @asynccontextmanager
-    async def _endpoints(self) -> AsyncIterator[Sequence[Endpoint]]:
+    async def _endpoints(self, secure: Secure | None) -> AsyncIterator[Sequence[Endpoint]]:
+        context = secure.endpoint if secure else None
         found = [
-            Endpoint(f"{slot}-{number}", slot, self.books)
+            Endpoint(f"{slot}-{number}", slot, self.books, context)
             for slot in _slots()
             for number in range(self.plan.endpoints_each)
         ]
@@ -137,24 +169,42 @@ class Soak:
             for endpoint in found:
                 await endpoint.close()
 
-    async def _fleet(self, children: Children, folder: Path, redis_url: str) -> Fleet:
+    async def _fleet(
+        self, children: Children, folder: Path, redis_url: str, secure: Secure | None
+    ) -> Fleet:
         own = settings(
             folder,
             redis_url,
             workers=self.plan.workers,
             timeouts=TIMEOUTS,
             limits={"body_bytes": MAX_BODY},
+            **(secure.settings() if secure else {}),
         )
-        return await start_fleet(children, own)
+        tree = await asyncio.to_thread(_tree, folder / "tree", self.plan.compiled)
+        return await start_fleet(children, own, tree=tree, env=ALLOCATOR if secure else None)
 
-    async def _under_load(self, fleet: Fleet, director: Director) -> None:
+    async def _doors(self, fleet: Fleet, secure: Secure | None) -> list[Door]:
+        """One client in four comes without TLS, if there is TLS."""
+        plain = Door(fleet.port)
+        if secure is None:
+            return [plain]
+        port = await fleet.child.line(r"listening for TLS on \S+:(\d+)$")
+        return [plain] + [Door(int(port[1]), secure.client)] * 3
+
+    def _also(self, secure: Secure | None) -> dict[str, Happening]:
+        if secure is None:
+            return {}
+        return {
+            "certificate renewed": secure.renew,
+            "keys rotated": secure.rotate,
+            "key server down": partial(secure.unpublish, DOWN_S),
+        }
+
+    async def _under_load(self, fleet: Fleet, director: Director, world: World) -> None:
         loop = asyncio.get_running_loop()
         began = self.result.began = loop.time()
         ends = began + self.plan.seconds
-        clients = [
-            Client(number, self.plan.seed, fleet.port, self.tenants, self.books, FAULT)
-            for number in range(self.plan.connections)
-        ]
+        clients = [Client(number, self.plan.seed, world) for number in range(self.plan.connections)]
         async with asyncio.TaskGroup() as tasks:
             asking = [tasks.create_task(client.run()) for client in clients]
             beside = [
@@ -189,7 +239,7 @@ class Soak:
             await asyncio.sleep(SAMPLE_S)
 
     async def _progress(self, fleet: Fleet, director: Director) -> None:
-        loop, before = asyncio.get_running_loop(), 0
+        loop, before, complained = asyncio.get_running_loop(), 0, 0
         while True:
             await asyncio.sleep(PROGRESS_S)
             sent = self.books.sent.total()
@@ -207,6 +257,9 @@ class Soak:
                 f"RSS {' '.join(memory)} MB  wrong {self.books.wrong}"
             )
             before = sent
+            for text in self.books.complaints[complained:]:
+                self.say(text)
+            complained = len(self.books.complaints)
 
     # ── at rest ───────────────────────────────────────────────────────────────────────────────
 
@@ -216,6 +269,7 @@ class Soak:
         )
         self.books.settle_all()
         self._judge_counts(metrics)
+        self._judge_build(metrics)
         left = sum(endpoint.connections for endpoint in endpoints)
         if left:
             self._complain(f"{left} connections of endpoints are still open")
@@ -250,11 +304,36 @@ class Soak:
             most = seen + books.uncertain + books.outcomes["abandoned"]
             if not seen - books.lagging <= counted <= most:
                 self._complain(f"the proxy counts {counted:.0f} of {number}xx, the clients {seen}")
+        self._judge_secure(metrics)
         if metrics.value("turnout_accepted_total") != books.opened_lines:
             self._complain(
                 f"accepted {metrics.value('turnout_accepted_total'):.0f} connections, "
                 f"{books.opened_lines} were opened"
             )
+
+    def _judge_secure(self, metrics: Metrics) -> None:
+        """Handshakes and refused tokens; both are counted at once, so a kill loses none of them."""
+        books, figures = self.books, self.result.figures
+        made = metrics.value("turnout_tls_handshakes_total")
+        failed = metrics.value("turnout_tls_handshake_failures_total")
+        refused = metrics.value("turnout_refused_tokens_total")
+        figures |= {"proxy: handshakes": made, "clients: handshakes": books.handshakes}
+        figures |= {"proxy: failed handshakes": failed, "proxy: refused tokens": refused}
+        figures |= {"clients: cut handshakes": books.cut_handshakes}
+        # Of those that a kill cut off, each side may have thought it done.
+        if failed or abs(made - books.handshakes) > books.killed_lines:
+            self._complain(
+                f"the proxy made {made:.0f} handshakes and failed {failed:.0f}, the clients made "
+                f"{books.handshakes}"
+            )
+        seen = books.codes[BAD_TOKEN]
+        if not seen <= refused <= seen + books.uncertain:
+            self._complain(f"the proxy refused {refused:.0f} tokens, the clients heard of {seen}")
+
+    def _judge_build(self, metrics: Metrics) -> None:
+        built = "yes" if self.plan.compiled else "no"
+        if metrics.value("turnout_build_info", compiled=built) != 1:
+            self._complain(f"this was no run of {self.plan.of}")
 
     async def _descriptors(self, fleet: Fleet) -> dict[int, dict[str, int]]:
         return {pid: dict(descriptors(pid)) for pid in await fleet.pids()}
@@ -287,6 +366,15 @@ class Soak:
                 self._complain(
                     f"{life.role} {life.pid} grows: {before / 1e6:.1f} to {after / 1e6:.1f} MB"
                 )
+
+
+def _tree(tree: Path, compiled: bool) -> Path:
+    """A copy of the sources: whatever is compiled or changed in the working tree meanwhile."""
+    trees.copy(tree)
+    if compiled:
+        with contextlib.redirect_stdout(sys.stderr):
+            build(tree)
+    return tree
 
 
 def _slots() -> tuple[Slot, Slot]:

@@ -7,10 +7,11 @@ leaves a connection that has idled before the proxy may: a request then crosses 
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
-from tests.soak.books import Books, Line, Outcome, Plan, Record
-from tests.soak.endpoint import reset
+from tests.soak.books import BAD_TOKEN, Books, Line, Outcome, Plan, Record
+from tests.soak.doors import Door, opened
 from tests.soak.messages import (
     CLOSE,
     TEXT,
@@ -23,7 +24,10 @@ from tests.soak.messages import (
     request,
     small,
 )
-from tests.support.clients import Answer, Connection, opened
+from tests.soak.secure import BAD_TOKEN as BAD_TOKENS
+from tests.soak.secure import BY_TOKEN, Secure
+from tests.soak.sending import Sending
+from tests.support.clients import Answer, Connection, reset
 
 IDLE_S = 1.0
 ANSWER_S = 20.0
@@ -41,20 +45,30 @@ class Gone(Exception):  # noqa: N818 - an event, not an error
     """The client leaves, as it meant to."""
 
 
-class Client:
-    """One client. fault: the share of requests whose endpoint breaks."""
+@dataclass(frozen=True, slots=True)
+class World:
+    """What all clients share. doors: drawn from. secure: tokens, if there are any. fault: the
+    share of requests whose endpoint breaks.
+    """
 
-    def __init__(
-        self, number: int, seed: int, port: int, tenants: Sequence[str], books: Books, fault: float
-    ) -> None:
-        self.number, self.port, self.books, self.fault = number, port, books, fault
+    doors: Sequence[Door]
+    tenants: Sequence[str]
+    books: Books
+    fault: float
+    secure: Secure | None = None
+
+
+class Client:
+    """One client."""
+
+    def __init__(self, number: int, seed: int, world: World) -> None:
+        self.number, self.world, self.books = number, world, world.books
         self.rng = random.Random(f"{seed}:{number}")
-        self.tenants = tenants
         self.stopping = False
         self._ids = 0
         self._used = 0.0
         self._connection: Connection | None = None
-        self._line = Line(0)
+        self._line = Line((0, 0))
 
     async def run(self) -> None:
         """Ask until told to stop."""
@@ -75,19 +89,17 @@ class Client:
         now = _now()
         if self._connection is not None and now - self._used > IDLE_S:
             await self.leave()
-        if self._connection is None:
-            self._connection = await opened(self.port)
-            port = self._connection.writer.get_extra_info("sockname")[1]
-            self._line = self.books.lines[port] = Line(port)
-            self.books.opened_lines += 1
-        self._used = now
+        while self._connection is None:
+            door = self.rng.choice(self.world.doors)
+            self._line, self._connection = await opened(door, self.books)
+        self._used = _now()
         return self._connection
 
     async def leave(self, *, by_reset: bool = False) -> None:
         """Close the connection, if there is one."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            del self.books.lines[self._line.port]
+            del self.books.lines[self._line.ports]
             if by_reset:
                 reset(connection.writer)
             await connection.close()
@@ -97,28 +109,40 @@ class Client:
     def record(self, kind: str, *, repeatable: bool, fault: bool = True) -> Record:
         """The next request, with what its endpoint will do."""
         self._ids += 1
-        plan = Plan.NONE
-        if fault and self.rng.random() < self.fault:
+        plan, expects = Plan.NONE, ""
+        if fault and self.rng.random() < self.world.fault:
             plan = self.rng.choice(_PLANS)
+        elif fault and self.world.secure and self.rng.random() < BAD_TOKENS:
+            expects = BAD_TOKEN
         if plan is Plan.EARLY and repeatable:
             plan = Plan.NONE
         return Record(
             f"{self.number}-{self._ids}",
             kind,
-            self.rng.choice(self.tenants),
+            self.rng.choice(self.world.tenants),
             repeatable,
             _now(),
             plan,
             plan_once=self.rng.random() < 0.5,
+            expects=expects,
         )
 
     def head(self, record: Record, method: str, path: str, **more: object) -> bytes:
         """Its head. more: length, chunked, and fields."""
         length, chunked = more.pop("length", None), bool(more.pop("chunked", False))
-        fields = {"X-Id": record.name, "X-Tenant-ID": record.tenant}
+        fields = {"X-Id": record.name, **self._identity(record)}
         fields |= {name.replace("_", "-"): str(value) for name, value in more.items()}
         assert length is None or isinstance(length, int)
         return request(method, path, fields, length=length, chunked=chunked)
+
+    def _identity(self, record: Record) -> dict[str, str]:
+        """The field that names the tenant."""
+        secure = self.world.secure
+        if secure is not None and record.expects == BAD_TOKEN:
+            return {"Authorization": secure.bad(self.rng, record.tenant, record.name)}
+        if secure is not None and self.rng.random() < BY_TOKEN:
+            return {"Authorization": secure.good(self.rng, record.tenant, record.name)}
+        return {"X-Tenant-ID": record.tenant}
 
     async def ask(
         self, record: Record, talk: "Callable[[Connection], Awaitable[Answer | None]]"
@@ -350,37 +374,6 @@ KINDS: dict[str, tuple[float, Callable[[Client, str], Awaitable[None]]]] = {
     "vanish": (3, Client.vanish),
     "stall": (0.3, Client.stall),
 }
-
-
-class Sending:
-    """Sends a body while its answer is awaited: an early one ends the sending."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        pieces: Iterable[bytes],
-        *,
-        chunked: bool,
-        pause_s: float = 0.0,
-    ) -> None:
-        self._connection, self._pieces = connection, pieces
-        self._chunked, self._pause_s = chunked, pause_s
-
-    async def __aenter__(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._send(), name="body")
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _send(self) -> None:
-        writer = self._connection.writer
-        for piece in self._pieces:
-            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked else piece)
-            await writer.drain()
-            await asyncio.sleep(self._pause_s)
-        if self._chunked:
-            writer.write(b"0\r\n\r\n")
 
 
 def _now() -> float:

@@ -4,7 +4,7 @@ import os
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,8 +82,8 @@ def resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text("utf-8").split()[1]) * PAGE
 
 
-def clients_of(pid: int, port: int) -> set[int]:
-    """The ports of the clients whose connections to this listening port the process holds."""
+def clients_of(pid: int, ports: Collection[int]) -> set[tuple[int, int]]:
+    """The connections that the process holds: the listening port, one of these, and the client's."""
     inodes = set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         target = str(entry.readlink())
@@ -92,9 +92,10 @@ def clients_of(pid: int, port: int) -> set[int]:
     found = set()
     for line in Path("/proc/net/tcp").read_text("utf-8").splitlines()[1:]:
         words = line.split()
-        if words[9] in inodes and int(words[1].split(":")[1], 16) == port:
-            found.add(int(words[2].split(":")[1], 16))
-    return found - {0}
+        own, other = (int(address.split(":")[1], 16) for address in words[1:3])
+        if words[9] in inodes and own in ports and other:
+            found.add((own, other))
+    return found
 
 
 def wait_stopped(pid: int) -> None:

@@ -279,13 +279,15 @@ async def start_fleet(
     settings: Settings,
     before: Sequence[str | Path] = (),
     env: Mapping[str, str] | None = None,
+    tree: Path = ROOT,
 ) -> Fleet:
     """Start a supervisor; return when it listens (its workers may not serve yet).
 
-    before: a command that becomes it, as systemd does. env: variables beside the inherited.
+    before: a command that becomes it, as systemd does. env: variables beside the inherited. tree:
+    whose sources it runs, this one's or those of a copy.
     """
     settings.write()
-    child = launch(spawn, settings.path, before=before, env=env)
+    child = launch(spawn, settings.path, before=before, env=env, tree=tree)
     port = await child.line(r"listening on \S+:(\d+)$")
     management = await child.line(r"management on \S+:(\d+)$")
     return Fleet(child, settings, (int(port[1]), int(management[1])))
@@ -297,10 +299,11 @@ def launch(
     *arguments: str,
     before: Sequence[str | Path] = (),
     env: Mapping[str, str] | None = None,
+    tree: Path = ROOT,
 ) -> Child:
     """Run `python -m proxy --config path`. See `start_fleet`."""
     command = (*before, sys.executable, "-m", "proxy", "--config", path, *arguments)
-    return spawn(*command, cwd=ROOT, name="proxy", env=env)
+    return spawn(*command, cwd=tree, name="proxy", env=env)
 
 
 @asynccontextmanager

@@ -22,6 +22,9 @@ def judged(record: Record, outcome: Outcome, *sights: Sight, **more) -> list[str
 
 
 ANSWERED = {"slot": "blue", "status": 200}
+STALLED = replace(GET, plan=Plan.STALL_HEAD)
+TIMEOUT = {"code": "answer-timeout"}
+BAD_TOKEN = {"code": "bad-token", "expects": "bad-token"}
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,8 @@ ANSWERED = {"slot": "blue", "status": 200}
         (POST, Outcome.REFUSED, [], {"code": "no-answer"}),
         (POST, Outcome.REFUSED, [], {"code": "connect-failed", "down": True}),
         (POST, Outcome.REFUSED, [at()], {"code": "body-timeout", "expects": "body-timeout"}),
+        (GET, Outcome.REFUSED, [], BAD_TOKEN),
+        (STALLED, Outcome.REFUSED, [at(fault=Plan.DOWN, down_at=1.9)], TIMEOUT),
         (GET, Outcome.CUT, [at(fault=Plan.RESET_BODY)], {}),
         (GET, Outcome.CUT, [], {"killed": True}),
         (GET, Outcome.UNSERVED, [], {}),
@@ -56,7 +61,11 @@ def test_books_that_balance(record, outcome, sights, more):
         (GET, Outcome.ANSWERED, [at(tenant="other")], ANSWERED, "as 'other'"),
         (GET, Outcome.ANSWERED, [at(fault=Plan.RESET_BODY)], ANSWERED, "looks whole"),
         (GET, Outcome.ANSWERED, [at()], {**ANSWERED, "wrong": "another body"}, "another body"),
+        (GET, Outcome.ANSWERED, [at()], {**ANSWERED, "expects": "bad-token"}, "is not good"),
+        (GET, Outcome.REFUSED, [at()], BAD_TOKEN, "sent on"),
+        (GET, Outcome.REFUSED, [], {"code": "bad-token"}, "no known reason"),
         (GET, Outcome.REFUSED, [], {"code": "what"}, "no known reason"),
+        (STALLED, Outcome.REFUSED, [at(fault=Plan.DOWN, down_at=1.5)], TIMEOUT, "did nothing"),
         (GET, Outcome.REFUSED, [at()], {"code": "no-answer"}, "its endpoint did nothing"),
         (GET, Outcome.REFUSED, [], {"code": "answer-timeout"}, "no endpoint saw it"),
         (GET, Outcome.REFUSED, [], {"code": "connect-failed"}, "every endpoint was there"),
@@ -90,8 +99,8 @@ def test_a_record_that_is_never_closed():
 
 def test_what_the_proxy_must_have_counted():
     own = books()
-    line, killed = Line(1), Line(2)
-    own.lines = {1: line, 2: killed}
+    line, killed = Line((80, 1)), Line((80, 2))
+    own.lines = {line.ports: line, killed.ports: killed}
     for number, outcome, on in (
         (1, Outcome.ANSWERED, line),
         (2, Outcome.ABANDONED, line),
@@ -101,12 +110,32 @@ def test_what_the_proxy_must_have_counted():
         if outcome is not Outcome.ABANDONED:
             own.see(record.name, at())
         if on is killed:
-            assert own.kill({2, 99}, at=2.0) == 1
+            own.kill({(80, 2), (80, 99), (443, 1)}, at=2.0)
+            assert own.killed_lines == 3
         own.close(record, outcome, on, 2.0)
     own.settle_all()
     assert own.complaints == []
     assert (own.certain, own.uncertain) == (1, 2)
     assert own.lagging == 3, "the line itself, and two answers of a moment ago"
+
+
+def test_a_kill_may_be_faster_than_the_news_of_a_connection():
+    own = books()
+    own.kill({(443, 1)}, at=2.0)
+    assert own.open_line((443, 1)).killed
+    assert not own.open_line((443, 2)).killed
+
+
+def test_a_handshake_may_fail_only_with_its_worker():
+    own = books()
+    line, killed = own.open_line((443, 1)), own.open_line((443, 2))
+    own.shook_hands(own.open_line((443, 3)), None)
+    own.kill({(443, 2)}, at=2.0)
+    own.shook_hands(killed, ConnectionResetError())
+    assert own.complaints == []
+    own.shook_hands(line, ConnectionResetError("so"))
+    assert own.complaints == ["a handshake failed: ConnectionResetError('so')"]
+    assert (own.opened_lines, own.handshakes, own.cut_handshakes) == (3, 1, 2)
 
 
 def test_a_trend_in_memory():
