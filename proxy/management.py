@@ -25,7 +25,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from proxy.exchange import forward
-from proxy.observability import telemetry, tenants
+from proxy.observability import key_sets, telemetry, tenants
 from proxy.observability.telemetry import GROUPS, Telemetry, group_base
 
 _SETTLE_STEP_S = 0.02
@@ -86,7 +86,6 @@ _GROUP_COUNTERS = (
 )
 _WORKER_GAUGES = (
     ("turnout_connections", "Client connections that are open.", telemetry.CONNECTIONS),
-    ("turnout_jwks_failing", "Key sets whose last fetch failed.", telemetry.JWKS_FAILING),
 )
 _WORKER_COUNTERS = (
     ("turnout_accepted", "Client connections that were accepted.", telemetry.ACCEPTED),
@@ -96,7 +95,6 @@ _WORKER_COUNTERS = (
         telemetry.REJECTED_ENTRIES,
     ),
     ("turnout_table_loads", "Times that the whole table was loaded.", telemetry.RELOADS),
-    ("turnout_jwks_failures", "Fetches of key sets that failed.", telemetry.JWKS_FAILURES),
     ("turnout_tls_handshakes", "TLS handshakes of clients that were made.", telemetry.HANDSHAKES),
     (
         "turnout_tls_handshake_failures",
@@ -247,6 +245,7 @@ class Cells(Collector):
         for name, text, cell in _WORKER_COUNTERS:
             yield CounterMetricFamily(name, text, self._all.total(cell))
         yield self._refused_tokens()
+        yield from self._key_sets()
         yield from self._tenants()
         for name, text, cell in _SUPERVISOR_GAUGES:
             yield GaugeMetricFamily(name, text, self._all.supervisor[cell])
@@ -298,6 +297,18 @@ class Cells(Collector):
         for place, reason in enumerate(telemetry.TOKEN_REASONS):
             family.add_metric([reason], self._all.total(telemetry.REFUSED_TOKENS + place))
         return family
+
+    def _key_sets(self) -> Iterator[Metric]:
+        failures = CounterMetricFamily(
+            "turnout_jwks_failures", "Fetches of key sets that failed.", labels=["issuer"]
+        )
+        failing = GaugeMetricFamily(
+            "turnout_jwks_failing", "Workers whose last fetch of it failed.", labels=["issuer"]
+        )
+        for issuer, fetches in key_sets.total(self._all.blocks).items():
+            failures.add_metric([issuer], fetches.failures)
+            failing.add_metric([issuer], fetches.failing)
+        yield from (failures, failing)
 
     def _tenants(self) -> Iterator[Metric]:
         """Of the busiest, as many as the settings say; see `proxy.observability.tenants`."""

@@ -111,7 +111,7 @@ class Worker:
         self._listener = Listener(doors, self._services, Share(block, inherited.blocks))
         self._follower = _follower(inherited, self._take_table)
         bearer = self._services.router.bearer
-        self._key_sources = key_sources(bearer, settings.identity, block.cells)
+        self._key_sources = key_sources(bearer, settings.identity, block.key_sets)
 
     async def serve(self) -> None:
         """The whole life; see the module."""

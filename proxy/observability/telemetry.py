@@ -30,13 +30,11 @@ ACCEPTED: Final = 5
 REJECTED_ENTRIES: Final = 6
 RELOADS: Final = 7
 PUBLISHED: Final = 8
-JWKS_FAILURES: Final = 9
-JWKS_FAILING: Final = 10
-HANDSHAKES: Final = 11
-HANDSHAKE_FAILURES: Final = 12
-PROXY_HEADER_REFUSALS: Final = 13
-CERTIFICATE_EXPIRES: Final = 14  # POSIX seconds; 0: no certificates
-REFUSED_TOKENS: Final = 15  # + the reason's place
+HANDSHAKES: Final = 9
+HANDSHAKE_FAILURES: Final = 10
+PROXY_HEADER_REFUSALS: Final = 11
+CERTIFICATE_EXPIRES: Final = 12  # POSIX seconds; 0: no certificates
+REFUSED_TOKENS: Final = 13  # + the reason's place
 TOKEN_REASONS: Final = (
     *("form", "issuer", "algorithm", "audience", "claims", "expired", "early", "tenant"),
     *("key", "no-keys", "signature"),
@@ -46,7 +44,7 @@ LOG_LINES: Final = BEAT + 1
 LOG_DROPPED: Final = BEAT + 2
 WORKER_CELLS: Final = BEAT + 3
 _WORKER_GAUGES: Final = (
-    *(STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE, JWKS_FAILING, CERTIFICATE_EXPIRES, BEAT),
+    *(STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE, CERTIFICATE_EXPIRES, BEAT),
 )
 
 # Cohorts: who a request belongs to in the eyes of a release.
@@ -121,6 +119,8 @@ _SUPERVISOR_CELLS: Final = 6
 _CELL_BYTES: Final = 8
 AREA_BYTES: Final = 320 * 1024
 """Of each worker, for its busiest tenants; see `proxy.observability.tenants`."""
+KEY_SETS_BYTES: Final = 16 * 1024
+"""Of each worker, for the fetching of key sets; see `proxy.observability.key_sets`."""
 
 
 def group_of(slot_number: int, cohort: int) -> int:
@@ -199,15 +199,18 @@ class TenantCount:
 class Block:
     """One worker's cells, and its groups of counters that `publish` writes there.
 
-    cells: shared; indexed by the constants above. area: shared; of `proxy.observability.tenants`. tenants:
-    those with something to take over.
+    cells: shared; indexed by the constants above. area, key_sets: shared; of
+    `proxy.observability.tenants` and `proxy.observability.key_sets`. tenants: those with something to take over.
     """
 
-    __slots__ = ("area", "cells", "groups", "tenants")
+    __slots__ = ("area", "cells", "groups", "key_sets", "tenants")
 
-    def __init__(self, cells: "memoryview[int]", area: "memoryview[int]") -> None:
+    def __init__(
+        self, cells: "memoryview[int]", area: "memoryview[int]", key_sets: "memoryview[int]"
+    ) -> None:
         self.cells = cells
         self.area = area
+        self.key_sets = key_sets
         self.groups = tuple(Group() for _ in GROUPS)
         self.tenants: list[TenantCount] = []
 
@@ -215,6 +218,11 @@ class Block:
     def state(self) -> str:
         """free, starting, serving or draining."""
         return STATES.get(self.cells[STATE], "free")
+
+    @property
+    def lives(self) -> bool:
+        """Whether a worker holds it."""
+        return bool(self.cells[STATE])
 
     @property
     def in_flight(self) -> int:
@@ -254,10 +262,12 @@ class Telemetry:
         self._memory = mmap.mmap(-1, count * _CELL_BYTES)
         cells = memoryview(self._memory).cast("q")
         areas = memoryview(mmap.mmap(-1, workers * AREA_BYTES))
+        key_sets = memoryview(mmap.mmap(-1, workers * KEY_SETS_BYTES))
         self.blocks = tuple(
             Block(
                 cells[index * _BLOCK_CELLS : (index + 1) * _BLOCK_CELLS],
                 areas[index * AREA_BYTES : (index + 1) * AREA_BYTES],
+                key_sets[index * KEY_SETS_BYTES : (index + 1) * KEY_SETS_BYTES],
             )
             for index in range(workers)
         )

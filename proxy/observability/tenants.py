@@ -8,25 +8,21 @@ Weights are halved every `HALF_LIFE_S`, so that the busiest of late are ranked, 
 What is exposed is not the weight but what was counted since the tenant was listed: that never
 goes down while it stays.
 
-A worker's sweep writes its summary to memory that the management process reads, into one of two
-halves in turn, each with a number and a checksum: a half that is being written, or whose writer
-died meanwhile, is not believed.
+A worker's sweep writes its summary to memory that the management process reads; see
+`proxy.observability.halves`.
 """
 
 from heapq import heapify, heappush, heapreplace
 from typing import Final, NamedTuple
-from zlib import crc32
 
 import orjson
 
-from proxy.observability.telemetry import AREA_BYTES, Block
+from proxy.observability import halves
+from proxy.observability.telemetry import Block
 
 HALF_LIFE_S: Final = 600.0
 CAPACITY_PER_TENANT: Final = 10
 """How much larger the summary is than what is shown of it; its error is so much smaller."""
-_HALF: Final = AREA_BYTES // 2
-_HEAD: Final = 16  # checksum, length, number
-_MAX_PAYLOAD: Final = _HALF - _HEAD
 
 
 class Entry:
@@ -130,9 +126,8 @@ class Tenants:
 
     def adopt(self) -> None:
         """Go on from what an earlier worker has published in this block."""
-        halves = [half for half in map(_read_half, _halves(self._block.area)) if half is not None]
-        if halves:
-            self._number, payload = max(halves)
+        self._number, payload = halves.read(self._block.area)
+        if payload:
             self.summary.take(_decoded(payload).entries)
 
     def sweep(self, now: float) -> None:
@@ -163,20 +158,17 @@ class Tenants:
             for each in entries
         ]
         payload = orjson.dumps((self._limit, summary.floor, rows))
-        while len(payload) > _MAX_PAYLOAD:
+        while len(payload) > halves.room(self._block.area):
             rows = rows[: len(rows) // 2]
             payload = orjson.dumps((self._limit, summary.floor, rows))
         self._number += 1
-        body = self._number.to_bytes(8, "little") + payload
-        head = crc32(body).to_bytes(4, "little") + len(payload).to_bytes(4, "little")
-        half = _halves(self._block.area)[self._number % 2]
-        half[: len(head) + len(body)] = head + body
+        halves.write(self._block.area, self._number, payload)
 
 
 def read(block: Block) -> Published:
     """What a block's worker, or its last one, has published."""
-    halves = [half for half in map(_read_half, _halves(block.area)) if half is not None]
-    return _decoded(max(halves)[1]) if halves else Published(0, 0, [])
+    _, payload = halves.read(block.area)
+    return _decoded(payload) if payload else Published(0, 0, [])
 
 
 def busiest(blocks: list[tuple[Block, bool]]) -> tuple[list[Entry], int]:
@@ -199,22 +191,6 @@ def busiest(blocks: list[tuple[Block, bool]]) -> tuple[list[Entry], int]:
             entry.micros += each.micros
     ranked = sorted(total.values(), key=lambda entry: (-entry.weight, entry.tenant))
     return ranked[:limit], error
-
-
-def _halves(area: "memoryview[int]") -> "tuple[memoryview[int], memoryview[int]]":
-    return area[:_HALF], area[_HALF:]
-
-
-def _read_half(half: "memoryview[int]") -> tuple[int, bytes] | None:
-    """Its number and payload, if it is whole."""
-    head = bytes(half[:8])
-    length = int.from_bytes(head[4:], "little")
-    if not 0 < length <= _MAX_PAYLOAD:
-        return None
-    body = bytes(half[8 : _HEAD + length])
-    if crc32(body) != int.from_bytes(head[:4], "little"):
-        return None
-    return int.from_bytes(body[:8], "little"), body[8:]
 
 
 def _decoded(payload: bytes) -> Published:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy.config import IdentitySettings
+from proxy.observability.key_sets import KeySets
 from proxy.tokens.bearer import BearerVerifier, Issuer
 from proxy.tokens.keyset import NO_KEYS, KeySet, KeySetError
 from proxy.tokens.settings import Issuer as IssuerSettings
@@ -39,17 +40,19 @@ def verifier_of(settings: IdentitySettings, cells: "memoryview[int]") -> BearerV
 
 
 def key_sources(
-    verifier: BearerVerifier | None, settings: IdentitySettings, cells: "memoryview[int]"
+    verifier: BearerVerifier | None, settings: IdentitySettings, area: "memoryview[int]"
 ) -> "list[KeySource]":
-    """What has to run so that keys which are fetched are there."""
+    """What has to run so that keys which are fetched are there. area: as in a telemetry block."""
+    fetched = [each for each in settings.all_issuers() if each.jwks_url]
+    key_sets = KeySets(area)
+    key_sets.adopt(each.issuer for each in fetched)
     if verifier is None:
         return []
     from proxy.tokens.jwks import KeySource  # noqa: PLC0415 - see the module
 
     return [
-        KeySource(verifier, verifier.issuers[each.issuer], each.jwks_url, settings.jwks, cells)
-        for each in settings.all_issuers()
-        if each.jwks_url
+        KeySource(verifier, verifier.issuers[each.issuer], each.jwks_url, settings.jwks, key_sets)
+        for each in fetched
     ]
 
 

@@ -15,7 +15,7 @@ import ssl
 import stat
 from urllib.parse import unquote, urlsplit
 
-from proxy.observability import telemetry
+from proxy.observability.key_sets import KeySets
 from proxy.tokens.bearer import BearerVerifier, Issuer
 from proxy.tokens.jwk import read_jwks
 from proxy.tokens.keyset import NO_KEYS, KeySet, KeySetError
@@ -34,7 +34,7 @@ class FetchError(Exception):
 class KeySource:
     """Keeps one issuer's keys fresh.
 
-    tried: set when the first fetch has ended, well or not. cells: as in a telemetry block.
+    tried: set when the first fetch has ended, well or not. key_sets: where it is counted.
     """
 
     def __init__(
@@ -43,19 +43,18 @@ class KeySource:
         issuer: Issuer,
         url: str,
         settings: Jwks,
-        cells: "memoryview[int]",
+        key_sets: KeySets,
     ) -> None:
         self.tried = asyncio.Event()
         self.issuer = issuer
         self._verifier = verifier
         self._url = url
         self._settings = settings
-        self._cells = cells
+        self._key_sets = key_sets
         self._asked = asyncio.Event()
         self._context = _trust(url, settings.ca_file)
         self._fetched_at = 0.0
         self._document = b""
-        self._failing = False
         issuer.ask = self._asked.set
 
     async def run(self) -> None:
@@ -93,7 +92,7 @@ class KeySource:
         except (FetchError, KeySetError) as error:
             self._failed(error, now)
             return False
-        self._say(failing=False)
+        self._key_sets.fetched(self.issuer.issuer, well=True)
         self._fetched_at = now
         self._use(keys)
         return True
@@ -106,8 +105,7 @@ class KeySource:
         return keys
 
     def _failed(self, error: Exception, now: float) -> None:
-        self._cells[telemetry.JWKS_FAILURES] += 1
-        self._say(failing=True)
+        self._key_sets.fetched(self.issuer.issuer, well=False)
         kept = len(self.issuer.keys)
         log.warning("the keys of %s: %s; %d old keys stay", self.issuer.issuer, error, kept)
         if kept and now - self._fetched_at > self._settings.keep_s:
@@ -119,10 +117,6 @@ class KeySource:
         if first or keys.identities != self.issuer.keys.identities:
             log.info("the keys of %s have changed: %d", self.issuer.issuer, len(keys))
             self._verifier.use_keys(self.issuer, keys)
-
-    def _say(self, *, failing: bool) -> None:
-        self._cells[telemetry.JWKS_FAILING] += failing - self._failing
-        self._failing = failing
 
 
 def _trust(url: str, ca_file: str) -> ssl.SSLContext | None:

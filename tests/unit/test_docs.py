@@ -33,6 +33,7 @@ from proxy.__main__ import main as proxy_main
 from proxy.config import Settings
 from proxy.management import Cells
 from proxy.observability import telemetry
+from proxy.observability.key_sets import KeySets
 from proxy.observability.telemetry import Telemetry, TenantCount
 from proxy.observability.tenants import Tenants
 from proxy.supervision import listening
@@ -245,6 +246,7 @@ def exposed() -> dict[str, set[str]]:
     cells.blocks[0].cells[telemetry.STATE] = telemetry.SERVING
     TenantCount("acme", cells.blocks[0].tenants).finished(200, 1)
     Tenants(cells.blocks[0], 1).sweep(0.0)
+    KeySets(cells.blocks[0].key_sets).adopt(["https://issuer.test"])
     cells.blocks[0].cells[telemetry.PID] = os.getpid()
     cells.blocks[0].cells[telemetry.CERTIFICATE_EXPIRES] = 1
     admin = Metrics()

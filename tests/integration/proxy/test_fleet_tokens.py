@@ -96,9 +96,10 @@ async def test_keys_rotate_in_running_workers(
     # The server goes: what is known stays.
     await keys.stop()
     metrics = await fleet.metrics_until(
-        lambda found: found.value("turnout_jwks_failing") == 2, "both workers' fetches fail"
+        lambda found: found.value("turnout_jwks_failing", issuer=ISSUER) == 2,
+        "both workers' fetches fail",
     )
-    assert metrics.value("turnout_jwks_failures_total") >= 2
+    assert metrics.value("turnout_jwks_failures_total", issuer=ISSUER) >= 2
     assert metrics.value("turnout_refused_tokens_total", reason="key") >= 4
     assert [told(await each.get(authorization=BY_B)) for each in connections] == [GREEN] * 2
     assert await fleet.pids() == workers

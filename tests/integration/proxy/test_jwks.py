@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from proxy.observability import telemetry
+from proxy.observability.key_sets import Fetches, KeySets, read
 from proxy.tasks import Tasks
 from proxy.tokens.bearer import BearerError, BearerVerifier
 from proxy.tokens.jwks import FetchError, KeySource, fetch
@@ -20,7 +21,7 @@ from proxy.tokens.keyset import NO_KEYS
 from proxy.tokens.settings import Jwks
 from tests.support.key_server import KeyServer, Reply, certificate, document, key_server, until
 from tests.support.processes import SECONDS
-from tests.support.tokens import issuer, jwk, jwks, token
+from tests.support.tokens import ISSUER, issuer, jwk, jwks, token
 
 A, B = jwk("ES256", "a"), jwk("ES256", "b", 1)
 TOKEN_A, TOKEN_B = token("ES256", "a"), token("ES256", "b", 1)
@@ -32,10 +33,12 @@ class Door:
     """A verifier with one issuer, whose keys are fetched."""
 
     def __init__(self, url: str, settings: dict[str, Any]) -> None:
-        self.cells = memoryview(bytearray(8 * telemetry.WORKER_CELLS)).cast("q")
+        self.area = memoryview(bytearray(telemetry.KEY_SETS_BYTES))
         self.issuer = issuer("ES256", keys=NO_KEYS)
         self.verifier = BearerVerifier([self.issuer])
-        self.source = KeySource(self.verifier, self.issuer, url, Jwks(**settings), self.cells)
+        self.source = KeySource(
+            self.verifier, self.issuer, url, Jwks(**settings), KeySets(self.area)
+        )
 
     def outcome(self, given: bytes) -> str | None:
         """The tenant, or why not."""
@@ -45,8 +48,13 @@ class Door:
             return error.reason
 
     @property
+    def fetches(self) -> Fetches:
+        """What is told of it."""
+        return read(self.area).get(ISSUER, Fetches())
+
+    @property
     def failures(self) -> int:
-        return self.cells[telemetry.JWKS_FAILURES]
+        return self.fetches.failures
 
 
 @asynccontextmanager
@@ -149,11 +157,11 @@ async def test_a_bad_answer_leaves_the_old_keys(
         server.reply, said = BAD[name]
         await until(lambda: opened.failures, "a fetch fails")
         assert opened.outcome(TOKEN_A) == "acme"
-        assert opened.cells[telemetry.JWKS_FAILING] == 1
+        assert opened.fetches.failing == 1
         assert said in caplog.text
         server.reply = document(jwks(A, B))
         await until(lambda: opened.outcome(TOKEN_B) == "acme", "a good set is taken")
-        assert opened.cells[telemetry.JWKS_FAILING] == 0
+        assert opened.fetches.failing == 0
         assert opened.verifier.generation == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from config import ConfigError, load
 from proxy.config import Settings
-from proxy.observability.telemetry import WORKER_CELLS
+from proxy.observability.telemetry import KEY_SETS_BYTES, WORKER_CELLS
 from proxy.tokens.bearer import BearerError
 from proxy.tokens.issuers import key_sources, verifier_of
 from proxy.tokens.keyset import KeySetError
@@ -33,6 +33,10 @@ def loaded(folder: Path, text: str, environ: dict[str, str] | None = None) -> Se
     path = folder / "turnout.toml"
     path.write_text(text, "utf-8")
     return load(path, "proxy", Settings, environ or {})[1]
+
+
+def area() -> "memoryview[int]":
+    return memoryview(bytearray(KEY_SETS_BYTES))
 
 
 def cells() -> "memoryview[int]":
@@ -111,7 +115,7 @@ def test_limits_are_above_0(tmp_path: Path, table: str, setting: str) -> None:
 def test_without_an_issuer_no_token_is_read(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "").identity
     assert verifier_of(settings, cells()) is None
-    assert key_sources(None, settings, cells()) == []
+    assert key_sources(None, settings, area()) == []
 
 
 def test_one_issuer_can_come_from_the_environment(tmp_path: Path) -> None:
@@ -155,7 +159,7 @@ def test_several_issuers_and_limits_reach_the_verifier(tmp_path: Path) -> None:
     ):
         with pytest.raises(BearerError):
             made.tenant(b"Bearer " + bad)
-    assert key_sources(made, settings, cells()) == []
+    assert key_sources(made, settings, area()) == []
 
 
 def test_a_key_of_no_use_is_told_by_its_issuer(tmp_path: Path) -> None:
@@ -171,7 +175,7 @@ def test_only_issuers_with_an_address_have_sources(tmp_path: Path) -> None:
     settings = loaded(tmp_path, text).identity
     made = verifier_of(settings, cells())
     assert made is not None
-    (source,) = key_sources(made, settings, cells())
+    (source,) = key_sources(made, settings, area())
     assert source.issuer is made.issuers["second"]
     for url in ("https://h/k", "http://127.0.0.1:1/k", "http://[::1]/k", "http://localhost/k"):
         assert Issuer("i", ("a",), ("ES256",), jwks_url=url).jwks_url == url
