@@ -13,7 +13,7 @@ from typing import Final
 from proxy.http1.head import RequestHead
 from proxy.http1.reply import NO_TABLE, LocalReply
 from proxy.observability.telemetry import CANARY, COHORTS, PILOT, REST, TenantCount, group_of
-from proxy.routing.decision import Forward, Policy, Reason, decide
+from proxy.routing.decision import Forward, Park, Policy, Reason, decide
 from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, identify
 from proxy.routing.model import RoutingTable, Slot, Unit
 from proxy.tokens.bearer import BearerError, BearerVerifier, KeysMissingError
@@ -253,6 +253,8 @@ class Router:
         decision = decide(
             self.table, self._policy, tenant, request_key=request_id.decode("latin-1")
         )
+        if isinstance(decision, Park):
+            raise NotImplementedError
         if not isinstance(decision, Forward):
             return LocalReply(decision.status, decision.code, decision.detail)
         if tenant is None:

@@ -1,4 +1,4 @@
-"""The canary: its weight, its unit, its salt."""
+"""The canary: its weight, its unit, its salt, its lists."""
 
 from aiohttp import web
 
@@ -6,21 +6,29 @@ from admin.api.changing import Wish, change, one
 from admin.api.messages import CanaryBody, CanaryState, ChangeResult, Given
 from admin.api.route import Call, Route, reply
 from admin.tokens import Role
-from proxy.routing.codec import percent
+from proxy.routing.values import percent
 
 
 async def read(call: Call, _: Given) -> web.StreamResponse:
     """The canary as it is."""
     table = await call.parts.store.current()
     canary = table.canary
-    weight = percent(canary.basis_points)
-    unit, standby = str(canary.unit), str(table.standby)
-    return reply(CanaryState(weight, unit, canary.salt, standby, table.version))
+    state = CanaryState(
+        percent(canary.basis_points),
+        str(canary.unit),
+        canary.salt,
+        sorted(canary.allow),
+        sorted(canary.deny),
+        str(table.standby),
+        table.version,
+    )
+    return reply(state)
 
 
 async def write(call: Call, given: CanaryBody) -> web.StreamResponse:
     """Set the weight."""
-    operation = one("canary", percent=given.percent, unit=given.unit, salt=given.salt)
+    fields = ("percent", "unit", "salt", "allow", "deny")
+    operation = one("canary", **{name: getattr(given, name) for name in fields})
     return await change(call, given, Wish(lambda _: (operation,)))
 
 

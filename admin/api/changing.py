@@ -14,6 +14,7 @@ from admin.api.messages import ChangeResult, Write
 from admin.api.problems import Problem
 from admin.api.route import Call, reply
 from admin.routing import idempotency
+from admin.routing.audit import tenants_of as tenants_of_all
 from admin.routing.control import Served
 from admin.routing.store import Key, Proposal, Repeated
 from admin.tokens import Principal, Role
@@ -21,17 +22,15 @@ from proxy.routing.change import (
     Change,
     ContractError,
     Cutover,
-    Forget,
     Operation,
     Pin,
-    Register,
     Rollback,
     SetCanary,
     SetEndpoints,
-    Unpin,
 )
-from proxy.routing.codec import MAX_OPERATIONS, SHAPES, decode_fields, decode_tenant
+from proxy.routing.codec import MAX_OPERATIONS, SHAPES, decode_fields
 from proxy.routing.model import Endpoint, RoutingTable, Slot
+from proxy.routing.values import decode_tenant
 
 MAX_KEY = 200
 
@@ -141,11 +140,18 @@ def permitted(
     if principal.tenants is None:
         return operations
     for operation in operations:
-        if not isinstance(operation, Pin | Unpin | Register | Forget):
-            raise Problem("forbidden-scope", "the token is for some tenants, this is for all")
-        if operation.tenant not in principal.tenants:
-            raise Problem("forbidden-scope", f"the token is not for tenant {operation.tenant}")
+        _within(operation, principal.tenants)
     return operations
+
+
+def _within(operation: Operation, tenants: frozenset[str]) -> None:
+    """Problem 403 unless the operation is about these tenants alone."""
+    named = tenants_of_all([operation])
+    if not named:
+        raise Problem("forbidden-scope", "the token is for some tenants, this is for all")
+    foreign = [tenant for tenant in named if tenant not in tenants]
+    if foreign:
+        raise Problem("forbidden-scope", f"the token is not for tenant {foreign[0]}")
 
 
 def check(table: RoutingTable, made: Change, networks: tuple[str, ...], force: bool) -> None:

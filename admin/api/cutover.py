@@ -7,8 +7,8 @@ from admin.api.messages import ChangeResult, CutoverBody, RollbackBody
 from admin.api.route import Call, Route
 from admin.tokens import Role
 from proxy.routing.change import Pin, Rollback
-from proxy.routing.codec import decode_slot
 from proxy.routing.model import RoutingTable, Slot
+from proxy.routing.values import decode_slot
 
 
 async def cutover(call: Call, given: CutoverBody) -> web.StreamResponse:

@@ -24,6 +24,7 @@ SlotValue = Annotated[Any, Meta(extra_json_schema=dict(SLOT_FIELD.schema))]
 PercentValue = Annotated[Any, Meta(extra_json_schema=_CANARY["percent"])]
 UnitValue = Annotated[Any, Meta(extra_json_schema=_CANARY["unit"])]
 SaltValue = Annotated[Any, Meta(extra_json_schema=_CANARY["salt"])]
+ListValue = Annotated[Any, Meta(extra_json_schema=_CANARY["allow"])]
 EndpointsValue = Annotated[Any, Meta(extra_json_schema=dict(ENDPOINTS_FIELD.schema))]
 OperationsValue = Annotated[
     Any,
@@ -87,11 +88,13 @@ class PinBody(Write, kw_only=True):
 
 
 class CanaryBody(Write, kw_only=True):
-    """The canary's weight, and its unit and salt if they change."""
+    """The canary's weight, and its unit, salt and lists if they change."""
 
     percent: PercentValue
     unit: UnitValue = UNSET
     salt: SaltValue = UNSET
+    allow: ListValue = UNSET
+    deny: ListValue = UNSET
 
 
 class CutoverBody(Write, kw_only=True):
@@ -179,6 +182,8 @@ class CanaryState(Struct):
     percent: float
     unit: str
     salt: str
+    allow: list[str]
+    deny: list[str]
     standby: str
     version: int
 
@@ -189,10 +194,26 @@ class CanaryWeight(Struct):
     percent: float
     unit: str
     salt: str
+    allow: list[str]
+    deny: list[str]
+
+
+class DrainState(Struct, omit_defaults=True):
+    """A drain as the table carries it. tenants: left out: all whose route leads elsewhere."""
+
+    drain: str
+    slot: str
+    per_second: float
+    hurry: bool
+    tenants: list[str] | None = None
 
 
 class TableState(Struct):
-    """The table, and who serves it. published_version: Redis', null while unknown."""
+    """The table, and who serves it. published_version: Redis', null while unknown.
+
+    holds: tenant → the switch that parks its requests. hold_all: the switch that parks all.
+    affinities_since: of each slot, the version since which affinities to it count.
+    """
 
     version: int
     active: str
@@ -201,6 +222,10 @@ class TableState(Struct):
     pins: dict[str, str]
     tenants: list[str]
     endpoints: dict[str, list[str]]
+    holds: dict[str, str]
+    hold_all: str
+    drains: list[DrainState]
+    affinities_since: dict[str, int]
     published_version: int | None
     converged: bool
     pending: list[str]

@@ -1,10 +1,10 @@
 """The table as a whole: read it, change it, ask for a change's acks."""
 
+import msgspec
 from aiohttp import web
 
 from admin.api.changing import Wish, answer, change, instant, result_of
 from admin.api.messages import (
-    CanaryWeight,
     ChangeResult,
     ChangesBody,
     Given,
@@ -14,8 +14,8 @@ from admin.api.messages import (
 from admin.api.problems import Problem
 from admin.api.route import Call, Route, reply
 from admin.tokens import Role
-from proxy.routing.codec import decode_operations, percent
-from proxy.routing.model import RoutingTable, Slot
+from proxy.routing.codec import decode_operations, table_document
+from proxy.routing.model import RoutingTable
 
 
 async def read(call: Call, _: Given) -> web.StreamResponse:
@@ -50,19 +50,8 @@ async def made(call: Call, given: WaitQuery) -> web.StreamResponse:
 def _state(
     table: RoutingTable, published: int | None, converged: bool, pending: list[str]
 ) -> TableState:
-    canary = table.canary
-    return TableState(
-        table.version,
-        str(table.active),
-        str(table.fallback),
-        CanaryWeight(percent(canary.basis_points), str(canary.unit), canary.salt),
-        {tenant: str(slot) for tenant, slot in table.pins.items()},
-        sorted(table.tenants),
-        {str(slot): [str(endpoint) for endpoint in table.endpoints[slot]] for slot in Slot},
-        published,
-        converged,
-        pending,
-    )
+    known = {"published_version": published, "converged": converged, "pending": pending}
+    return msgspec.convert(table_document(table) | known, TableState)
 
 
 ROUTES = (

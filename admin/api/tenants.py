@@ -23,9 +23,9 @@ from admin.tokens import Role
 from proxy.routing.canary import bucket
 from proxy.routing.change import Change, ContractError, Cutover, Operation, Pin, SetCanary, Unpin
 from proxy.routing.change import apply as apply_change
-from proxy.routing.codec import decode_percent, decode_slot, percent
 from proxy.routing.decision import Forward, Policy, Reason, decide
 from proxy.routing.model import RoutingTable, Slot, Unit
+from proxy.routing.values import decode_percent, decode_slot, percent
 
 _POLICY = Policy()
 

@@ -63,7 +63,7 @@ class PercentType(click.ParamType[float]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """The percentage, whole if it can be, or wrong usage."""
-        from proxy.routing.codec import decode_percent, percent  # noqa: PLC0415 - see TenantType
+        from proxy.routing.values import decode_percent, percent  # noqa: PLC0415 - see TenantType
 
         try:
             return percent(decode_percent(float(value)))

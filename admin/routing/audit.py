@@ -6,17 +6,11 @@ of its transaction, so there is no change without one.
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from admin.routing.database import Connection
-from proxy.routing.change import (
-    Forget,
-    Operation,
-    Pin,
-    Register,
-    Unpin,
-)
+from proxy.routing.change import Forget, Hold, Operation, Pin, Register, SetDrain, Unpin
 from proxy.routing.codec import table_document
 from proxy.routing.model import RoutingTable
 
@@ -66,8 +60,14 @@ class Filter:
 
 def tenants_of(operations: Iterable[Operation]) -> list[str]:
     """The tenants that the operations name, sorted."""
-    named = (Pin, Unpin, Register, Forget)
-    return sorted({operation.tenant for operation in operations if isinstance(operation, named)})
+    named: set[str] = set()
+    for operation in operations:
+        match operation:
+            case Pin(tenant) | Unpin(tenant) | Register(tenant) | Forget(tenant):
+                named.add(tenant)
+            case Hold(_, tenants) | SetDrain(tenants=tenants) if tenants:
+                named |= tenants
+    return sorted(named)
 
 
 def difference(
@@ -88,16 +88,18 @@ def difference(
     if named:
         was["registered"] = {tenant: tenant in before.tenants for tenant in named}
         became["registered"] = {tenant: tenant in after.tenants for tenant in named}
+    held = [tenant for tenant in tenants if before.holds.get(tenant) != after.holds.get(tenant)]
+    if held:
+        was["holds"] = {tenant: before.holds.get(tenant) for tenant in held}
+        became["holds"] = {tenant: after.holds.get(tenant) for tenant in held}
     return was, became
 
 
 def _head(table: RoutingTable) -> dict[str, Any]:
-    # The version and the rest of the head are small; pins and tenants are compared one by one.
-    small = RoutingTable(
-        table.version, table.active, table.fallback, table.canary, endpoints=table.endpoints
-    )
-    document = table_document(small)
-    del document["pins"], document["tenants"]
+    # The version and the rest of the head are small; these are compared one by one.
+    document = table_document(replace(table, pins={}, tenants=frozenset(), holds={}))
+    for name in ("pins", "tenants", "holds"):
+        del document[name]
     return document
 
 
@@ -137,7 +139,7 @@ def _state(text: str | None) -> Any:
     if text is None:
         return None
     state = json.loads(text)
-    for name in ("pins", "registered"):
+    for name in ("pins", "registered", "holds"):
         if name in state:
             state[name] = dict(list(state[name].items())[:SHOWN_TENANTS])
     return state

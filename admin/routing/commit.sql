@@ -1,10 +1,12 @@
--- One change, if the head is still at version $24: the head, the pins and tenants that it touches,
--- its log entry, its audit row and, if the request carried a key, the row that lets it be repeated.
+-- One change, if the head is still at version $24: the head, the pins, tenants and holds that
+-- it touches, its log entry, its audit row and, if the request carried a key, the row that lets it be repeated.
 -- Gives the audit row's id; nothing is written, and nothing given, if the head has moved on.
 WITH head AS (
     UPDATE turnout.routing_head
        SET version = $1, active = $2, fallback = $3, canary_basis_points = $4, canary_unit = $5,
-           canary_salt = $6, blue_endpoints = $7, green_endpoints = $8, changed_at = now()
+           canary_salt = $6, blue_endpoints = $7, green_endpoints = $8, changed_at = now(),
+           canary_allow = $25, canary_deny = $26, hold_all = $27, drains = $28::jsonb,
+           blue_affinities_since = $29, green_affinities_since = $30
      WHERE version = $24
     RETURNING version
 ), pinned AS (
@@ -19,6 +21,13 @@ WITH head AS (
     ON CONFLICT DO NOTHING
 ), forgotten AS (
     DELETE FROM turnout.tenants USING head WHERE tenant = ANY ($13::text[])
+), held AS (
+    INSERT INTO turnout.holds (tenant, switch)
+    SELECT hold.tenant, hold.switch
+      FROM head, unnest($31::text[], $32::text[]) AS hold (tenant, switch)
+    ON CONFLICT (tenant) DO UPDATE SET switch = excluded.switch
+), released AS (
+    DELETE FROM turnout.holds USING head WHERE tenant = ANY ($33::text[])
 ), entry AS (
     INSERT INTO turnout.changes (version, body) SELECT head.version, $14 FROM head
 ), repeatable AS (

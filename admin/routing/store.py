@@ -18,7 +18,7 @@ import asyncpg
 from admin.routing import audit
 from admin.routing.database import Connection, Database, DatabaseUnavailableError
 from proxy.routing.change import Change, Operation, apply
-from proxy.routing.codec import encode_change
+from proxy.routing.codec import decode_drains, drains_document, encode_change
 from proxy.routing.model import Canary, Endpoint, RoutingTable, Slot, Unit
 
 REPUBLISH_LOCK = 0x7475726E7075
@@ -257,12 +257,19 @@ async def _load(connection: Connection, head: asyncpg.Record | None) -> RoutingT
     assert head is not None  # noqa: S101 - the schema's first file makes the row
     pins = await connection.fetch("SELECT tenant, slot FROM turnout.pins")
     tenants = await connection.fetch("SELECT tenant FROM turnout.tenants")
+    holds = await connection.fetch("SELECT tenant, switch FROM turnout.holds")
     slots = {str(slot): slot for slot in Slot}
     return RoutingTable(
         head["version"],
         Slot(head["active"]),
         Slot(head["fallback"]),
-        Canary(head["canary_basis_points"], Unit(head["canary_unit"]), head["canary_salt"]),
+        Canary(
+            head["canary_basis_points"],
+            Unit(head["canary_unit"]),
+            head["canary_salt"],
+            frozenset(head["canary_allow"]),
+            frozenset(head["canary_deny"]),
+        ),
         MappingProxyType({tenant: slots[slot] for tenant, slot in pins}),
         frozenset(tenant for (tenant,) in tenants),
         MappingProxyType(
@@ -271,6 +278,10 @@ async def _load(connection: Connection, head: asyncpg.Record | None) -> RoutingT
                 for slot in Slot
             }
         ),
+        MappingProxyType({row["tenant"]: row["switch"] for row in holds}),
+        head["hold_all"],
+        MappingProxyType(decode_drains(json.loads(head["drains"]))),
+        MappingProxyType({slot: head[f"{slot}_affinities_since"] for slot in Slot}),
     )
 
 
@@ -280,6 +291,7 @@ async def _write(connection: Connection, made: Committed, proposal: Proposal) ->
     tenants = audit.tenants_of(made.change.operations)
     was, became = audit.difference(before, table, tenants)
     pinned = [t for t in tenants if t in table.pins and before.pins.get(t) != table.pins[t]]
+    held = [tenant for tenant, by in table.holds.items() if before.holds.get(tenant) != by]
     author, key = proposal.author, proposal.key
     row = await connection.fetchval(
         _COMMIT,
@@ -295,5 +307,10 @@ async def _write(connection: Connection, made: Committed, proposal: Proposal) ->
         *(json.dumps(was), json.dumps(became), tenants, author.request_id),
         *((key.key, key.fingerprint) if key else (None, None)),
         before.version,
+        *(sorted(table.canary.allow), sorted(table.canary.deny)),
+        *(table.hold_all, json.dumps(drains_document(table))),
+        *(table.affinities_since[slot] for slot in Slot),
+        *(held, [table.holds[tenant] for tenant in held]),
+        [tenant for tenant in before.holds if tenant not in table.holds],
     )
     return row is not None

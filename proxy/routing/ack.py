@@ -7,17 +7,23 @@ means that every worker whose lease runs has said that version or a later one.
 
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from proxy.routing.change import ContractError
+from proxy.routing.model import is_name
 
 _ID = re.compile(r"[!-~]{1,200}")
 MAX_ERROR = 500
 """Characters of a refusal's reason that are kept."""
 MAX_NODE = 255
+MAX_COUNTS = 1_000
+"""Switches, or drains, that one status tells of."""
 STATES = frozenset({"starting", "serving", "draining", "gone"})
+_REQUIRED = frozenset({"worker", "node", "pid", "version", "state"})
+_NUMBERS = frozenset({"pid", "version", "in_flight", "parked"})
+_COUNTS = frozenset({"holding", "draining"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +31,10 @@ class WorkerStatus:
     """What a worker says of itself.
 
     worker: unique for each start. node, pid: where it runs. version: of the table it decides
-    by, 0 while it has none. state: one of STATES. in_flight: requests under
-    way. error: why it refused a later version (a nack), empty if it did not.
+    by, 0 while it has none. state: one of STATES. in_flight: requests under way. error: why it
+    refused a later version (a nack), empty if it did not. parked: requests that wait for a
+    switch to end. holding: switch → what is still under way of those that it holds. draining:
+    drain → the connections that are left to close. Both name what the version above has.
     """
 
     worker: str
@@ -36,6 +44,9 @@ class WorkerStatus:
     state: str
     in_flight: int = 0
     error: str = ""
+    parked: int = 0
+    holding: Mapping[str, int] = field(default_factory=dict)
+    draining: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,8 @@ def converge(version: int, live: Iterable[WorkerStatus]) -> Convergence:
 
 def encode_status(status: WorkerStatus) -> bytes:
     """The status's written form."""
-    return json.dumps(asdict(status), separators=(",", ":")).encode()
+    document = {each.name: getattr(status, each.name) for each in fields(status)}
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def decode_status(body: bytes) -> WorkerStatus:
@@ -79,20 +91,24 @@ def decode_status(body: bytes) -> WorkerStatus:
     if not isinstance(document, dict):
         raise ContractError("a worker's status is an object")
     values: dict[str, Any] = {}
-    for field in fields(WorkerStatus):
-        value = document.get(field.name, field.default)
-        wanted = int if field.type is int else str
-        if isinstance(value, bool) or not isinstance(value, wanted):
-            raise ContractError(f"a worker's status has a bad {field.name}")
-        values[field.name] = value
-    status = WorkerStatus(**values)
+    for each in fields(WorkerStatus):
+        if each.name in document:
+            values[each.name] = document[each.name]
+        elif each.name in _REQUIRED:
+            raise ContractError(f"a worker's status has no {each.name}")
     for name, value in values.items():
-        if not _in_bounds(name, value):
+        wanted = dict if name in _COUNTS else int if name in _NUMBERS else str
+        if type(value) is not wanted or not _in_bounds(name, value):
             raise ContractError(f"a worker's status has a bad {name}")
-    return status
+    return WorkerStatus(**values)
 
 
-def _in_bounds(name: str, value: int | str) -> bool:
+def _in_bounds(name: str, value: Any) -> bool:
+    if isinstance(value, dict):
+        return len(value) <= MAX_COUNTS and all(
+            is_name(key) and type(count) is int and 0 <= count < 2**53
+            for key, count in value.items()
+        )
     if isinstance(value, int):
         return 0 <= value < 2**53
     if name == "worker":

@@ -7,7 +7,15 @@ not at all. What doesn't fit raises and changes nothing; the caller keeps its ta
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from proxy.routing.model import Canary, Endpoint, RoutingTable, Slot, Unit
+from proxy.routing.model import (
+    DEFAULT_PER_SECOND,
+    Canary,
+    Drain,
+    Endpoint,
+    RoutingTable,
+    Slot,
+    Unit,
+)
 
 
 class ContractError(ValueError):
@@ -31,11 +39,13 @@ class Unpin:
 
 @dataclass(frozen=True, slots=True)
 class SetCanary:
-    """Weight, and if given unit and salt, of the canary."""
+    """Weight, and if given unit, salt and lists, of the canary."""
 
     basis_points: int
     unit: Unit | None = None
     salt: str | None = None
+    allow: frozenset[str] | None = None
+    deny: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,64 @@ class Forget:
     tenant: str
 
 
-Operation = Pin | Unpin | SetCanary | Cutover | Rollback | SetEndpoints | Register | Forget
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Requests of these tenants (None: of all) are parked by this switch.
+
+    Who is held by another switch can't be held.
+    """
+
+    switch: str
+    tenants: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What this switch has parked goes on. Releasing what isn't held changes nothing."""
+
+    switch: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetDrain:
+    """A drain by this name begins, or goes on by other figures. See `model.Drain`."""
+
+    drain: str
+    slot: Slot
+    per_second: float | None = None
+    tenants: frozenset[str] | None = None
+    hurry: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndDrain:
+    """The drain is over. Ending what doesn't run changes nothing."""
+
+    drain: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndAffinities:
+    """Affinities to this slot that were made before now hold no longer."""
+
+    slot: Slot
+
+
+Operation = (
+    Pin
+    | Unpin
+    | SetCanary
+    | Cutover
+    | Rollback
+    | SetEndpoints
+    | Register
+    | Forget
+    | Hold
+    | Release
+    | SetDrain
+    | EndDrain
+    | EndAffinities
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +154,27 @@ def apply(table: RoutingTable, change: Change) -> RoutingTable:
     """The table after the change. ContractError if the change does not follow this table."""
     if change.version != table.version + 1:
         raise ContractError(f"version {change.version} does not follow {table.version}")
-    draft = _Draft(table)
+    draft = _Draft(table, change.version)
     for operation in change.operations:
         draft.take(operation)
-    return draft.table(change.version)
+    return draft.table()
 
 
 class _Draft:
     """One table's changes in progress; what is not touched is shared with the table before."""
 
-    def __init__(self, table: RoutingTable) -> None:
+    def __init__(self, table: RoutingTable, version: int) -> None:
         self._before = table
+        self._version = version
         self._active, self._fallback = table.active, table.fallback
         self._canary = table.canary
         self._pins: dict[str, Slot] | None = None
         self._tenants: set[str] | None = None
         self._endpoints = dict(table.endpoints)
+        self._holds: dict[str, str] | None = None
+        self._hold_all = table.hold_all
+        self._drains = table.drains
+        self._affinities_since = table.affinities_since
 
     def take(self, operation: Operation) -> None:
         match operation:
@@ -110,35 +182,82 @@ class _Draft:
                 self._own_pins()[tenant] = slot
             case Unpin(tenant):
                 self._own_pins().pop(tenant, None)
-            case SetCanary(basis_points, unit, salt):
-                self._canary = Canary(
-                    basis_points,
-                    self._canary.unit if unit is None else unit,
-                    self._canary.salt if salt is None else salt,
-                )
-            case Cutover(to):
-                if to is not self._active:
-                    self._active, self._fallback = to, self._active
-                self._canary = replace(self._canary, basis_points=0)
-            case Rollback():
-                self._active = self._fallback
-                self._canary = replace(self._canary, basis_points=0)
             case SetEndpoints(slot, endpoints):
                 self._endpoints[slot] = endpoints
             case Register(tenant):
                 self._own_tenants().add(tenant)
             case Forget(tenant):
                 self._own_tenants().discard(tenant)
+            case SetCanary() | Cutover() | Rollback():
+                self._move(operation)
+            case _:
+                self._switch(operation)
 
-    def table(self, version: int) -> RoutingTable:
+    def _move(self, operation: SetCanary | Cutover | Rollback) -> None:
+        canary = self._canary
+        match operation:
+            case SetCanary(basis_points, unit, salt, allow, deny):
+                self._canary = Canary(
+                    basis_points,
+                    canary.unit if unit is None else unit,
+                    canary.salt if salt is None else salt,
+                    canary.allow if allow is None else allow,
+                    canary.deny if deny is None else deny,
+                )
+            case Cutover(to):
+                if to is not self._active:
+                    self._active, self._fallback = to, self._active
+                self._canary = replace(canary, basis_points=0)
+            case Rollback():
+                self._active = self._fallback
+                self._canary = replace(canary, basis_points=0)
+
+    def _switch(self, operation: Hold | Release | SetDrain | EndDrain | EndAffinities) -> None:
+        match operation:
+            case Hold(switch, tenants):
+                self._hold(switch, tenants)
+            case Release(switch):
+                if self._hold_all == switch:
+                    self._hold_all = ""
+                held = self._before.holds if self._holds is None else self._holds
+                self._holds = {tenant: by for tenant, by in held.items() if by != switch}
+            case SetDrain(drain, slot, per_second, tenants, hurry):
+                pace = DEFAULT_PER_SECOND if per_second is None else per_second
+                drained = Drain(slot, tenants, pace, bool(hurry))
+                self._drains = {**self._drains, drain: drained}
+            case EndDrain(drain):
+                self._drains = {name: of for name, of in self._drains.items() if name != drain}
+            case EndAffinities(slot):
+                self._affinities_since = {**self._affinities_since, slot: self._version}
+
+    def _hold(self, switch: str, tenants: frozenset[str] | None) -> None:
+        holds = dict(self._before.holds) if self._holds is None else self._holds
+        if tenants is None:
+            holding = set(holds.values())
+        else:
+            holding = {holds.get(tenant, "") for tenant in tenants}
+        others = (holding | {self._hold_all}) - {"", switch}
+        if others:
+            raise ContractError(f"switch {min(others)} holds already")
+        if tenants is None:
+            self._hold_all = switch
+        else:
+            self._holds = holds | dict.fromkeys(tenants, switch)
+
+    def table(self) -> RoutingTable:
+        before = self._before
         return RoutingTable(
-            version,
+            self._version,
             self._active,
             self._fallback,
             self._canary,
-            self._before.pins if self._pins is None else MappingProxyType(self._pins),
-            self._before.tenants if self._tenants is None else frozenset(self._tenants),
+            before.pins if self._pins is None else MappingProxyType(self._pins),
+            before.tenants if self._tenants is None else frozenset(self._tenants),
             MappingProxyType(self._endpoints),
+            before.holds if self._holds is None else MappingProxyType(self._holds),
+            self._hold_all,
+            MappingProxyType(dict(self._drains)),
+            MappingProxyType(dict(self._affinities_since)),
         )
 
     def _own_pins(self) -> dict[str, Slot]:

@@ -1,12 +1,13 @@
 """The written form of changes and tables: JSON, in Redis and in the API.
 
 Rule: `SHAPES` is the only description of an operation's written form. The decoder, the encoder
-and the API's schema all read it. Whatever comes from outside is checked here, whole, before
-anything is built from it; errors name the place and never repeat more than 80 characters.
+and the API's schema all read it. Whatever comes from outside is checked here and in `values`, whole,
+before anything is built from it; errors name the place.
 """
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -15,31 +16,55 @@ from proxy.routing.change import (
     Change,
     ContractError,
     Cutover,
+    EndAffinities,
+    EndDrain,
     Forget,
+    Hold,
     Operation,
     Pin,
     Register,
+    Release,
     Rollback,
     SetCanary,
+    SetDrain,
     SetEndpoints,
     Unpin,
 )
 from proxy.routing.model import (
+    NAME_PATTERN,
     TENANT_PATTERN,
     Canary,
+    Drain,
     Endpoint,
     RoutingTable,
     Slot,
     Unit,
-    is_tenant,
+)
+from proxy.routing.values import (
+    MAX_ENDPOINTS,
+    MAX_PER_SECOND,
+    MAX_SALT,
+    MAX_TENANTS,
+    decode_endpoints,
+    decode_flag,
+    decode_list_of_tenants,
+    decode_name,
+    decode_pace,
+    decode_percent,
+    decode_salt,
+    decode_slot,
+    decode_tenant,
+    decode_tenants,
+    decode_unit,
+    decode_version,
+    percent,
+    short,
 )
 
 SCHEMA = 1
 """Version of the written form. A reader refuses what it does not know."""
 MAX_OPERATIONS = 20_000
-MAX_ENDPOINTS = 256
-MAX_SALT = 64
-_SLOTS_BY_NAME: Mapping[str, Slot] = {slot.value: slot for slot in Slot}
+MAX_DRAINS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,76 +90,13 @@ class Shape:
     fields: tuple[Field, ...]
 
 
-def decode_tenant(value: object) -> str:
-    """A tenant's id, or ContractError."""
-    if not isinstance(value, str) or not is_tenant(value):
-        raise ContractError(f"a tenant id is 1 to 63 of a-z, 0-9 and -, not {_short(value)}")
-    return value
-
-
-def decode_slot(value: object) -> Slot:
-    """A slot by its name, or ContractError."""
-    slot = _SLOTS_BY_NAME.get(value) if isinstance(value, str) else None
-    if slot is None:
-        raise ContractError(f'a slot is "blue" or "green", not {_short(value)}')
-    return slot
-
-
-def decode_percent(value: object) -> int:
-    """0 to 100 in steps of 0.01 → basis points, or ContractError."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ContractError(f"a percentage is a number, not {_short(value)}")
-    if not 0 <= value <= 100:
-        raise ContractError(f"a percentage lies between 0 and 100, not {_short(value)}")
-    basis_points = round(value * 100)
-    if abs(value * 100 - basis_points) > 1e-6:
-        raise ContractError(f"a percentage moves in steps of 0.01, not {_short(value)}")
-    return basis_points
-
-
-def percent(basis_points: int) -> float | int:
-    """Basis points → percent, as people write it: 25, 0.5."""
-    return basis_points // 100 if basis_points % 100 == 0 else basis_points / 100
-
-
-def decode_unit(value: object) -> Unit:
-    """A canary's unit by its name, or ContractError."""
-    if not isinstance(value, str) or value not in tuple(Unit):
-        names = ", ".join(Unit)
-        raise ContractError(f"a canary's unit is one of {names}, not {_short(value)}")
-    return Unit(value)
-
-
-def decode_salt(value: object) -> str:
-    """A canary's salt, or ContractError."""
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_SALT or not value.isprintable():
-        raise ContractError(f"a salt is 1 to {MAX_SALT} printable characters")
-    return value
-
-
-def decode_endpoints(value: object) -> tuple[Endpoint, ...]:
-    """A list of host:port, none twice, or ContractError."""
-    if not isinstance(value, list) or len(value) > MAX_ENDPOINTS:
-        raise ContractError(f"endpoints are a list of at most {MAX_ENDPOINTS}")
-    endpoints = []
-    for text in value:
-        try:
-            endpoints.append(Endpoint.parse(text if isinstance(text, str) else ""))
-        except ValueError as error:
-            raise ContractError(f"endpoint {_short(text)}: {error}") from None
-    if len(set(endpoints)) != len(endpoints):
-        raise ContractError("an endpoint is listed twice")
-    return tuple(endpoints)
-
-
 def _encode_endpoints(endpoints: Iterable[Endpoint]) -> list[str]:
     return [str(endpoint) for endpoint in endpoints]
 
 
 _SLOTS: Mapping[str, object] = {"type": "string", "enum": [*Slot]}
-TENANT_FIELD = Field(
-    "tenant", "tenant", decode_tenant, str, {"type": "string", "pattern": f"^{TENANT_PATTERN}$"}
-)
+_TENANT: Mapping[str, object] = {"type": "string", "pattern": f"^{TENANT_PATTERN}$"}
+TENANT_FIELD = Field("tenant", "tenant", decode_tenant, str, _TENANT)
 SLOT_FIELD = Field("slot", "slot", decode_slot, str, _SLOTS)
 CANARY_FIELDS = (
     Field(
@@ -153,7 +115,45 @@ CANARY_FIELDS = (
         {"type": "string", "minLength": 1, "maxLength": MAX_SALT},
         optional=True,
     ),
+    *(
+        Field(
+            name,
+            name,
+            decode_list_of_tenants,
+            sorted,
+            {"type": "array", "maxItems": MAX_TENANTS, "uniqueItems": True, "items": _TENANT},
+            optional=True,
+        )
+        for name in ("allow", "deny")
+    ),
 )
+TENANTS_FIELD = Field(
+    "tenants",
+    "tenants",
+    decode_tenants,
+    sorted,
+    {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MAX_TENANTS,
+        "uniqueItems": True,
+        "items": _TENANT,
+        "description": "left out: all",
+    },
+    optional=True,
+)
+_NAME: Mapping[str, object] = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
+SWITCH_FIELD = Field("switch", "switch", decode_name, str, _NAME)
+DRAIN_FIELD = Field("drain", "drain", decode_name, str, _NAME)
+PACE_FIELD = Field(
+    "per_second",
+    "per_second",
+    decode_pace,
+    float,
+    {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_PER_SECOND},
+    optional=True,
+)
+HURRY_FIELD = Field("hurry", "hurry", decode_flag, bool, {"type": "boolean"}, optional=True)
 ENDPOINTS_FIELD = Field(
     "endpoints",
     "endpoints",
@@ -177,6 +177,11 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "endpoints": Shape(SetEndpoints, (SLOT_FIELD, ENDPOINTS_FIELD)),
         "register": Shape(Register, (TENANT_FIELD,)),
         "forget": Shape(Forget, (TENANT_FIELD,)),
+        "hold": Shape(Hold, (SWITCH_FIELD, TENANTS_FIELD)),
+        "release": Shape(Release, (SWITCH_FIELD,)),
+        "drain": Shape(SetDrain, (DRAIN_FIELD, SLOT_FIELD, PACE_FIELD, TENANTS_FIELD, HURRY_FIELD)),
+        "end-drain": Shape(EndDrain, (DRAIN_FIELD,)),
+        "end-affinities": Shape(EndAffinities, (SLOT_FIELD,)),
     }
 )
 _NAMES: Mapping[type[Any], str] = {shape.of: name for name, shape in SHAPES.items()}
@@ -196,7 +201,7 @@ def _decode_operation(value: object, index: int) -> Operation:
     name = value.get("op")
     if not isinstance(name, str) or name not in SHAPES:
         names = ", ".join(SHAPES)
-        raise ContractError(f"{where}.op: one of {names}, not {_short(name)}")
+        raise ContractError(f"{where}.op: one of {names}, not {short(name)}")
     fields = {key: item for key, item in value.items() if key != "op"}
     operation: Operation = decode_fields(SHAPES[name], fields, where)
     return operation
@@ -206,7 +211,7 @@ def decode_fields(shape: Shape, value: Mapping[str, object], where: str) -> Any:
     """The operation of this shape. Unknown and missing fields are errors, as are bad values."""
     unknown = value.keys() - {field.name for field in shape.fields}
     if unknown:
-        raise ContractError(f"{where}: no field is called {_short(min(unknown))}")
+        raise ContractError(f"{where}: no field is called {short(min(unknown))}")
     arguments = {}
     for field in shape.fields:
         if field.name not in value:
@@ -242,7 +247,7 @@ def decode_change(body: bytes) -> Change:
     document = _load(body, {"schema", "version", "operations"})
     operations = document["operations"]
     decoded = () if operations == [] else decode_operations(operations)
-    return Change(_version(document["version"]), decoded)
+    return Change(decode_version(document["version"]), decoded)
 
 
 def table_document(table: RoutingTable) -> dict[str, object]:
@@ -255,11 +260,28 @@ def table_document(table: RoutingTable) -> dict[str, object]:
             "percent": percent(table.canary.basis_points),
             "unit": str(table.canary.unit),
             "salt": table.canary.salt,
+            "allow": sorted(table.canary.allow),
+            "deny": sorted(table.canary.deny),
         },
         "pins": {tenant: str(slot) for tenant, slot in table.pins.items()},
         "tenants": sorted(table.tenants),
         "endpoints": {str(slot): _encode_endpoints(table.endpoints[slot]) for slot in Slot},
+        "holds": dict(table.holds),
+        "hold_all": table.hold_all,
+        "drains": drains_document(table),
+        "affinities_since": {str(slot): table.affinities_since[slot] for slot in Slot},
     }
+
+
+def drains_document(table: RoutingTable) -> list[dict[str, object]]:
+    """The table's drains as JSON shows them: the fields of the operation that makes each."""
+    documents = []
+    for name, drain in table.drains.items():
+        operation = SetDrain(name, drain.slot, drain.per_second, drain.tenants, drain.hurry)
+        document = encode_operation(operation)
+        del document["op"]
+        documents.append(document)
+    return documents
 
 
 def encode_table(table: RoutingTable) -> bytes:
@@ -267,34 +289,32 @@ def encode_table(table: RoutingTable) -> bytes:
     return _dump({"schema": SCHEMA, **table_document(table)})
 
 
+_TABLE = frozenset(
+    {"schema", "version", "active", "fallback", "canary", "pins", "tenants", "endpoints"}
+    | {"holds", "hold_all", "drains", "affinities_since"}
+)
+
+
 def decode_table(body: bytes) -> RoutingTable:
     """The table from its written form, checked like everything that comes from outside."""
-    document = _load(
-        body,
-        {"schema", "version", "active", "fallback", "canary", "pins", "tenants", "endpoints"},
+    document = _load(body, _TABLE)
+    holds, endpoints, since = (
+        _object(document, name) for name in ("holds", "endpoints", "affinities_since")
     )
-    canary, endpoints, tenants = document["canary"], document["endpoints"], document["tenants"]
-    if not (
-        isinstance(canary, dict)
-        and isinstance(document["pins"], dict)
-        and isinstance(tenants, list)
-    ):
-        raise ContractError("table: canary and pins are objects, tenants a list")
-    if not isinstance(endpoints, dict) or endpoints.keys() != set(Slot):
-        raise ContractError("table: endpoints have both slots")
-    if len(set(map(str, tenants))) != len(tenants):
-        raise ContractError("table: a tenant is listed twice")
-    weight = decode_fields(SHAPES["canary"], canary, "canary")
-    if weight.unit is None or weight.salt is None:
-        raise ContractError("table: canary has unit and salt")
+    if endpoints.keys() != set(Slot) or since.keys() != set(Slot):
+        raise ContractError("table: endpoints and affinities_since have both slots")
     return RoutingTable(
-        _version(document["version"]),
+        decode_version(document["version"]),
         decode_slot(document["active"]),
         decode_slot(document["fallback"]),
-        Canary(weight.basis_points, weight.unit, weight.salt),
+        _decode_canary(_object(document, "canary")),
         _decode_pins(document),
-        frozenset(decode_tenant(tenant) for tenant in tenants),
-        MappingProxyType({Slot(slot): decode_endpoints(endpoints[slot]) for slot in Slot}),
+        _decode_registered(document["tenants"]),
+        MappingProxyType({slot: decode_endpoints(endpoints[slot]) for slot in Slot}),
+        MappingProxyType({decode_tenant(key): decode_name(by) for key, by in holds.items()}),
+        "" if document["hold_all"] == "" else decode_name(document["hold_all"]),
+        MappingProxyType(decode_drains(document["drains"])),
+        MappingProxyType({slot: decode_version(since[slot]) for slot in Slot}),
     )
 
 
@@ -305,7 +325,7 @@ def _decode_pins(document: dict[str, Any]) -> Mapping[str, Slot]:
     pins they would leave holes of 10 MB between the ids. So those are made a second time, side by
     side, when the rest is gone.
     """
-    tenants, slots = _listed(document.pop("pins"))
+    tenants, slots = _listed(_object(document, "pins", gone=True))
     return MappingProxyType(dict(zip(tenants.split(), slots, strict=True)))
 
 
@@ -314,28 +334,62 @@ def _listed(pins: dict[str, object]) -> tuple[str, list[Slot]]:
     return " ".join(map(decode_tenant, pins)), [decode_slot(slot) for slot in pins.values()]
 
 
-def _version(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**53:
-        raise ContractError(f"a version is a whole number, not {_short(value)}")
+def _object(document: dict[str, Any], name: str, *, gone: bool = False) -> dict[str, object]:
+    """An object of the document; gone: which has it no more."""
+    value = document.pop(name) if gone else document[name]
+    if not isinstance(value, dict):
+        raise ContractError(f"table: {name} is an object")
     return value
+
+
+def _decode_canary(value: Mapping[str, object]) -> Canary:
+    if value.keys() != {field.name for field in CANARY_FIELDS}:
+        raise ContractError("table: canary has percent, unit, salt, allow and deny")
+    weight: SetCanary = decode_fields(SHAPES["canary"], value, "canary")
+    given = (getattr(weight, field.attribute) for field in CANARY_FIELDS)
+    return Canary(*given)
+
+
+def _decode_registered(value: object) -> frozenset[str]:
+    if not isinstance(value, list):
+        raise ContractError("table: tenants are a list")
+    tenants = frozenset(decode_tenant(tenant) for tenant in value)
+    if len(tenants) != len(value):
+        raise ContractError("table: a tenant is listed twice")
+    return tenants
+
+
+def decode_drains(value: object) -> dict[str, Drain]:
+    """A table's drains by name, or ContractError."""
+    if not isinstance(value, list) or len(value) > MAX_DRAINS:
+        raise ContractError(f"table: drains are a list of at most {MAX_DRAINS}")
+    drains: dict[str, Drain] = {}
+    for item in value:
+        if not isinstance(item, dict):
+            raise ContractError("table: a drain is an object")
+        given: SetDrain = decode_fields(SHAPES["drain"], item, "drain")
+        if given.per_second is None or given.drain in drains:
+            raise ContractError("table: a drain has a pace, and a name of its own")
+        drains[given.drain] = Drain(given.slot, given.tenants, given.per_second, bool(given.hurry))
+    return drains
 
 
 def _dump(document: object) -> bytes:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _load(body: bytes, expected: set[str]) -> dict[str, object]:
+def _load(body: bytes, expected: AbstractSet[str]) -> dict[str, object]:
     try:
         document = json.loads(body, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as error:
-        raise ContractError(f"is not JSON: {_short(str(error))}") from None
+        raise ContractError(f"is not JSON: {short(str(error))}") from None
     if not isinstance(document, dict) or type(document.get("schema")) is not int:
         raise ContractError("is not an object with a schema")
     if document["schema"] != SCHEMA:
         raise ContractError(f"is not of schema {SCHEMA}")
     if document.keys() != expected:
         names = ", ".join(sorted(expected ^ document.keys()))
-        raise ContractError(f"has missing or unknown fields: {_short(names)}")
+        raise ContractError(f"has missing or unknown fields: {short(names)}")
     return document
 
 
@@ -344,9 +398,3 @@ def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(document) != len(pairs):
         raise ContractError("an object names a field twice")
     return document
-
-
-def _short(value: object) -> str:
-    """The value as an error may show it: bounded, control characters escaped."""
-    text = ascii(value)
-    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,7 +1,7 @@
 """Where a request goes, and why.
 
 Order: unidentified (refused, or the active slot) → unknown tenant (refused, if so configured)
-→ pin → canary bucket below the weight → active slot. Every decision carries its reason, for
+→ hold → affinity → pin → canary bucket below the weight → active slot. Every decision carries its reason, for
 `explain`, logs and metrics.
 """
 
@@ -15,6 +15,7 @@ from proxy.routing.model import RoutingTable, Slot, Unit
 class Reason(StrEnum):
     """Why a request goes to its slot."""
 
+    AFFINITY = "affinity"
     PIN = "pin"
     CANARY = "canary"
     ACTIVE = "active"
@@ -50,6 +51,13 @@ class Refuse:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Keep it until the switch is over. switch: its name."""
+
+    switch: str
+
+
 UNIDENTIFIED = Refuse(401, "unidentified", "the request names no tenant")
 UNKNOWN = Refuse(403, "unknown-tenant", "the tenant is not known here")
 
@@ -59,19 +67,36 @@ def decide(
     policy: Policy,
     tenant: str | None,
     *,
+    affinity: Slot | None = None,
     affinity_key: str = "",
     request_key: str = "",
-) -> Forward | Refuse:
-    """Decide one request. The keys are what the canary draws by, if its unit asks for them."""
+) -> Forward | Park | Refuse:
+    """Decide one request.
+
+    affinity: the slot that it is bound to, if it is. affinity_key, request_key: what the canary
+    draws by, if its unit asks for them.
+    """
+    if tenant is None and not policy.route_unidentified:
+        return UNIDENTIFIED
+    if tenant is not None and not policy.route_unknown and not table.knows(tenant):
+        return UNKNOWN
+    switch = table.held_by(tenant)
+    if switch:
+        return Park(switch)
+    if affinity is not None:
+        return Forward(affinity, Reason.AFFINITY)
+    return routed(table, tenant, affinity_key=affinity_key, request_key=request_key)
+
+
+def routed(
+    table: RoutingTable, tenant: str | None, *, affinity_key: str = "", request_key: str = ""
+) -> Forward:
+    """Where the table alone sends who may be sent: neither held nor bound by an affinity."""
     if tenant is None:
-        if not policy.route_unidentified:
-            return UNIDENTIFIED
         return Forward(table.active, Reason.UNIDENTIFIED)
     pinned = table.pins.get(tenant)
     if pinned is not None:
         return Forward(pinned, Reason.PIN)
-    if not policy.route_unknown and tenant not in table.tenants:
-        return UNKNOWN
     if in_canary(table, tenant, affinity_key=affinity_key, request_key=request_key):
         return Forward(table.standby, Reason.CANARY)
     return Forward(table.active, Reason.ACTIVE)
@@ -82,7 +107,7 @@ def in_canary(
 ) -> bool:
     """Whether the canary, were it not pinned, would take this request to standby."""
     canary = table.canary
-    if canary.basis_points == 0:
+    if canary.basis_points == 0 or not canary.may_draw(tenant):
         return False
     return bucket(canary.salt, _key(canary.unit, tenant, affinity_key, request_key)) < (
         canary.basis_points

@@ -1,4 +1,4 @@
-"""The words of the contract as values: Slot, Endpoint, Canary, RoutingTable."""
+"""The words of the contract as values: Slot, Endpoint, Canary, Drain, RoutingTable."""
 
 import ipaddress
 import re
@@ -13,6 +13,9 @@ BASIS_POINTS = 10_000
 
 TENANT_PATTERN = "[a-z0-9-]{1,63}"
 _TENANT = re.compile(TENANT_PATTERN)
+DEFAULT_PER_SECOND = 100.0
+NAME_PATTERN = "[a-z0-9-]{1,64}"
+_NAME = re.compile(NAME_PATTERN)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
@@ -39,6 +42,11 @@ class Unit(StrEnum):
 def is_tenant(text: str) -> bool:
     """Whether the text can be a tenant's id: 1 to 63 of `a-z 0-9 -`."""
     return _TENANT.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Whether the text can name a switch or a drain: 1 to 64 of `a-z 0-9 -`."""
+    return _NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -74,12 +82,34 @@ class Canary:
     """The share of the unpinned that goes to standby.
 
     basis_points: 0 to 10 000. salt: changing it draws a new order of keys; within one salt,
-    raising the weight only adds keys.
+    raising the weight only adds keys. allow: the tenants that may be drawn at all; empty: all
+    may. deny: those that never are, even if they are allowed.
     """
 
     basis_points: int = 0
     unit: Unit = Unit.TENANT
     salt: str = "turnout"
+    allow: frozenset[str] = frozenset()
+    deny: frozenset[str] = frozenset()
+
+    def may_draw(self, tenant: str) -> bool:
+        """Whether the lists leave this tenant to the weight."""
+        return tenant not in self.deny and (not self.allow or tenant in self.allow)
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """What lasts long on a slot is to end there, in good order, so that it begins anew elsewhere.
+
+    tenants: whose; None: all whose route leads elsewhere by now. per_second: how many connections
+    are closed in a second, by all workers together. hurry: the time is over, all that is left is
+    closed at once.
+    """
+
+    slot: Slot
+    tenants: frozenset[str] | None = None
+    per_second: float = DEFAULT_PER_SECOND
+    hurry: bool = False
 
 
 def _no_pins() -> Mapping[str, Slot]:
@@ -90,6 +120,18 @@ def _no_endpoints() -> Mapping[Slot, tuple[Endpoint, ...]]:
     return MappingProxyType({Slot.BLUE: (), Slot.GREEN: ()})
 
 
+def _no_holds() -> Mapping[str, str]:
+    return MappingProxyType({})
+
+
+def _no_drains() -> Mapping[str, Drain]:
+    return MappingProxyType({})
+
+
+def _since_ever() -> Mapping[Slot, int]:
+    return MappingProxyType({Slot.BLUE: 0, Slot.GREEN: 0})
+
+
 @dataclass(frozen=True, slots=True)
 class RoutingTable:
     """Everything that routes, at one version. Never mutated: `change.apply` makes the next one.
@@ -97,7 +139,10 @@ class RoutingTable:
     version: grows by one with each change, 0 before the first. active: the slot that the
     unpinned go to. fallback: where a rollback returns to (equal to active when there is no
     cutover to undo). pins: tenant → slot. tenants: those registered by name beside the pinned.
-    endpoints: the instances of each slot; both slots are always present.
+    endpoints: the instances of each slot; both slots are always present. holds: tenant → the
+    switch that parks its requests. hold_all: the switch that parks everybody's, empty without
+    one. drains: by name. affinities_since: of each slot, the version since which affinities to
+    it count; those made before have ended.
     """
 
     version: int = 0
@@ -107,11 +152,21 @@ class RoutingTable:
     pins: Mapping[str, Slot] = field(default_factory=_no_pins)
     tenants: frozenset[str] = frozenset()
     endpoints: Mapping[Slot, tuple[Endpoint, ...]] = field(default_factory=_no_endpoints)
+    holds: Mapping[str, str] = field(default_factory=_no_holds)
+    hold_all: str = ""
+    drains: Mapping[str, Drain] = field(default_factory=_no_drains)
+    affinities_since: Mapping[Slot, int] = field(default_factory=_since_ever)
 
     @property
     def standby(self) -> Slot:
         """The slot that is not active."""
         return self.active.other
+
+    def held_by(self, tenant: str | None) -> str:
+        """The switch that parks the requests of this tenant (None: of nobody); empty without."""
+        if self.hold_all or tenant is None:
+            return self.hold_all
+        return self.holds.get(tenant, "")
 
     def knows(self, tenant: str) -> bool:
         """Whether somebody has named this tenant: registered or pinned."""

@@ -13,17 +13,22 @@ from hypothesis import strategies as st
 from proxy.routing.change import (
     Change,
     Cutover,
+    EndAffinities,
+    EndDrain,
     Forget,
+    Hold,
     Operation,
     Pin,
     Register,
+    Release,
     Rollback,
     SetCanary,
+    SetDrain,
     SetEndpoints,
     Unpin,
 )
-from proxy.routing.codec import MAX_SALT
-from proxy.routing.model import BASIS_POINTS, Canary, Endpoint, RoutingTable, Slot, Unit
+from proxy.routing.model import BASIS_POINTS, Canary, Drain, Endpoint, RoutingTable, Slot, Unit
+from proxy.routing.values import MAX_SALT
 
 POOL = ("acme", "bravo", "c-3", "0", "-", "z" * 63)
 _TENANT_LETTERS = string.ascii_lowercase + string.digits + "-"
@@ -53,15 +58,31 @@ endpoint_lists = (st.lists(_few, max_size=3, unique=True) | st.lists(endpoints, 
     tuple
 )
 
+_lists = st.frozensets(tenants, max_size=4)
+_whose = st.none() | st.frozensets(tenants, min_size=1, max_size=4)
+_paces = st.floats(0.01, 100_000)
+_drain_names = st.sampled_from(["d-1", "d-2", "d-3"])
+# One switch only: what another holds can't be held, and the change would not be valid.
+SWITCH = "s-1"
+
 operations: st.SearchStrategy[Operation] = st.one_of(
     st.builds(Pin, tenants, slots),
     st.builds(Unpin, tenants),
-    st.builds(SetCanary, weights, st.none() | units, st.none() | salts),
+    st.builds(
+        SetCanary,
+        weights,
+        *(st.none() | each for each in (units, salts, _lists, _lists)),
+    ),
     st.builds(Cutover, slots),
     st.builds(Rollback),
     st.builds(SetEndpoints, slots, endpoint_lists),
     st.builds(Register, tenants),
     st.builds(Forget, tenants),
+    st.builds(Hold, st.just(SWITCH), _whose),
+    st.builds(Release, st.just(SWITCH)),
+    st.builds(SetDrain, _drain_names, slots, st.none() | _paces, _whose, st.none() | st.booleans()),
+    st.builds(EndDrain, _drain_names),
+    st.builds(EndAffinities, slots),
 )
 operation_lists = st.lists(operations, min_size=1, max_size=6).map(tuple)
 
@@ -70,10 +91,18 @@ tables = st.builds(
     version=st.integers(0, 2**53 - 50),
     active=slots,
     fallback=slots,
-    canary=st.builds(Canary, weights, units, salts),
+    canary=st.builds(Canary, weights, units, salts, _lists, _lists),
     pins=st.dictionaries(tenants, slots, max_size=6).map(MappingProxyType),
     tenants=st.frozensets(tenants, max_size=6),
     endpoints=st.fixed_dictionaries(dict.fromkeys(Slot, endpoint_lists)).map(MappingProxyType),
+    holds=st.dictionaries(tenants, st.just(SWITCH), max_size=4).map(MappingProxyType),
+    hold_all=st.sampled_from(["", SWITCH]),
+    drains=st.dictionaries(
+        _drain_names, st.builds(Drain, slots, _whose, _paces, st.booleans())
+    ).map(MappingProxyType),
+    affinities_since=st.fixed_dictionaries(dict.fromkeys(Slot, st.integers(0, 2**53 - 50))).map(
+        MappingProxyType
+    ),
 )
 changes = st.builds(Change, st.integers(0, 2**53 - 1), st.just(()) | operation_lists)
 

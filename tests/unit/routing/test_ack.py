@@ -88,11 +88,11 @@ def test_in_flight_and_error_may_be_left_out() -> None:
 def test_a_missing_field_is_named(name: str) -> None:
     document = asdict(SERVING)
     del document[name]
-    with pytest.raises(ContractError, match=f"has a bad {name}$"):
+    with pytest.raises(ContractError, match=f"has no {name}$"):
         decode_status(json.dumps(document).encode())
 
 
-@pytest.mark.parametrize("value", [None, True, 1.0, [], {}])
+@pytest.mark.parametrize("value", [None, True, 1.0, [], {"s-1": -1}])
 @pytest.mark.parametrize("name", list(asdict(SERVING)))
 def test_a_value_of_the_wrong_type_is_refused(name: str, value: object) -> None:
     body = json.dumps(asdict(SERVING) | {name: value}).encode()

@@ -13,15 +13,14 @@ from proxy.routing.codec import (
     SHAPES,
     decode_change,
     decode_operations,
-    decode_percent,
     decode_table,
     encode_change,
     encode_operation,
     encode_table,
-    percent,
     table_document,
 )
 from proxy.routing.model import BASIS_POINTS, RoutingTable, Slot
+from proxy.routing.values import decode_percent, percent
 from tests.support.routing_strategies import changes, logs, operations, tables, tenants
 
 Log = tuple[RoutingTable, list[Change]]

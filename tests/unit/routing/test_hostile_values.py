@@ -10,9 +10,10 @@ import pytest
 from config import ConfigError, load
 from proxy.routing.ack import decode_status
 from proxy.routing.change import ContractError
-from proxy.routing.codec import decode_change, decode_percent, decode_table, encode_table
+from proxy.routing.codec import decode_change, decode_table, encode_table
 from proxy.routing.identity import Identity, IdentityRules, Source, identify
 from proxy.routing.model import Endpoint, RoutingTable
+from proxy.routing.values import decode_percent
 
 
 # F1

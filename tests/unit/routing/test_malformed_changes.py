@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from proxy.routing.change import Change, ContractError, apply
 from proxy.routing.codec import (
-    MAX_ENDPOINTS,
     MAX_OPERATIONS,
     SHAPES,
     decode_change,
@@ -19,6 +18,7 @@ from proxy.routing.codec import (
     encode_table,
 )
 from proxy.routing.model import RoutingTable, Slot
+from proxy.routing.values import MAX_ENDPOINTS
 from tests.support.routing_strategies import operation_lists, tables
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -45,6 +45,13 @@ BAD: dict[str, list[Any]] = {
         "h:1", ["h:1", "h:1"], ["H:1", "h:1"], ["h:0"], ["h"], [f"h{n}:1" for n in range(257)],
         [CONTROLS + ":1"], [LONG + ":1"], {"0": "h:1"},
     ],
+    "allow": [*(junk for junk in JUNK if junk != []), ["ACME"], ["acme", "acme"], ["t"] * 20_001],
+    "deny": [*(junk for junk in JUNK if junk != []), "acme", {"acme": True}],
+    "tenants": [*JUNK, "all", ["ACME"], ["acme", "acme"], {"acme": True}],
+    "switch": [*JUNK, "S 1", "a.b", "x" * 65, ["s-1"]],
+    "drain": [*JUNK, "D 1", "x\n", ["d-1"]],
+    "per_second": [*(junk for junk in JUNK if isinstance(junk, bool) or junk != 0.5), "5", 1e308],
+    "hurry": [*(junk for junk in JUNK if not isinstance(junk, bool)), "true", 1],
     "version": [*JUNK, "7", 7.0, 2**53, [7]],
     "schema": [0, 2, -1, 1.5, None, False, "1", [1], {}, NAN, LONG],
     "operations": [*(junk for junk in JUNK if junk != []), {"0": {"op": "rollback"}}, "rollback"],
@@ -75,15 +82,30 @@ def document(*operations: dict[str, Any]) -> dict[str, Any]:
 GOOD: dict[str, dict[str, Any]] = {
     "pin": {"op": "pin", "tenant": "acme", "slot": "green"},
     "unpin": {"op": "unpin", "tenant": "acme"},
-    "canary": {"op": "canary", "percent": 5, "unit": "tenant", "salt": "spring"},
+    "canary": {
+        "op": "canary", "percent": 5, "unit": "tenant", "salt": "spring",
+        "allow": ["acme", "bravo"], "deny": [],
+    },
     "cutover": {"op": "cutover", "to": "green"},
     "rollback": {"op": "rollback"},
     "endpoints": {"op": "endpoints", "slot": "blue", "endpoints": ["10.0.0.7:8000"]},
     "register": {"op": "register", "tenant": "acme"},
     "forget": {"op": "forget", "tenant": "acme"},
-}
+    "hold": {"op": "hold", "switch": "s-1", "tenants": ["acme"]},
+    "release": {"op": "release", "switch": "s-1"},
+    "drain": {
+        "op": "drain", "drain": "d-1", "slot": "blue", "per_second": 2.5, "tenants": ["acme"],
+        "hurry": False,
+    },
+    "end-drain": {"op": "end-drain", "drain": "d-1"},
+    "end-affinities": {"op": "end-affinities", "slot": "blue"},
+}  # fmt: skip
 FIELDS = [(name, field) for name, operation in GOOD.items() for field in operation]
-OPTIONAL = {("canary", "unit"), ("canary", "salt")}
+OPTIONAL = {
+    *(("canary", field) for field in ("unit", "salt", "allow", "deny")),
+    *(("drain", field) for field in ("per_second", "tenants", "hurry")),
+    ("hold", "tenants"),
+}
 
 
 def test_the_examples_are_good_and_complete() -> None:

@@ -9,12 +9,21 @@ from hypothesis import strategies as st
 
 from proxy.routing.change import ContractError
 from proxy.routing.codec import decode_table, encode_table, table_document
-from proxy.routing.model import RoutingTable, Slot
+from proxy.routing.model import Drain, RoutingTable, Slot
 
 GOOD: dict[str, Any] = {
     "schema": 1,
-    **table_document(RoutingTable(7, pins={"acme": Slot.GREEN}, tenants=frozenset({"bravo"}))),
+    **table_document(
+        RoutingTable(
+            7,
+            pins={"acme": Slot.GREEN},
+            tenants=frozenset({"bravo"}),
+            holds={"acme": "s-1"},
+            drains={"d-1": Drain(Slot.BLUE, frozenset({"acme"}))},
+        )
+    ),
 }
+DRAIN: dict[str, Any] = GOOD["drains"][0]
 JUNK: list[Any] = [None, True, -1, 0.5, float("nan"), "\x1b[2J\r\n", "x" * 5_000, [[[]]], [None]]
 BAD: dict[str, list[Any]] = {
     "schema": [0, 2, "1", None, [1]],
@@ -40,6 +49,25 @@ BAD: dict[str, list[Any]] = {
         {"blue": None, "green": []},
         {"blue": [], "green": ["h:0"]},
         {"blue": ["h:1", "H:1"], "green": []},
+    ],
+    "holds": [*JUNK, {"acme": ""}, {"acme": None}, {"A": "s-1"}, {"acme": "S 1"}, ["acme"]],
+    "hold_all": [*JUNK, "S 1", {}, ["s-1"]],
+    "drains": [
+        *JUNK,
+        {"d-1": DRAIN},
+        [DRAIN, DRAIN],
+        [DRAIN | {"drain": f"d-{n}"} for n in range(65)],
+        *([DRAIN | {"tenants": value}] for value in ([], ["A"], "all", None)),
+        *([DRAIN | {"per_second": value}] for value in (0, -1, "5", None, True, float("inf"))),
+        [{key: value for key, value in DRAIN.items() if key != "per_second"}],
+        [DRAIN | {"since": 1}],
+    ],
+    "affinities_since": [
+        *JUNK,
+        {},
+        {"blue": 1},
+        {"blue": 1, "green": -1},
+        {"blue": 1, "green": "1"},
     ],
 }
 
