@@ -90,6 +90,21 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"`limits.{name}` is above 0")
 
 
+class ParkingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much waits while a switch holds its tenants, in each worker, and how long."""
+
+    requests: int = 10_000
+    total_bytes: int = 64 * 1024 * 1024
+    body_bytes: int = 64 * 1024
+    wait_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.requests < 0 or self.total_bytes < 0 or self.body_bytes < 0:
+            raise ValueError("`parking` has no numbers below 0")
+        if not 0 < self.wait_s <= 3_600:
+            raise ValueError("`parking.wait_s` lies above 0 and at most at 3600")
+
+
 class Checks(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Active health checks of endpoints. Off while `interval_s` is 0."""
 
@@ -314,6 +329,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity: IdentitySettings = IdentitySettings()
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
+    parking: ParkingSettings = ParkingSettings()
     checks: Checks = Checks()
     ejection: Ejection = Ejection()
     balancing: Balancing = Balancing()

@@ -52,7 +52,10 @@ class Store:
 
 
 class Follower:
-    """One worker's view of the routing. on_table: called with each new table, in order."""
+    """One worker's view of the routing. on_table: called with each new table, in order.
+
+    report: what is under way, parked and held, as of now, put into a status.
+    """
 
     def __init__(
         self,
@@ -61,12 +64,14 @@ class Follower:
         status: WorkerStatus,
         block: Block,
         on_table: Callable[[RoutingTable], None],
+        report: Callable[[WorkerStatus], WorkerStatus],
     ) -> None:
         self._store = store
         self._settings = settings
         self._status = status
         self._block = block
         self._on_table = on_table
+        self._report = report
         self._table: RoutingTable | None = None
         self._known_lost = False
         self._ended = False
@@ -83,6 +88,10 @@ class Follower:
     def say(self, state: str) -> None:
         """Report another state (serving, draining) at once."""
         self._status = replace(self._status, state=state)
+        self._news.set()
+
+    def tell(self) -> None:
+        """Something to report has changed: do it at once."""
         self._news.set()
 
     def end(self) -> None:
@@ -178,8 +187,7 @@ class Follower:
         self._news.set()
 
     def _current_status(self) -> WorkerStatus:
-        in_flight = max(self._block.in_flight, 0)
-        return replace(self._status, version=self.version, in_flight=in_flight)
+        return self._report(replace(self._status, version=self.version))
 
     def _lost(self, error: Exception) -> None:
         if not self._known_lost:

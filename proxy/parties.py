@@ -116,6 +116,10 @@ class Exchange:
         """The client is gone: nothing more is sent on its behalf."""
         raise NotImplementedError
 
+    def may_be_answered(self) -> bool:
+        """Whether a client that ends its side of the connection may still be answered."""
+        raise NotImplementedError
+
     def client_writable(self, writable: bool) -> None:
         """The client takes more of the answer, or no more for now."""
         raise NotImplementedError

@@ -74,6 +74,15 @@ class Route:
         self.answer_line = f"X-Turnout-Slot: {slot}\r\nX-Request-ID: ".encode()
 
 
+class Held:
+    """A request of a tenant that a switch holds, or whose requests before it still wait."""
+
+    __slots__ = ("tenant",)
+
+    def __init__(self, tenant: str | None) -> None:
+        self.tenant = tenant
+
+
 NOWHERE: Final = Route(Slot.BLUE, Reason.ACTIVE, b"")
 """Of a request that was refused before it had a route: for comparing only."""
 
@@ -113,6 +122,7 @@ class Router:
 
     bearer: None if claims are no source. tenants: of the worker's block; None: not counted.
     body_bytes: tenant → how large its requests' bodies may be, where it isn't as for all.
+    lingering: tenants that have requests waiting, for whom others have to wait too.
     """
 
     def __init__(
@@ -125,6 +135,7 @@ class Router:
         body_bytes: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.table: RoutingTable | None = None
+        self.lingering: set[str | None] = set()
         self._rules = rules
         self._policy = policy
         self._tenant_header = tenant_header
@@ -137,8 +148,8 @@ class Router:
         self._token_alone = not (self._reads_host or self._reads_path or reads_certificate)
         # With nothing else to read, the header's value alone names the route.
         self._by_header_only = self._token_alone and self.bearer is None
-        self._by_header: dict[bytes | None, Route | LocalReply] = {}
-        self._by_tenant: dict[str | None, Route | LocalReply] = {}
+        self._by_header: dict[bytes | None, Route] = {}
+        self._by_tenant: dict[str | None, Route] = {}
         self._remember = True
         self._swaps = 0
         self._expires = _NEVER  # of the token that was read last
@@ -153,7 +164,7 @@ class Router:
 
     def route(
         self, head: RequestHead, request_id: bytes, memo: Memo | None = None
-    ) -> Route | LocalReply:
+    ) -> Route | Held | LocalReply:
         """The route, or the answer that refuses the request.
 
         memo: of the connection that the request came on.
@@ -163,18 +174,19 @@ class Router:
                 certified = None if memo is None else memo.certified
                 return self._identify_and_decide(head, request_id, certified)
             return self._route_by_memo(head, request_id, memo)
-        found = self._by_header.get(head.tenant)
-        if found is None:
-            found = self._identify_and_decide(head, request_id)
-            if self._remember and isinstance(found, Route):
-                if len(self._by_header) >= _MAX_REMEMBERED:
-                    self._by_header.clear()
-                self._by_header[head.tenant] = found
+        known = self._by_header.get(head.tenant)
+        if known is not None:
+            return known
+        found = self._identify_and_decide(head, request_id)
+        if self._remember and isinstance(found, Route):
+            if len(self._by_header) >= _MAX_REMEMBERED:
+                self._by_header.clear()
+            self._by_header[head.tenant] = found
         return found
 
     def _route_by_memo(
         self, head: RequestHead, request_id: bytes, memo: Memo
-    ) -> Route | LocalReply:
+    ) -> Route | Held | LocalReply:
         """As the request before, if it says the same of itself and that still holds."""
         bearer = self.bearer
         if (
@@ -195,7 +207,11 @@ class Router:
             memo.expires = self._expires
         return found
 
-    def route_tenant(self, tenant: str | None, key: bytes) -> Route | LocalReply:
+    def route_parked(self, tenant: str | None, key: bytes) -> Route | Held | LocalReply:
+        """The route of a request that has waited. key: its id."""
+        return self._ask_table(tenant, key)
+
+    def route_tenant(self, tenant: str | None, key: bytes) -> Route | Held | LocalReply:
         """The route of a connection that names its tenant otherwise: by its port, its TLS name.
 
         key: what a canary of single requests draws by.
@@ -206,7 +222,7 @@ class Router:
 
     def _identify_and_decide(
         self, head: RequestHead, request_id: bytes, certified: str | None = None
-    ) -> Route | LocalReply:
+    ) -> Route | Held | LocalReply:
         if self.table is None:
             return NO_TABLE
         claim = None
@@ -236,9 +252,11 @@ class Router:
             return LocalReply(identity.status, identity.code, identity.detail)
         return self._decide(identity, request_id)
 
-    def _decide(self, identity: Identity | None, request_id: bytes) -> Route | LocalReply:
+    def _decide(self, identity: Identity | None, request_id: bytes) -> Route | Held | LocalReply:
         tenant = None if identity is None else identity.tenant
-        found = self._by_tenant.get(tenant)
+        found: Route | Held | LocalReply | None = self._by_tenant.get(tenant)
+        if found is None and tenant in self.lingering:
+            return Held(tenant)
         if found is None:
             found = self._ask_table(tenant, request_id)
             if self._remember and isinstance(found, Route):
@@ -247,14 +265,14 @@ class Router:
                 self._by_tenant[tenant] = found
         return found
 
-    def _ask_table(self, tenant: str | None, request_id: bytes) -> Route | LocalReply:
+    def _ask_table(self, tenant: str | None, request_id: bytes) -> Route | Held | LocalReply:
         if self.table is None:
             raise RuntimeError("no table has been swapped in")
         decision = decide(
             self.table, self._policy, tenant, request_key=request_id.decode("latin-1")
         )
         if isinstance(decision, Park):
-            raise NotImplementedError
+            return Held(tenant)
         if not isinstance(decision, Forward):
             return LocalReply(decision.status, decision.code, decision.detail)
         if tenant is None:

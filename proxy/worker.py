@@ -15,7 +15,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import uvloop
 
@@ -109,7 +109,8 @@ class Worker:
         self._plain = [PlainEndpoints(each, plain_slots(settings, block)) for each in settings.tcp]
         doors = doors_of(self._services, inherited.sockets, inherited.certificates, self._plain)
         self._listener = Listener(doors, self._services, Share(block, inherited.blocks))
-        self._follower = _follower(inherited, self._take_table)
+        self._follower = _follower(inherited, self._take_table, self._report)
+        self._services.fence.tell = self._follower.tell
         bearer = self._services.router.bearer
         self._key_sources = key_sources(bearer, settings.identity, block.key_sets)
 
@@ -151,10 +152,18 @@ class Worker:
 
     def _take_table(self, table: RoutingTable) -> None:
         """Use a table: from the return of this call on every request is decided by it."""
-        self._services.slots.update(table.endpoints)
         for plain in self._plain:
             plain.update(table.endpoints)
-        self._services.router.swap(table)
+        self._services.use(table)
+
+    def _report(self, status: WorkerStatus) -> WorkerStatus:
+        services = self._services
+        return replace(
+            status,
+            in_flight=max(self._block.in_flight, 0),
+            parked=services.parking.count,
+            holding=services.fence.left(),
+        )
 
     async def _wait_for_table(self) -> None:
         """Without a store a worker still serves, if only 503, unless others can do better."""
@@ -376,7 +385,11 @@ def _rules(settings: Settings) -> ClusterRules:
     )
 
 
-def _follower(inherited: Inherited, on_table: Callable[[RoutingTable], None]) -> Follower:
+def _follower(
+    inherited: Inherited,
+    on_table: Callable[[RoutingTable], None],
+    report: Callable[[WorkerStatus], WorkerStatus],
+) -> Follower:
     shared, settings = inherited.shared, inherited.settings
     node, pid = settings.node_name(), os.getpid()
     worker = f"{node}/{pid}.{secrets.token_hex(2)}"
@@ -386,4 +399,5 @@ def _follower(inherited: Inherited, on_table: Callable[[RoutingTable], None]) ->
         WorkerStatus(worker, node, pid, 0, "starting"),
         inherited.block,
         on_table,
+        report,
     )

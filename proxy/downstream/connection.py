@@ -122,6 +122,8 @@ class ClientConnection(Client):
         """
         if not self._busy or self._state in {_BODY, _CLOSING} or self.secure is not None:
             return False
+        if not self._exchange.may_be_answered():
+            return False
         self._ended = True
         return True
 

@@ -10,6 +10,7 @@ One object serves all exchanges of a client's connection, one after the other.
 from time import monotonic
 from typing import Final
 
+from proxy.exchange import parking
 from proxy.exchange.placing import NO_HEAD, Placing
 from proxy.exchange.services import Services
 from proxy.exchange.states import (
@@ -19,6 +20,7 @@ from proxy.exchange.states import (
     CLOSE,
     IDLE,
     NEXT_REQUEST,
+    PARKED,
     QUEUED,
     RELAYING,
     REQUEST,
@@ -34,7 +36,7 @@ from proxy.http1.reply import LocalReply, render
 from proxy.observability.notes import BROKEN_OFF, CLIENT_LEFT, COMPLETE, CUT, TUNNEL
 from proxy.observability.telemetry import ABORTED, LOCAL
 from proxy.parties import Client
-from proxy.router import NOWHERE, Memo, Route
+from proxy.router import NOWHERE, Held, Memo, Route
 
 _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _NO_MEMO: Final = Memo()
@@ -48,7 +50,6 @@ class Exchange(Placing):
         "_keep_alive",
         "_memo",
         "_out",
-        "_request_id",
         "_sent_whole",
         "_started",
         "_status",
@@ -57,7 +58,6 @@ class Exchange(Placing):
     def __init__(self, services: Services, client: Client) -> None:
         super().__init__(services, client)
         self._memo = Memo(None if client.secure is None else client.secure.tenant)
-        self._request_id = b""
         self._started = 0.0
         self._sent_whole = False
         self._keep_alive = True
@@ -67,7 +67,7 @@ class Exchange(Placing):
 
     # ── the client's side ─────────────────────────────────────────────────────────────────────
 
-    def begin(self, head: RequestHead) -> None:  # noqa: C901 - straight down, for every request
+    def begin(self, head: RequestHead) -> None:
         """A request's head is here."""
         services, client = self._services, self._client
         self._advance(REQUEST)
@@ -76,8 +76,7 @@ class Exchange(Placing):
         has_body = head.has_body
         self._request_done = self._sent_whole = not has_body
         self._attempts = 0
-        believed = head.told and client.trusted
-        request_id = head.request_id if believed else None
+        request_id = head.request_id if head.told and client.trusted else None
         if request_id is None or not is_request_id(request_id):
             request_id = services.next_request_id()
         self._request_id = request_id
@@ -86,7 +85,7 @@ class Exchange(Placing):
         if notes is not None:
             notes.begin(head, request_id, self._started)
         bounds = self._bounds
-        found: Route | LocalReply | None = None
+        found: Route | Held | LocalReply | None = None
         if (
             head.special
             or has_body
@@ -98,12 +97,21 @@ class Exchange(Placing):
             if not client.trusted:
                 head.tenant = None
             found = services.router.route(head, request_id, self._memo)
-        if isinstance(found, LocalReply):
-            self._route = NOWHERE
-            self._group = services.block.groups[LOCAL]
-            self._group.in_flight += 1
-            self._reply(found)
+        if isinstance(found, Route):
+            self._carry_out(found)
             return
+        self._route = NOWHERE
+        self._group = services.block.groups[LOCAL]
+        self._group.in_flight += 1
+        if isinstance(found, Held):
+            self._park(found.tenant)
+        else:
+            self._reply(found)
+
+    def _carry_out(self, found: Route) -> None:
+        """Send it where it belongs. It may have waited for a switch to end before."""
+        services, client, head = self._services, self._client, self._head
+        bounds, notes, has_body = self._bounds, self._notes, self._head.has_body
         self._route = found
         if notes is not None:
             notes.route = found
@@ -113,14 +121,16 @@ class Exchange(Placing):
             self._reply(replies.BODY_TOO_LARGE)
             return
         self._repeatable = not has_body and head.method in _REPEATABLE
-        client.deadline = services.now + (bounds.body_idle_s if has_body else bounds.first_byte_s)
-        if believed:
+        client.deadline = services.now + (
+            bounds.first_byte_s if self._request_done else bounds.body_idle_s
+        )
+        if head.told and client.trusted:
             lines = rewrite.told_lines(head, client.peer, client.peer_lines)
         else:
             lines = [head.line, head.host_lines, client.peer_lines]
         if client.secure is not None and client.secure.certificate_line:
             lines.append(client.secure.certificate_line)
-        lines.append(found.request_line + request_id)
+        lines.append(found.request_line + self._request_id)
         if notes is not None and notes.trace_line:
             lines.append(notes.trace_line)
         self._request_bytes = rewrite.request(head, lines)
@@ -147,6 +157,9 @@ class Exchange(Placing):
             return
         if self._head.chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self.state == PARKED:
+            self._park_more(data)
+            return
         self._client.deadline = self._services.now + self._bounds.body_idle_s
         if self._connection is not None:
             self._connection.transport.write(data)
@@ -168,7 +181,7 @@ class Exchange(Placing):
                 self._connection.transport.write(rewrite.LAST_CHUNK)
             else:
                 self._held.append(rewrite.LAST_CHUNK)
-        if self._received:
+        if self._received and self.state != PARKED:
             self._client.deadline = self._services.now + self._bounds.first_byte_s
 
     def request_broken(self, refusal: LocalReply) -> None:
@@ -185,6 +198,8 @@ class Exchange(Placing):
             self._client.abort()
         elif self.state == QUEUED:
             self._reply(replies.QUEUE_TIMEOUT)
+        elif self.state == PARKED:
+            self._reply(parking.TOO_LONG)
         elif not self._request_done:
             # A 408 invites to send it again: not where the endpoint is the one that stopped.
             stopped = replies.BODY_TIMEOUT
@@ -196,6 +211,10 @@ class Exchange(Placing):
             self._blame()
             self._keep_alive = False
             self._reply(replies.ANSWER_TIMEOUT)
+
+    def may_be_answered(self) -> bool:
+        """Whether a client that ends its side may still wait. One that is parked has left."""
+        return self.state != PARKED
 
     def client_lost(self) -> None:
         """The client is gone: nothing more is sent on its behalf."""

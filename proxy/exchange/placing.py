@@ -1,4 +1,4 @@
-"""Where an exchange goes: let into its slot, or in line for it; an endpoint claimed, a connection.
+"""Where an exchange goes: past the switch that holds its tenant, into its slot, to an endpoint.
 
 Rules:
 1. What was claimed is given back in one place, `_release`; but the endpoint itself as soon as it
@@ -11,14 +11,15 @@ Rules:
 from typing import Final
 
 from proxy import parties
+from proxy.exchange.parking import FULL as PARKING_FULL
 from proxy.exchange.services import Services
-from proxy.exchange.states import IDLE, NEXT, QUEUE, RETRY, SENT, TURN, Event, State
+from proxy.exchange.states import IDLE, NEXT, PARK, QUEUE, RETRY, SENT, TURN, UNPARK, Event, State
 from proxy.http1 import reply as replies
 from proxy.http1.head import RequestHead
 from proxy.http1.reply import LocalReply
 from proxy.observability.telemetry import LOCAL
 from proxy.parties import Client
-from proxy.router import NOWHERE
+from proxy.router import NOWHERE, Held, Route
 from proxy.upstream.admission import ADMITTED, WAIT, Place
 from proxy.upstream.cluster import Cluster
 from proxy.upstream.connection import EndpointConnection
@@ -49,15 +50,18 @@ class Placing(parties.Exchange):
         "_head",
         "_held",
         "_notes",
+        "_parked",
         "_place",
         "_pool",
         "_received",
         "_repeatable",
         "_request_bytes",
         "_request_done",
+        "_request_id",
         "_route",
         "_services",
         "_slot",
+        "_tenant",
         "state",
     )
 
@@ -70,6 +74,7 @@ class Placing(parties.Exchange):
         # The request that is under way.
         self._head = NO_HEAD
         self._route = NOWHERE
+        self._request_id = b""
         self._request_bytes = b""
         self._request_done = False
         self._repeatable = False
@@ -77,6 +82,8 @@ class Placing(parties.Exchange):
         self._held: list[bytes] = []  # that wait for a connection
         self._group = services.block.groups[LOCAL]  # where it is counted
         # What it holds.
+        self._parked = False
+        self._tenant: str | None = None  # as which it is parked
         self._slot: Cluster
         self._place: Place | None = None
         self._admitted = False
@@ -102,6 +109,53 @@ class Placing(parties.Exchange):
     def _reply(self, refusal: LocalReply, why: str = "") -> None:
         """Answer here instead of an endpoint. why: what is to be logged beside it."""
         raise NotImplementedError
+
+    def _carry_out(self, found: Route) -> None:
+        """Send it where it belongs."""
+        raise NotImplementedError
+
+    # ── a switch ──────────────────────────────────────────────────────────────────────────────
+
+    def _park(self, tenant: str | None) -> None:
+        """Wait for the switch that holds the tenant to end."""
+        parking = self._services.parking
+        size = sum([len(line) for line in self._head.lines])
+        if not parking.takes(size):
+            self._reply(PARKING_FULL)
+            return
+        self._advance(PARK)
+        self._parked = True
+        self._tenant = tenant
+        self._client.deadline = self._services.now + parking.limits.wait_s
+        parking.park(self, tenant, size)
+
+    def _park_more(self, data: bytes) -> None:
+        """A piece of its body has come meanwhile."""
+        parking = self._services.parking
+        if not parking.grow(self, self._tenant, len(data)):
+            self._reply(PARKING_FULL)
+            return
+        self._held.append(data)
+        if self._received > parking.limits.body_bytes:
+            self._client.hold()
+
+    def unpark(self) -> bool:
+        """Go on, as the table has it now. False: there is no room in the slot yet."""
+        services = self._services
+        found = services.router.route_parked(self._tenant, self._request_id)
+        if isinstance(found, Held):
+            return False
+        if isinstance(found, LocalReply):
+            self._reply(found)
+            return True
+        if not services.slots.groups[found.slot_number].has_room_for(found.tenant_line):
+            return False
+        services.parking.leave(self, self._tenant)
+        self._parked = False
+        self._advance(UNPARK)
+        self._group.in_flight -= 1
+        self._carry_out(found)
+        return True
 
     # ── the slot ──────────────────────────────────────────────────────────────────────────────
 
@@ -266,6 +320,9 @@ class Placing(parties.Exchange):
         if self._place is not None:
             self._slot.give_up(self._place)
             self._place = None
+        if self._parked:
+            self._parked = False
+            self._services.parking.leave(self, self._tenant)
         if self._held:
             self._held.clear()
             self._client.release()

@@ -3,11 +3,14 @@
 from time import monotonic
 
 from proxy.config import Limits, Settings, Timeouts
+from proxy.exchange.fence import Fence
+from proxy.exchange.parking import Parking
 from proxy.http1.parser import RequestParser
 from proxy.observability.fault_log import FaultLog
 from proxy.observability.notes import Observing
 from proxy.observability.telemetry import Block
 from proxy.router import Router
+from proxy.routing.model import RoutingTable
 from proxy.upstream.slots import Slots
 
 _IDS_IN_A_ROW = 256
@@ -57,6 +60,7 @@ class Services:
     now: monotonic seconds, renewed by the worker's sweep, for deadlines that need no better.
     draining: this worker takes no new connections and ends the kept ones. request_id_prefix:
     makes this worker's request ids unlike any other's. observing: what is noted of requests.
+    parking: those that wait for a switch to end. fence: what is under way of whom it holds.
     """
 
     __slots__ = (
@@ -66,8 +70,10 @@ class Services:
         "bounds",
         "draining",
         "faults",
+        "fence",
         "now",
         "observing",
+        "parking",
         "request_id_prefix",
         "requests",
         "router",
@@ -95,9 +101,18 @@ class Services:
         self.now = monotonic()
         self.draining = False
         self.observing = observing
+        self.parking = Parking(settings.parking, router)
+        self.fence = Fence(tuple([group.admission for group in slots.groups]))
         self.faults = FaultLog()
         self._ids = 0
         self._first_digits = b""
+
+    def use(self, table: RoutingTable) -> None:
+        """From the return of this call on every request is decided by this table."""
+        self.slots.update(table.endpoints)
+        self.router.swap(table)
+        self.fence.swap(table)
+        self.parking.swap(table)
 
     def next_request_id(self) -> bytes:
         """A request id that no other request of this installation has."""

@@ -18,6 +18,7 @@ class State(IntEnum):
     TUNNEL = 4  # the protocol was switched; the tunnel has both sides
     ENDED = 5  # the client's connection is closing
     QUEUED = 6  # a request; the slot is full, and it waits its turn
+    PARKED = 7  # a request; a switch holds its tenant
 
 
 class Event(IntEnum):
@@ -32,6 +33,8 @@ class Event(IntEnum):
     CLOSE = 6  # a side is gone, or the answer broke off
     QUEUE = 7  # the slot is full
     TURN = 8  # there is room in it
+    PARK = 9  # a switch holds its tenant
+    UNPARK = 10  # the switch is over
 
 
 TRANSITIONS: Final = {
@@ -42,6 +45,10 @@ TRANSITIONS: Final = {
     (State.CLAIMING, Event.ANSWER): State.RELAYING,
     (State.CLAIMING, Event.CLOSE): State.ENDED,
     (State.CLAIMING, Event.QUEUE): State.QUEUED,
+    (State.CLAIMING, Event.PARK): State.PARKED,
+    (State.PARKED, Event.UNPARK): State.CLAIMING,
+    (State.PARKED, Event.ANSWER): State.RELAYING,
+    (State.PARKED, Event.CLOSE): State.ENDED,
     (State.QUEUED, Event.TURN): State.CLAIMING,
     (State.QUEUED, Event.ANSWER): State.RELAYING,
     (State.QUEUED, Event.CLOSE): State.ENDED,
@@ -66,6 +73,7 @@ RELAYING: Final = int(State.RELAYING)
 TUNNEL: Final = int(State.TUNNEL)
 ENDED: Final = int(State.ENDED)
 QUEUED: Final = int(State.QUEUED)
+PARKED: Final = int(State.PARKED)
 
 REQUEST: Final = int(Event.REQUEST)
 SENT: Final = int(Event.SENT)
@@ -76,9 +84,11 @@ NEXT_REQUEST: Final = int(Event.NEXT)
 CLOSE: Final = int(Event.CLOSE)
 QUEUE: Final = int(Event.QUEUE)
 TURN: Final = int(Event.TURN)
+PARK: Final = int(Event.PARK)
+UNPARK: Final = int(Event.UNPARK)
 
-UNANSWERED: Final = frozenset({CLAIMING, QUEUED, AWAITING})
+UNANSWERED: Final = frozenset({CLAIMING, PARKED, QUEUED, AWAITING})
 """A request is under way and nothing of its answer was sent."""
 ANSWERED: Final = frozenset({RELAYING, ENDED})
 OVER: Final = frozenset({IDLE, ENDED})
-UNDER_WAY: Final = frozenset({CLAIMING, QUEUED, AWAITING, RELAYING})
+UNDER_WAY: Final = frozenset({CLAIMING, PARKED, QUEUED, AWAITING, RELAYING})

@@ -11,6 +11,7 @@ This is one slot's in one worker. It knows of numbers, not of endpoints: see `cl
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final, Protocol
 
 ADMITTED: Final = 0
@@ -57,13 +58,26 @@ class AdmissionLimits:
 
 
 class Admission:
-    """See the module. in_flight: how many are under way. waiting: how many stand in line."""
+    """See the module. in_flight: how many are under way. waiting: how many stand in line.
 
-    __slots__ = ("_arrivals", "_limits", "_lines", "_tenants", "in_flight", "waiting")
+    tenants: how many of each are under way or wait; those of which there are none are left out.
+    emptied: called with a tenant of whom there are none any more, where somebody wants to know.
+    """
+
+    __slots__ = (
+        "_arrivals",
+        "_limits",
+        "_lines",
+        "emptied",
+        "in_flight",
+        "tenants",
+        "waiting",
+    )
 
     def __init__(self, limits: AdmissionLimits) -> None:
         self._limits = limits
-        self._tenants: dict[bytes, int] = {}
+        self.tenants: dict[bytes, int] = {}
+        self.emptied: Callable[[bytes], None] | None = None
         self._lines: OrderedDict[bytes, OrderedDict[Place, None]] = OrderedDict()
         self._arrivals: OrderedDict[Place, None] = OrderedDict()
         self.in_flight = 0
@@ -78,35 +92,33 @@ class Admission:
         limit = self._limits.slot
         return not limit or self.in_flight < limit
 
+    def has_room_for(self, tenant: bytes) -> bool:
+        """Whether one more of this tenant would be let in at once."""
+        limit = self._limits.tenant
+        is_free = not limit or self.tenants.get(tenant, 0) < limit
+        return is_free and self.has_room and not self.waiting
+
     @property
     def counts_nobody(self) -> bool:
         """Whether nothing is left of anybody."""
-        return not (self.in_flight or self.waiting or self._tenants or self._lines)
+        return not (self.in_flight or self.waiting or self.tenants or self._lines)
 
     def admit(self, tenant: bytes) -> int:
         """ADMITTED: it is under way. WAIT or TENANT_BUSY: nothing is counted."""
         limits = self._limits
-        if limits.tenant:
-            count = self._tenants.get(tenant, 0)
-            if count >= limits.tenant:
-                return TENANT_BUSY
-            if self.waiting or (limits.slot and self.in_flight >= limits.slot):
-                return WAIT
-            self._tenants[tenant] = count + 1
-        elif self.waiting or (limits.slot and self.in_flight >= limits.slot):
+        count = self.tenants.get(tenant, 0)
+        if limits.tenant and count >= limits.tenant:
+            return TENANT_BUSY
+        if self.waiting or (limits.slot and self.in_flight >= limits.slot):
             return WAIT
+        self.tenants[tenant] = count + 1
         self.in_flight += 1
         return ADMITTED
 
     def leave(self, tenant: bytes) -> None:
         """One that was under way is over."""
         self.in_flight -= 1
-        if self._limits.tenant:
-            left = self._tenants[tenant] - 1
-            if left:
-                self._tenants[tenant] = left
-            else:
-                del self._tenants[tenant]
+        self._forget(tenant)
 
     def wait(self, place: Place) -> int:
         """WAIT: it stands in line. QUEUE_FULL or TENANT_BUSY: nothing is counted."""
@@ -121,8 +133,7 @@ class Admission:
         line[place] = None
         self._arrivals[place] = None
         self.waiting += 1
-        if limits.tenant:
-            self._tenants[place.tenant] = self._tenants.get(place.tenant, 0) + 1
+        self.tenants[place.tenant] = self.tenants.get(place.tenant, 0) + 1
         return WAIT
 
     def next(self) -> Place:
@@ -146,16 +157,17 @@ class Admission:
             del self._lines[place.tenant]
         del self._arrivals[place]
         self.waiting -= 1
-        if self._limits.tenant:
-            self._forget(place.tenant)
+        self._forget(place.tenant)
 
     def first(self) -> Place | None:
         """Who has waited longest of all."""
         return next(iter(self._arrivals), None)
 
     def _forget(self, tenant: bytes) -> None:
-        left = self._tenants[tenant] - 1
+        left = self.tenants[tenant] - 1
         if left:
-            self._tenants[tenant] = left
-        else:
-            del self._tenants[tenant]
+            self.tenants[tenant] = left
+            return
+        del self.tenants[tenant]
+        if self.emptied is not None:
+            self.emptied(tenant)

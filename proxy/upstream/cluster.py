@@ -123,6 +123,11 @@ class Cluster(Room):
             return replies.CONNECT_FAILED
         return replies.NONE_HEALTHY if self.balance.pools else replies.NO_ENDPOINT
 
+    def has_room_for(self, tenant: bytes) -> bool:
+        """Whether one more exchange of this tenant would be let in at once."""
+        admission = self.admission
+        return admission.has_room_for(tenant) and self.balance.has_room
+
     def leave(self, tenant: bytes) -> None:
         """An exchange is over: count it out, and let the next one have its place."""
         self.admission.leave(tenant)

@@ -286,13 +286,9 @@ class Wire:
 
     def use(self, routing: RoutingTable) -> None:
         """The worker takes a new table, as it does."""
-        self.loop.call_soon(self._take_table, routing)
+        self.loop.call_soon(self.services.use, routing)
         self.loop.settle()
         self._pools.update(pool for group in self.services.slots.groups for pool in group.pools)
-
-    def _take_table(self, routing: RoutingTable) -> None:
-        self.services.slots.update(routing.endpoints)
-        self.services.router.swap(routing)
 
     def later(self, seconds: float) -> None:
         """So much time passes, and the worker's sweep runs once."""
@@ -320,7 +316,11 @@ class Wire:
         under_way = [each for each in self.exchanges if State(each.state) in _CLAIMED]
         tunnels = [each for each in self.exchanges if State(each.state) is State.TUNNEL]
         queued = [each for each in self.exchanges if State(each.state) is State.QUEUED]
-        assert self.gauge(telemetry.IN_FLIGHT) == len(under_way) + len(queued), under_way
+        parked = [each for each in self.exchanges if State(each.state) is State.PARKED]
+        waiting = len(queued) + len(parked)
+        assert self.gauge(telemetry.IN_FLIGHT) == len(under_way) + waiting, under_way
+        assert self.services.parking.count == len(parked), parked
+        assert parked or not self.services.parking.size
         assert self.gauge(telemetry.TUNNELS) == len(tunnels), tunnels
         assert self.gauge(telemetry.QUEUE) == len(queued), queued
         claimed = sum(pool.in_flight for pool in self._pools)

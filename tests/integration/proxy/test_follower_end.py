@@ -22,6 +22,7 @@ async def test_a_cancellation_ends_it_at_every_step(routing: Routing) -> None:
             WorkerStatus(f"test/{steps}", "test", 1, 0, "starting"),
             Telemetry(1).blocks[0],
             lambda table: None,
+            lambda status: status,
         )
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(follower.follow()), loop.create_task(follower.renew())]

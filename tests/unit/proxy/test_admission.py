@@ -227,7 +227,7 @@ class Line(RuleBasedStateMachine):
         counts: defaultdict[bytes, int] = defaultdict(int)
         for tenant in [*self.under_way, *(each.tenant for each in self.waiting)]:
             counts[tenant] += 1
-        assert self.line._tenants == counts
+        assert self.line.tenants == counts
         assert max(counts.values(), default=0) <= self.TENANT
         assert list(self.line._lines) == list(self.ring)
 

@@ -9,7 +9,7 @@ import pytest
 from proxy.http1.head import RequestHead
 from proxy.http1.reply import LocalReply
 from proxy.observability.telemetry import GROUPS
-from proxy.router import Memo, Route, Router
+from proxy.router import Held, Memo, Route, Router
 from proxy.routing.decision import Policy
 from proxy.routing.identity import IdentityRules, Source
 from proxy.routing.model import Canary, RoutingTable, Slot, Unit
@@ -61,12 +61,12 @@ def head(
     return made
 
 
-def slot(found: Route | LocalReply) -> Slot:
+def slot(found: Route | Held | LocalReply) -> Slot:
     assert isinstance(found, Route), found
     return found.slot
 
 
-def status(found: Route | LocalReply) -> int:
+def status(found: Route | Held | LocalReply) -> int:
     assert isinstance(found, LocalReply), found
     return found.status
 
@@ -168,7 +168,7 @@ def test_what_a_connection_said_before_names_no_other_request(other: RequestHead
     first = routes.route(head(token=token("acme")), b"1", memo)
     assert slot(first) is Slot.GREEN
     found = routes.route(other, b"1", memo)
-    assert isinstance(found, LocalReply) or found.slot is Slot.BLUE
+    assert isinstance(found, LocalReply) or slot(found) is Slot.BLUE
 
 
 def test_a_certificate_beside_a_token_must_agree_with_it() -> None:
@@ -179,7 +179,7 @@ def test_a_certificate_beside_a_token_must_agree_with_it() -> None:
     assert slot(first) is Slot.GREEN
     for certified, outcome in (("bravo", 403), ("acme", Slot.GREEN)):
         found = routes.route(asked, b"1", Memo(certified))
-        given = found.status if isinstance(found, LocalReply) else found.slot
+        given = found.status if isinstance(found, LocalReply) else slot(found)
         assert given == outcome
 
 
