@@ -10,7 +10,9 @@ from aiohttp import web
 
 from admin.api.app import create_app
 from admin.api.auth import Authenticator
+from admin.api.changing import check
 from admin.api.metrics import Metrics
+from admin.api.problems import Problem
 from admin.api.route import Parts
 from admin.config import Settings
 from admin.routing.control import Control
@@ -21,6 +23,7 @@ from admin.routing.publish import Publisher, open_redis
 from admin.routing.reconcile import Reconciler
 from admin.routing.store import Store
 from admin.schema import migrate, migrations
+from admin.switches.controller import Switches
 from admin.tasks import Tasks
 from config import Shared, split_address
 from proxy.routing.keys import Keys
@@ -113,7 +116,17 @@ def _compose(
     tasks.start("fleet-news", fleet.follow)
     tasks.start("reconcile", reconciler.run)
     tasks.start("prune", reconciler.prune)
-    return Parts(settings, control, hub, Authenticator(settings), metrics), tasks
+    networks = settings.endpoint_networks
+    switches = Switches(
+        control,
+        hub,
+        tasks,
+        settings,
+        lambda table, made: check(table, made, networks, force=False),
+        (Problem,),
+    )
+    tasks.start("switches", switches.run)
+    return Parts(settings, control, hub, Authenticator(settings), metrics, switches), tasks
 
 
 def _gauges(control: Control) -> dict[str, float]:

@@ -45,12 +45,23 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     events_clients: Positive = 64
     events_heartbeat_s: Seconds = 15.0
     endpoint_networks: tuple[str, ...] = ()
+    switch_timeout_ms: Annotated[int, Meta(ge=100, le=60_000)] = 20_000
+    switch_close_per_s: Annotated[float, Meta(gt=0, le=100_000)] = 1000.0
+    switches_at_once: Positive = 4
+    steps: dict[str, tuple[str, ...]] = {}
+    step_urls: tuple[str, ...] = ()
     log_level: Level = "info"
 
     def __post_init__(self) -> None:
         _checked("listen", lambda: split_address(self.listen))
         for network in self.endpoint_networks:
             _checked("endpoint_networks", lambda text=network: ipaddress.ip_network(text))
+        if not all(self.steps.values()):
+            raise ValueError("`steps` has the arguments of a command for each name")
+        if not all(url.startswith(("http://", "https://")) for url in self.step_urls):
+            raise ValueError("`step_urls` begin with http:// or https://")
+        if self.switches_at_once >= self.database_pool_max:
+            raise ValueError("`switches_at_once` lies below `database_pool_max`")
         if self.database_pool_min > self.database_pool_max:
             raise ValueError("`database_pool_min` lies above `database_pool_max`")
 

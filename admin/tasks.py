@@ -25,6 +25,11 @@ class Tasks:
         """Run for as long as the group is open; `run` may return to end its task."""
         task = asyncio.create_task(_keep(name, run), name=name)  # noqa: TID251 - this is the owner
         self._tasks[name] = task
+        task.add_done_callback(lambda _: self._forget(name, task))
+
+    def _forget(self, name: str, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(name) is task:
+            del self._tasks[name]
 
     async def close(self) -> None:
         """End all tasks and wait for them."""

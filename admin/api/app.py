@@ -15,6 +15,7 @@ from admin.api import (
     health,
     openapi,
     routing,
+    switches,
     tenants,
     workers,
 )
@@ -37,6 +38,7 @@ ROUTES: tuple[Route, ...] = (
     *tenants.ROUTES,
     *canary.ROUTES,
     *cutover.ROUTES,
+    *switches.ROUTES,
     *endpoints.ROUTES,
     *workers.ROUTES,
     *audit.ROUTES,

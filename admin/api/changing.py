@@ -124,12 +124,6 @@ def tenants_of(value: object) -> list[str] | None:
     return [decode_tenant(tenant) for tenant in value]
 
 
-def instant(mode: str) -> None:
-    """Problem 501 for what isn't built yet."""
-    if mode != "instant":
-        raise Problem("not-available", "only instant switches can be made for now")
-
-
 def permitted(
     principal: Principal | None, operations: tuple[Operation, ...]
 ) -> tuple[Operation, ...]:

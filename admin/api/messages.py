@@ -53,7 +53,9 @@ TenantsValue = Annotated[
         }
     ),
 ]
-ModeValue = Annotated[str, Meta(pattern="^(instant|fenced)$", description='"fenced" is to come')]
+ModeValue = Annotated[
+    str, Meta(pattern="^(instant|fenced)$", description='"fenced": hold, drain, step, commit')
+]
 TimeoutMs = Annotated[
     int,
     Meta(ge=0, le=MAX_TIMEOUT_MS, description="how long to wait for the workers, milliseconds"),
@@ -74,11 +76,28 @@ class Write(Given, kw_only=True):
     timeout_ms: TimeoutMs | None = None
 
 
-class ChangesBody(Write, kw_only=True):
+class StepBody(Given, kw_only=True):
+    """What is done in the middle of a fenced switch: a webhook, or a command of admin.steps."""
+
+    webhook: Annotated[str, Meta(max_length=2_000)] | None = None
+    command: Text | None = None
+
+
+class Fenced(Write, kw_only=True):
+    """A write that can be a fenced switch. timeout_ms is then its limit, its step included.
+
+    accept_lost: go on although workers fell silent, which may still serve.
+    """
+
+    mode: ModeValue = "instant"
+    step: StepBody | None = None
+    accept_lost: bool = False
+
+
+class ChangesBody(Fenced, kw_only=True):
     """Operations, applied as one."""
 
     operations: OperationsValue
-    mode: ModeValue = "instant"
 
 
 class PinBody(Write, kw_only=True):
@@ -97,19 +116,24 @@ class CanaryBody(Write, kw_only=True):
     deny: ListValue = UNSET
 
 
-class CutoverBody(Write, kw_only=True):
+class CutoverBody(Fenced, kw_only=True):
     """Where to, and who: all that aren't pinned, or the tenants named."""
 
     to: SlotValue
     tenants: TenantsValue = "all"
-    mode: ModeValue = "instant"
 
 
-class RollbackBody(Write, kw_only=True):
+class RollbackBody(Fenced, kw_only=True):
     """Who returns: all that aren't pinned, or the tenants named."""
 
     tenants: TenantsValue = "all"
-    mode: ModeValue = "instant"
+
+
+class SwitchesQuery(Given, kw_only=True):
+    """A page of switches. before: the last one of the page before."""
+
+    before: Text | None = None
+    limit: Limit = 50
 
 
 class EndpointsBody(Write, kw_only=True):
@@ -174,6 +198,43 @@ class ChangeResult(Struct):
     ack_ms: float | None
     published: bool
     held_back: int | UnsetType = UNSET
+
+
+class SwitchState(Struct):
+    """A fenced switch. tenants: who is held, null for all. reason: why it was undone.
+
+    held_version, committed_version: of its changes. drain_ms: from the hold to nothing under way.
+    step_ms: of the step. held_ms: from the hold to its end, the longest that a request waited.
+    """
+
+    switch: str
+    state: str
+    action: str
+    tenants: list[str] | None
+    reason: str
+    actor: str
+    step: str | None
+    held_version: int | None
+    committed_version: int | None
+    begun_at: str | None
+    ended_at: str | None
+    drain_ms: float | None
+    step_ms: float | None
+    held_ms: float | None
+
+
+class SwitchResult(Struct, omit_defaults=True):
+    """What became of a fenced switch, and who serves what it committed."""
+
+    switch: SwitchState
+    change: ChangeResult | None = None
+
+
+class SwitchesPage(Struct):
+    """Switches, newest first. next: what to give as before for the page after; null at the end."""
+
+    switches: list[SwitchState]
+    next: str | None
 
 
 class CanaryState(Struct):

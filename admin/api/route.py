@@ -15,6 +15,7 @@ from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.events import Hub
 from admin.routing.store import Store
+from admin.switches.controller import Switches
 from admin.tokens import Principal, Role
 
 
@@ -27,6 +28,7 @@ class Parts:
     hub: Hub
     authenticator: Authenticator
     metrics: Metrics
+    switches: Switches
 
     @property
     def store(self) -> Store:

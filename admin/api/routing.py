@@ -3,7 +3,7 @@
 import msgspec
 from aiohttp import web
 
-from admin.api.changing import Wish, answer, change, instant, result_of
+from admin.api.changing import Wish, answer, change, result_of
 from admin.api.messages import (
     ChangeResult,
     ChangesBody,
@@ -13,6 +13,8 @@ from admin.api.messages import (
 )
 from admin.api.problems import Problem
 from admin.api.route import Call, Route, reply
+from admin.api.switches import fenced
+from admin.routing.audit import tenants_of
 from admin.tokens import Role
 from proxy.routing.codec import decode_operations, table_document
 from proxy.routing.model import RoutingTable
@@ -31,8 +33,9 @@ async def read(call: Call, _: Given) -> web.StreamResponse:
 
 async def write(call: Call, given: ChangesBody) -> web.StreamResponse:
     """Operations, applied as one."""
-    instant(given.mode)
     operations = decode_operations(given.operations)
+    if given.mode == "fenced":
+        return await fenced(call, given, lambda _: operations, tenants_of(operations) or None)
     return await change(call, given, Wish(lambda _: operations))
 
 

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from admin.routing.events import Hub
 from admin.routing.publish import FAULTS, Publisher, Snapshot, StoreUnavailableError
 from admin.routing.view import Event, FleetView
-from proxy.routing.ack import Convergence, converge, decode_status
+from proxy.routing.ack import Convergence, WorkerStatus, converge, decode_status
 from proxy.routing.change import ContractError
 from proxy.routing.keys import Keys
 
@@ -50,6 +50,28 @@ class Fleet:
         if version > self.published or monotonic() < self._settled_at:
             return False
         return self.convergence(version).converged
+
+    def live(self) -> list[WorkerStatus]:
+        """What the workers that count last said."""
+        return self._view.live()
+
+    @property
+    def silent(self) -> tuple[WorkerStatus, ...]:
+        """What those last said who fell silent: they may still serve."""
+        return self._view.silent
+
+    def wake(self) -> None:
+        """Have those look again who wait for a change."""
+        self._tell([])
+
+    async def changed(self, limit_s: float) -> None:
+        """Wait for news of any worker, or for the registry to be due: seconds at most."""
+        changed = self._changed
+        try:
+            async with asyncio.timeout(limit_s):
+                await changed.wait()
+        except TimeoutError:
+            await self._look_again()
 
     @property
     def live_count(self) -> int:

@@ -34,9 +34,14 @@ class Member:
 
 
 class FleetView:
-    """The workers that are waited for."""
+    """The workers that are waited for.
+
+    silent: what those last said whose lease is over, who did not say goodbye, and whom the
+    registry has not forgotten yet. They may still serve.
+    """
 
     def __init__(self) -> None:
+        self.silent: tuple[WorkerStatus, ...] = ()
         self._members: dict[str, Member] = {}
         self._farewells: dict[str, float] = {}
 
@@ -69,6 +74,11 @@ class FleetView:
     def read(self, snapshot: Snapshot, now: float) -> list[Event]:
         """The registry was read, after all earlier readings."""
         events: list[Event] = []
+        self.silent = tuple(
+            lease.status
+            for lease in snapshot.leases
+            if lease.remaining_ms <= 0 and lease.worker not in self._farewells
+        )
         for lease in snapshot.leases:
             if lease.remaining_ms > 0 and lease.worker not in self._farewells:
                 events += self._take(lease.status, now + lease.remaining_ms / 1000)

@@ -1,0 +1,288 @@
+"""Carries fenced switches through, one task for each; goes on with those that another began.
+
+Rules:
+1. What is intended stands in the database before anything is done, and each of a switch's changes
+   is made under a key of its own: whoever goes on may make it again, and it is made once.
+2. Only who holds the switch's lock acts on it.
+3. A fault of a store is waited out: a switch is left neither held nor half done because of it. The
+   workers bound how long requests wait meanwhile.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from hashlib import sha256
+from secrets import token_hex
+from time import monotonic
+
+import structlog
+
+from admin.config import Settings
+from admin.routing.audit import Author
+from admin.routing.control import Control
+from admin.routing.database import DatabaseUnavailableError
+from admin.routing.events import Hub
+from admin.routing.publish import StoreUnavailableError
+from admin.routing.store import Key, OutcomeUnknownError, Proposal, Repeated
+from admin.switches import steps, store
+from admin.switches.model import CANCELLABLE, Event, State, Switch, Waiting, waiting_for
+from admin.switches.steps import StepError
+from admin.switches.store import Record, StaleError
+from admin.tasks import Tasks
+from proxy.routing.change import Change, ContractError, Operation
+from proxy.routing.model import RoutingTable
+
+log = structlog.get_logger(__name__)
+AGAIN_S = 0.25
+"""How soon a store that could not be reached is asked again."""
+LOOK_S = 0.5
+"""How often unfinished switches are looked for, and a waiting switch looks for its own end."""
+Check = Callable[[RoutingTable, Change], None]
+
+
+class TooManyError(Exception):
+    """As many switches run as may at once."""
+
+
+class FailedError(Exception):
+    """The switch can't go on; the message says why."""
+
+
+class Switches:
+    """The switches that this admin carries through, so many at once. commands: name → arguments.
+
+    check: what `Proposal.check` asks of the commit. refusals: what it raises.
+    """
+
+    def __init__(
+        self,
+        control: Control,
+        hub: Hub,
+        tasks: Tasks,
+        settings: Settings,
+        check: Check,
+        refusals: tuple[type[Exception], ...],
+    ) -> None:
+        self._control, self._hub, self._tasks = control, hub, tasks
+        self._database = control.store.database
+        self._settings = settings
+        self._check, self._refusals = check, (ContractError, *refusals)
+        self._mine: dict[str, asyncio.Event] = {}
+
+    async def begin(self, switch: Switch, action: str, author: Author) -> None:
+        """Write the intent down and begin. TooManyError, DatabaseUnavailableError: not begun."""
+        if len(self._mine) >= self._settings.switches_at_once:
+            raise TooManyError(f"{len(self._mine)} switches run: wait for one to end")
+        async with self._database.connection() as connection:
+            await store.begin(connection, switch, action, author)
+        self._carry(switch.name)
+
+    async def record(self, name: str) -> Record | None:
+        """How a switch stands. DatabaseUnavailableError."""
+        async with self._database.connection() as connection:
+            return await store.find(connection, name)
+
+    async def ended(self, name: str, limit_s: float) -> Record | None:
+        """The switch once it has ended, or as it is after so many seconds; whoever carries it."""
+        deadline = monotonic() + limit_s
+        while True:
+            record = await self.record(name)
+            left = deadline - monotonic()
+            if record is None or record.switch.ended or left <= 0:
+                return record
+            mine = self._mine.get(name)
+            wait = asyncio.sleep(min(left, LOOK_S)) if mine is None else _within(mine, left)
+            await wait
+
+    async def cancel(self, name: str, by: str) -> bool:
+        """Have it undone. False: too late."""
+        async with self._database.connection() as connection:
+            asked = await store.cancel(connection, name, by)
+        self._control.fleet.wake()
+        return asked
+
+    async def run(self) -> None:
+        """Go on, for ever, with what nobody acts on."""
+        while True:
+            try:
+                async with self._database.connection() as connection:
+                    records = await store.unfinished(connection)
+                for record in records[: self._settings.switches_at_once]:
+                    self._carry(record.switch.name)
+            except DatabaseUnavailableError:
+                log.debug("the database can't be reached")
+            await asyncio.sleep(LOOK_S)
+
+    def _carry(self, name: str) -> None:
+        if name not in self._mine:
+            self._mine[name] = asyncio.Event()
+            self._tasks.start(f"switch {name}", lambda: self._carry_through(name))
+
+    async def _carry_through(self, name: str) -> None:
+        """To its end, if nobody else does; again and again while a store is away."""
+        try:
+            while True:
+                try:
+                    async with store.acting(self._database, name) as mine:
+                        if mine:
+                            await self._act(name)
+                    return
+                except StaleError:
+                    return
+                except (DatabaseUnavailableError, StoreUnavailableError, OutcomeUnknownError) as e:
+                    log.warning("a switch waits for a store", switch=name, fault=str(e))
+                    await asyncio.sleep(AGAIN_S)
+        finally:
+            mine_ended = self._mine.pop(name, None)
+            if mine_ended is not None:
+                mine_ended.set()
+
+    async def _act(self, name: str) -> None:
+        while True:
+            record = await self.record(name)
+            if record is None or record.switch.ended:
+                return
+            try:
+                event = await _ACTIONS[record.switch.state](self, record)
+                reason = None
+            except FailedError as error:
+                event, reason = Event.FAILED, str(error)
+            async with self._database.connection() as connection:
+                await store.move(connection, record.switch, event, reason)
+            self._tell(name, event, reason)
+
+    def _tell(self, name: str, event: Event, reason: str | None) -> None:
+        log.info("switch", switch=name, happened=str(event), reason=reason or "")
+        self._hub.tell("switch", {"switch": name, "event": str(event), "reason": reason or ""})
+
+    # ── its states ────────────────────────────────────────────────────────────────────────────
+
+    async def _hold(self, record: Record) -> Event:
+        switch = record.switch
+        if switch.held is None:
+            await self._left_s(record)
+            version = await self._change(record, "hold", switch.hold())
+            async with self._database.connection() as connection:
+                await store.note_held(connection, switch.name, version)
+            return await self._hold(await self._again(record))
+        while not (waiting := self._waiting(switch)).is_over:
+            await self._control.fleet.changed(min(LOOK_S, await self._left_s(record, waiting)))
+        return Event.DRAINED
+
+    def _waiting(self, switch: Switch) -> Waiting:
+        """Who is waited for, as known now; everybody while the registry means nothing."""
+        fleet = self._control.fleet
+        if switch.held is not None and not fleet.is_converged(switch.held):
+            pending = fleet.convergence(switch.held).pending or ("the routing store",)
+            return Waiting(pending, {}, ())
+        return waiting_for(switch, fleet.live(), fleet.silent)
+
+    async def _step(self, record: Record) -> Event:
+        switch, step = record.switch, record.switch.step
+        if step is None:
+            return Event.STEPPED
+        if step.kind == "command" and switch.step_begun:
+            raise FailedError("step-outcome-unknown: the admin that ran the command is gone")
+        left_s = await self._left_s(record)
+        async with self._database.connection() as connection:
+            await store.note_step(connection, switch.name)
+        running = asyncio.ensure_future(self._run_step(switch, left_s))
+        try:
+            while not running.done():
+                await asyncio.wait({running}, timeout=LOOK_S)
+                if not running.done():
+                    await self._left_s(record)
+            await running
+        except StepError as error:
+            raise FailedError(f"step-failed: {error}") from None
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        return Event.STEPPED
+
+    def _run_step(self, switch: Switch, limit_s: float) -> Awaitable[None]:
+        assert switch.step is not None  # noqa: S101 - asked before
+        if switch.step.kind == "webhook":
+            return steps.webhook(switch.step.target, switch, limit_s)
+        arguments = self._settings.steps.get(switch.step.target)
+        if arguments is None:
+            raise FailedError("step-failed: this admin's settings know no such command")
+        return steps.command(arguments, switch, limit_s)
+
+    async def _commit(self, record: Record) -> Event:
+        switch = record.switch
+        try:
+            version = await self._change(record, "commit", switch.commit(), self._check)
+        except self._refusals as error:
+            raise FailedError(f"commit-refused: {error}") from None
+        async with self._database.connection() as connection:
+            await store.note_committed(connection, switch.name, version)
+        return Event.COMMITTED
+
+    async def _undo(self, record: Record) -> Event:
+        await self._change(record, "release", record.switch.release())
+        return Event.RELEASED
+
+    # ── what they share ───────────────────────────────────────────────────────────────────────
+
+    async def _change(
+        self,
+        record: Record,
+        what: str,
+        operations: tuple[Operation, ...],
+        check: Check | None = None,
+    ) -> int:
+        """Make one of the switch's changes, once; its version. Workers aren't waited for here."""
+        switch = record.switch
+        key = Key(f"switch/{switch.name}/{what}", sha256(what.encode()).digest())
+        action = f"switch-{what}"
+        proposal = Proposal(action, record.author, lambda _: operations, check, None, key)
+        try:
+            outcome = await self._control.change(proposal, monotonic(), 0.0)
+        except ContractError as error:
+            raise FailedError(f"refused: {error}") from None
+        version = outcome.version
+        if isinstance(outcome, Repeated):
+            await self._control.reconciler.once()
+        return version
+
+    async def _again(self, record: Record) -> Record:
+        found = await self.record(record.switch.name)
+        if found is None:
+            raise StaleError(record.switch.name)
+        return found
+
+    async def _left_s(self, record: Record, waiting: Waiting | None = None) -> float:
+        """Seconds that are left to it. FailedError if there are none, or it was cancelled."""
+        switch = record.switch
+        async with self._database.connection() as connection:
+            left_s = switch.limit_s - await store.age_s(connection, switch.name)
+            found = await store.find(connection, switch.name)
+        if found is not None and found.cancelled_by is not None and switch.state in CANCELLABLE:
+            raise FailedError(f"cancelled: by {found.cancelled_by}")
+        if left_s > 0:
+            return left_s
+        if waiting is None:
+            raise FailedError(f"limit: {switch.limit_s:g} s are over")
+        word = "worker-lost" if waiting.silent and not waiting.busy else "limit"
+        raise FailedError(f"{word}: {switch.limit_s:g} s are over; {waiting}")
+
+
+_ACTIONS: Mapping[State, Callable[[Switches, Record], Awaitable[Event]]] = {
+    State.HOLDING: Switches._hold,  # noqa: SLF001 - the class's own table
+    State.STEPPING: Switches._step,  # noqa: SLF001
+    State.COMMITTING: Switches._commit,  # noqa: SLF001
+    State.UNDOING: Switches._undo,  # noqa: SLF001
+}
+
+
+def name_of_new() -> str:
+    """A name that no other switch has."""
+    return f"s-{token_hex(8)}"
+
+
+async def _within(event: asyncio.Event, limit_s: float) -> None:
+    try:
+        async with asyncio.timeout(limit_s):
+            await event.wait()
+    except TimeoutError:
+        return
