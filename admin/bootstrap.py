@@ -123,7 +123,7 @@ def _compose(
         tasks,
         settings,
         lambda table, made: check(table, made, networks, force=False),
-        (Problem,),
+        Problem,
     )
     tasks.start("switches", switches.run)
     return Parts(settings, control, hub, Authenticator(settings), metrics, switches), tasks

@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     endpoint_networks: tuple[str, ...] = ()
     switch_timeout_ms: Annotated[int, Meta(ge=100, le=60_000)] = 20_000
     switch_close_per_s: Annotated[float, Meta(gt=0, le=100_000)] = 1000.0
+    switch_silent_s: Seconds = 2.0
     switches_at_once: Positive = 4
     steps: dict[str, tuple[str, ...]] = {}
     step_urls: tuple[str, ...] = ()

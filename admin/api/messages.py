@@ -344,7 +344,11 @@ class SlotEndpoints(Struct):
 
 
 class WorkerItem(Struct):
-    """A worker as the registry knows it. lease_ms: what is left, 0 or less: lost."""
+    """A worker as the registry knows it. lease_ms: what is left, 0 or less: lost.
+
+    parked: requests that wait for a switch. holding: switch to what is under way of those that it
+    holds. draining: drain to the connections that are left.
+    """
 
     worker: str
     node: str
@@ -353,6 +357,9 @@ class WorkerItem(Struct):
     state: str
     in_flight: int
     error: str
+    parked: int
+    holding: dict[str, int]
+    draining: dict[str, int]
     lease_ms: int
     current: bool
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from admin.api.problems import CODES
 from admin.api.route import Route
 from admin.tokens import AUDIENCE, ISSUER, Role
-from proxy.routing.codec import SHAPES, SLOT_FIELD, TENANT_FIELD, Shape
+from proxy.routing.codec import SHAPES, SLOT_FIELD, SWITCH_FIELD, TENANT_FIELD, Shape
 
 REF = "#/components/schemas/{name}"
 _PROBLEM = {
@@ -31,6 +31,7 @@ _PROBLEM = {
 _PATH: dict[str, Any] = {
     "tenant": dict(TENANT_FIELD.schema),
     "slot": dict(SLOT_FIELD.schema),
+    "switch": dict(SWITCH_FIELD.schema),
     "version": {"type": "integer", "minimum": 0},
 }
 _KEY = {

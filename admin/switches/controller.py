@@ -50,7 +50,7 @@ class FailedError(Exception):
 class Switches:
     """The switches that this admin carries through, so many at once. commands: name → arguments.
 
-    check: what `Proposal.check` asks of the commit. refusals: what it raises.
+    check: what `Proposal.check` asks of the commit. refusal: what it raises.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class Switches:
         tasks: Tasks,
         settings: Settings,
         check: Check,
-        refusals: tuple[type[Exception], ...],
+        refusal: type[Exception],
     ) -> None:
         self._control, self._hub, self._tasks = control, hub, tasks
         self._database = control.store.database
         self._settings = settings
-        self._check, self._refusals = check, (ContractError, *refusals)
+        self._check, self._refusal = check, refusal
         self._mine: dict[str, asyncio.Event] = {}
 
     async def begin(self, switch: Switch, action: str, author: Author) -> None:
@@ -121,20 +121,26 @@ class Switches:
         """To its end, if nobody else does; again and again while a store is away."""
         try:
             while True:
-                try:
-                    async with store.acting(self._database, name) as mine:
-                        if mine:
-                            await self._act(name)
+                if await self._try(name):
                     return
-                except StaleError:
-                    return
-                except (DatabaseUnavailableError, StoreUnavailableError, OutcomeUnknownError) as e:
-                    log.warning("a switch waits for a store", switch=name, fault=str(e))
-                    await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(AGAIN_S)
         finally:
-            mine_ended = self._mine.pop(name, None)
-            if mine_ended is not None:
-                mine_ended.set()
+            ended = self._mine.pop(name, None)
+            if ended is not None:
+                ended.set()
+
+    async def _try(self, name: str) -> bool:
+        """Act on it, if nobody else does. False: a store is away, and it has to be tried again."""
+        try:
+            async with store.acting(self._database, name) as mine:
+                if mine:
+                    await self._act(name)
+        except StaleError:
+            return True
+        except (DatabaseUnavailableError, StoreUnavailableError, OutcomeUnknownError) as error:
+            log.warning("a switch waits for a store", switch=name, fault=type(error).__name__)
+            return False
+        return True
 
     async def _act(self, name: str) -> None:
         while True:
@@ -164,7 +170,12 @@ class Switches:
             async with self._database.connection() as connection:
                 await store.note_held(connection, switch.name, version)
             return await self._hold(await self._again(record))
+        silent_since: float | None = None
         while not (waiting := self._waiting(switch)).is_over:
+            now = monotonic()
+            silent_since = (silent_since or now) if waiting.only_silent else None
+            if silent_since is not None and now - silent_since > self._settings.switch_silent_s:
+                raise FailedError(f"worker-lost: {waiting}")
             await self._control.fleet.changed(min(LOOK_S, await self._left_s(record, waiting)))
         return Event.DRAINED
 
@@ -185,19 +196,23 @@ class Switches:
         left_s = await self._left_s(record)
         async with self._database.connection() as connection:
             await store.note_step(connection, switch.name)
-        running = asyncio.ensure_future(self._run_step(switch, left_s))
         try:
-            while not running.done():
-                await asyncio.wait({running}, timeout=LOOK_S)
-                if not running.done():
-                    await self._left_s(record)
-            await running
-        except StepError as error:
-            raise FailedError(f"step-failed: {error}") from None
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(self._watch(record), name=f"watch {switch.name}")
+                await self._run_step(switch, left_s)
+                watch.cancel()
+        except ExceptionGroup as group:
+            first = group.exceptions[0]
+            if isinstance(first, StepError):
+                raise FailedError(f"step-failed: {first}") from None
+            raise first from None
         return Event.STEPPED
+
+    async def _watch(self, record: Record) -> None:
+        """FailedError once its time is over, or somebody cancels it."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self._left_s(record)
 
     def _run_step(self, switch: Switch, limit_s: float) -> Awaitable[None]:
         assert switch.step is not None  # noqa: S101 - asked before
@@ -210,10 +225,7 @@ class Switches:
 
     async def _commit(self, record: Record) -> Event:
         switch = record.switch
-        try:
-            version = await self._change(record, "commit", switch.commit(), self._check)
-        except self._refusals as error:
-            raise FailedError(f"commit-refused: {error}") from None
+        version = await self._change(record, "commit", switch.commit(), self._check)
         async with self._database.connection() as connection:
             await store.note_committed(connection, switch.name, version)
         return Event.COMMITTED
@@ -238,8 +250,8 @@ class Switches:
         proposal = Proposal(action, record.author, lambda _: operations, check, None, key)
         try:
             outcome = await self._control.change(proposal, monotonic(), 0.0)
-        except ContractError as error:
-            raise FailedError(f"refused: {error}") from None
+        except (ContractError, self._refusal) as error:
+            raise FailedError(f"{what}-refused: {error}") from None
         version = outcome.version
         if isinstance(outcome, Repeated):
             await self._control.reconciler.once()
@@ -263,8 +275,7 @@ class Switches:
             return left_s
         if waiting is None:
             raise FailedError(f"limit: {switch.limit_s:g} s are over")
-        word = "worker-lost" if waiting.silent and not waiting.busy else "limit"
-        raise FailedError(f"{word}: {switch.limit_s:g} s are over; {waiting}")
+        raise FailedError(f"limit: {switch.limit_s:g} s are over; {waiting}")
 
 
 _ACTIONS: Mapping[State, Callable[[Switches, Record], Awaitable[Event]]] = {

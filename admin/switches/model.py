@@ -122,6 +122,11 @@ class Waiting:
         """Whether nothing is under way anywhere."""
         return not (self.pending or self.busy or self.silent)
 
+    @property
+    def only_silent(self) -> bool:
+        """Whether all that are left fell silent."""
+        return bool(self.silent) and not (self.pending or self.busy)
+
     def __str__(self) -> str:
         parts = []
         if self.pending:

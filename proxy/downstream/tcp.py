@@ -3,7 +3,8 @@
 Rules:
 1. `TRANSITIONS` is a connection's whole life until its tunnel has it.
 2. The slot is decided once, when the connection begins, by the same router as requests: a tenant
-   that moves takes its new connections along, and leaves the open ones.
+   that moves takes its new connections along, and leaves the open ones. While a switch holds the
+   tenant, its new connections wait, unread, among its requests.
 3. TLS is not opened: only the ClientHello is read, in bounds, and goes on with the rest.
 4. There is no language to refuse in: who can't be served is closed, and counted among the
    proxy's own answers by the status that a request would have got.
@@ -20,12 +21,13 @@ from proxy.config import TcpListener
 from proxy.downstream.client_hello import HelloError, IncompleteError, server_name
 from proxy.downstream.listener import Lost
 from proxy.downstream.peer import Peer
+from proxy.exchange import parking
 from proxy.exchange.services import Services
 from proxy.exchange.tunnel import Tunnel
 from proxy.http1.reply import LocalReply
 from proxy.observability import telemetry
 from proxy.parties import Upgraded
-from proxy.router import NOWHERE
+from proxy.router import NOWHERE, Held, Route
 from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, identify
 from proxy.tls.session import Secure
 
@@ -39,6 +41,7 @@ class State(IntEnum):
     CONNECTING = 1  # its slot is decided; an endpoint is being connected to
     TUNNEL = 2  # the tunnel has both sides
     ENDED = 3  # it is closing, or gone
+    PARKED = 4  # a switch holds its tenant
 
 
 class Event(IntEnum):
@@ -47,11 +50,15 @@ class Event(IntEnum):
     ROUTED = 0  # its slot is decided
     CONNECTED = 1  # an endpoint is there
     CLOSE = 2  # it can't be served, or a side is gone
+    PARK = 3  # a switch holds its tenant
 
 
 TRANSITIONS: Final = {
     (State.HELLO, Event.ROUTED): State.CONNECTING,
+    (State.HELLO, Event.PARK): State.PARKED,
     (State.HELLO, Event.CLOSE): State.ENDED,
+    (State.PARKED, Event.ROUTED): State.CONNECTING,
+    (State.PARKED, Event.CLOSE): State.ENDED,
     (State.CONNECTING, Event.CONNECTED): State.TUNNEL,
     (State.CONNECTING, Event.CLOSE): State.ENDED,
     (State.TUNNEL, Event.CLOSE): State.ENDED,
@@ -95,6 +102,7 @@ class TcpConnection(asyncio.Protocol):
     """One client. deadline: monotonic seconds by which the tunnel must stand."""
 
     __slots__ = (
+        "_admitted",
         "_attempt",
         "_began",
         "_ended",
@@ -106,6 +114,7 @@ class TcpConnection(asyncio.Protocol):
         "_port",
         "_routed",
         "_services",
+        "_tenant",
         "_tunnel",
         "deadline",
         "state",
@@ -119,6 +128,8 @@ class TcpConnection(asyncio.Protocol):
         self._lost = lost
         self._attempt: Attempt | None = None
         self._tunnel: Tunnel | None = None
+        self._tenant: str | None = None
+        self._admitted = False
         self._held = b""
         self._ended = False
         self._began = monotonic()
@@ -154,7 +165,7 @@ class TcpConnection(asyncio.Protocol):
         self._held += data
         if self.state is State.HELLO:
             self._read_hello()
-        if self.state is State.CONNECTING:
+        if self.state in {State.CONNECTING, State.PARKED}:
             self.transport.pause_reading()
 
     def eof_received(self) -> bool:
@@ -185,14 +196,52 @@ class TcpConnection(asyncio.Protocol):
 
     def _route(self, tenant: str | None) -> None:
         services = self._services
-        route = services.router.route_tenant(tenant, services.next_request_id())
-        if isinstance(route, LocalReply):
-            self._refuse(route)
+        self._tenant = tenant
+        found = services.router.route_tenant(tenant, services.next_request_id())
+        if isinstance(found, Route):
+            self._carry_out(found)
+        elif isinstance(found, LocalReply):
+            self._refuse(found)
+        elif not services.parking.takes(len(self._held)):
+            self._refuse(parking.FULL)
+        else:
+            self._advance(Event.PARK)
+            self.deadline = services.now + services.parking.limits.wait_s
+            services.parking.park(self, tenant, len(self._held))
+
+    def unpark(self) -> bool:
+        """Go on, as the table has it now. False: there is no room in the slot yet."""
+        services = self._services
+        found = services.router.route_parked(self._tenant, services.next_request_id())
+        if isinstance(found, Held):
+            return False
+        if isinstance(found, LocalReply):
+            self._refuse(found)
+            return True
+        if not services.slots.groups[found.slot_number].has_room_for(found.tenant_line):
+            return False
+        services.parking.leave(self, self._tenant)
+        self._carry_out(found)
+        return True
+
+    def _carry_out(self, route: Route) -> None:
+        """It counts among what is under way of its tenant in the slot from now on."""
+        services = self._services
+        refusal = services.slots.groups[route.slot_number].enter(route.tenant_line)
+        if refusal is not None:
+            self._refuse(refusal)
             return
+        self._admitted = True
         self._routed = route
         self._group = services.block.groups[route.group]
         self._advance(Event.ROUTED)
         self._attempt = self._port.connect(route.slot_number, self)
+
+    def _leave(self) -> None:
+        if self._admitted:
+            self._admitted = False
+            route = self._routed
+            self._services.slots.groups[route.slot_number].leave(route.tenant_line)
 
     def connected(self, endpoint: Joinable) -> None:
         """Join both; first what they have said already."""
@@ -233,6 +282,9 @@ class TcpConnection(asyncio.Protocol):
         self._end()
 
     def _end(self) -> None:
+        if self.state is State.PARKED:
+            self._services.parking.leave(self, self._tenant)
+        self._leave()
         self._advance(Event.CLOSE)
         self._held = b""
         if self._attempt is not None:
@@ -246,6 +298,7 @@ class TcpConnection(asyncio.Protocol):
             taken = tunnel.client.taken, tunnel.endpoint.taken
             client, port = self._peer.address.decode(), self._port.settings.listen
             lines.joined(client, port, self._routed, self._joined_to, self._began, taken)
+        self._leave()
         self._advance(Event.CLOSE)
         self._lost(self)
 
@@ -255,8 +308,12 @@ class TcpConnection(asyncio.Protocol):
         """Act on a deadline that has passed. now: monotonic seconds."""
         if self._tunnel is not None:
             self._tunnel.sweep(now)
-        elif self.state is State.HELLO and now >= self.deadline:
+        elif now < self.deadline:
+            return
+        elif self.state is State.HELLO:
             self._refuse(NO_HELLO)
+        elif self.state is State.PARKED:
+            self._refuse(parking.TOO_LONG)
 
     def drain(self, idle_since: float) -> None:
         """What is open may go on until the limit: nobody can be told to come back."""

@@ -17,6 +17,7 @@ from proxy.http1 import reply as replies
 from proxy.http1.reply import LocalReply
 from proxy.observability import telemetry
 from proxy.upstream.admission import (
+    ADMITTED,
     QUEUE_FULL,
     TENANT_BUSY,
     WAIT,
@@ -127,6 +128,13 @@ class Cluster(Room):
         """Whether one more exchange of this tenant would be let in at once."""
         admission = self.admission
         return admission.has_room_for(tenant) and self.balance.has_room
+
+    def enter(self, tenant: bytes) -> LocalReply | None:
+        """Count in what doesn't stand in line: a plain connection. Why not, if it can't be."""
+        verdict = self.admission.admit(tenant)
+        if verdict == ADMITTED:
+            return None
+        return self.refused(TENANT_BUSY if verdict == TENANT_BUSY else QUEUE_FULL)
 
     def leave(self, tenant: bytes) -> None:
         """An exchange is over: count it out, and let the next one have its place."""

@@ -29,14 +29,17 @@ RECONNECT_S = 0.1
 
 
 class Follower:
-    """One worker. deaf: it renews its lease, but takes no table until `listen` is called."""
+    """One worker. deaf: it renews its lease, but takes no table until `listen` is called.
+
+    busy: what it says to be under way of every tenant that a switch holds.
+    """
 
     def __init__(self, shared: Shared, name: str, *, deaf: bool = False, lease_ms: int = 3000):
         self.name, self.lease_ms = name, lease_ms
         self.keys, self.key = Keys(shared.redis_prefix), shared.routing_key.encode()
         self.table: RoutingTable | None = None
         self.versions: list[int] = []
-        self.applied = self.loaded = 0
+        self.applied = self.loaded = self.busy = 0
         self._url = shared.redis_url
         self._hears = asyncio.Event()
         if not deaf:
@@ -76,7 +79,21 @@ class Follower:
         return self.table.version if self.table else 0
 
     async def say(self, redis: "Redis", state: str = "serving") -> None:
-        status = encode_status(WorkerStatus(self.name, "here", 1, self.version, state))
+        held: set[str] = (
+            set()
+            if self.table is None
+            else {self.table.hold_all, *self.table.holds.values()} - {""}
+        )
+        status = encode_status(
+            WorkerStatus(
+                self.name,
+                "here",
+                1,
+                self.version,
+                state,
+                holding=dict.fromkeys(held, self.busy),
+            )
+        )
         arguments: list[Any] = [self.name, status, self.lease_ms, self.keys.news]
         await redis.eval(REGISTER, 2, self.keys.leases, self.keys.workers, *arguments)
         self.registered.set()
