@@ -6,6 +6,7 @@ A test compares, so a diagram that lies doesn't land.
 import re
 from pathlib import Path
 
+from admin.switches import model as switches
 from proxy.exchange import tunnel
 from proxy.exchange.states import TRANSITIONS
 from proxy.supervision.upgrade import TRANSITIONS as UPGRADES
@@ -55,7 +56,23 @@ def tunnels() -> str:
     return "\n".join([*lines, "    GONE --> [*]"])
 
 
-DIAGRAMS = {"exchange": exchange, "health": health, "tunnel": tunnels, "upgrade": upgrade}
+def switch() -> str:
+    """The life of a fenced switch."""
+    lines = ["stateDiagram-v2", "    [*] --> HOLDING"]
+    lines += [
+        f"    {state.name} --> {after.name}: {event.name.lower()}"
+        for (state, event), after in switches.TRANSITIONS.items()
+    ]
+    return "\n".join([*lines, "    DONE --> [*]", "    UNDONE --> [*]"])
+
+
+DIAGRAMS = {
+    "exchange": exchange,
+    "health": health,
+    "tunnel": tunnels,
+    "upgrade": upgrade,
+    "switch": switch,
+}
 
 
 def drawn(page: str) -> str:

@@ -41,7 +41,6 @@ CODES: Mapping[str, tuple[int, str]] = {
     "too-many-switches": (429, "Too many switches run at once"),
     "too-many-failed-tokens": (429, "Too many tokens were refused"),
     "internal": (500, "Something went wrong here"),
-    "not-available": (501, "Turnout can't do this yet"),
     "database-unavailable": (503, "PostgreSQL can't be reached"),
     "store-unavailable": (503, "Redis can't be reached"),
     "outcome-unknown": (503, "It is not known whether the change was made"),

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-KINDS = ("change", "converged", "worker", "worker-lost", "republished", "store")
+KINDS = ("change", "converged", "worker", "worker-lost", "republished", "store", "switch")
 
 
 class TooManyListenersError(Exception):

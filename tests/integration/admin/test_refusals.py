@@ -297,11 +297,6 @@ async def test_a_method_that_is_not_known(call):
     assert set(answer[2]["Allow"].split(",")) == {"DELETE", "PUT"}
 
 
-async def test_what_is_still_to_come(call, unchanged):
-    body = {"to": "green", "mode": "fenced"}
-    is_problem(await call("POST", "/v1/cutover", body), 501, "not-available")
-
-
 async def test_a_stale_version(call, unchanged):
     for method, path, body in (
         ("PUT", "/v1/canary", {"percent": 5, "expected_version": unchanged - 1}),

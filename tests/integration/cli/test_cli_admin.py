@@ -139,12 +139,6 @@ async def test_events_are_followed(turnout: Turnout):
     assert done.json["data"]["action"] == "canary"
 
 
-async def test_fenced_is_said_to_be_to_come(turnout: Turnout):
-    done = await turnout("cutover", "green", "--fenced")
-    assert done.code == 3
-    assert "not-available" in done.stderr
-
-
 @pytest.mark.parametrize(("no_colour", "coloured"), [("", True), ("1", False)])
 async def test_slots_are_coloured_on_a_terminal_unless_told_not_to(
     turnout: Turnout, no_colour: str, coloured: bool
