@@ -86,6 +86,8 @@ drain_s = {DRAIN_S}
 [admin]
 listen = "{LOOPBACK}:{ports.admin}"
 token_secret = {_toml(own.token_secret)}
+steps = {{wait = ["sleep", "2"]}}
+step_urls = ["http://{LOOPBACK}:"]
 """
 
 

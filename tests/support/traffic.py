@@ -183,7 +183,7 @@ def misrouted(seen: Iterable[Seen], changes: list[Acknowledged]) -> list[tuple[S
 
 def table_of(answer: dict[str, object]) -> RoutingTable:
     """The table that GET /v1/routing shows."""
-    names = ("version", "active", "fallback", "canary", "pins", "tenants", "endpoints")
+    beside = {"published_version", "converged", "pending"}
     return decode_table(
-        json.dumps({"schema": 1, **{name: answer[name] for name in names}}).encode()
+        json.dumps({"schema": 1, **{n: answer[n] for n in answer if n not in beside}}).encode()
     )
