@@ -14,6 +14,7 @@ from admin.api.messages import (
     SwitchesQuery,
     SwitchResult,
     SwitchState,
+    Write,
 )
 from admin.api.problems import Problem
 from admin.api.route import Call, Route, reply
@@ -96,7 +97,7 @@ async def read(call: Call, _: Given) -> web.StreamResponse:
     return reply(_state(await _found(call)))
 
 
-async def cancel(call: Call, _: Given) -> web.StreamResponse:
+async def cancel(call: Call, _: Write) -> web.StreamResponse:
     """Have a switch undone."""
     record = await _found(call)
     permitted(call.principal, record.switch.hold())
@@ -193,7 +194,7 @@ ROUTES = (
         cancel,
         "Undo a fenced switch",
         SwitchState,
-        Given,
+        Write,
         Role.OPERATOR,
         "switch-cancel",
     ),

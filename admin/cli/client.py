@@ -88,10 +88,17 @@ class AdminClient:
         return self._send(request, ANSWER_S + self._timeout_ms / 1000)
 
     def change(
-        self, method: str, path: str, fields: Mapping[str, object] | None = None
+        self,
+        method: str,
+        path: str,
+        fields: Mapping[str, object] | None = None,
+        limit_ms: int = 0,
     ) -> dict[str, Any]:
-        """A write → its result. Fields that are None are left out. Raises Unreachable, Refused."""
-        values = {"timeout_ms": self._timeout_ms, **_given(fields)}
+        """A write → its result. Fields that are None are left out. Raises Unreachable, Refused.
+
+        limit_ms: how long the write itself may take, beside the wait for the workers.
+        """
+        values = {"timeout_ms": limit_ms or self._timeout_ms, **_given(fields)}
         headers = {**self._headers, "Idempotency-Key": secrets.token_hex(16)}
         if method == "DELETE":
             request = _Request(method, self._target(path, values), None, headers)
@@ -99,7 +106,7 @@ class AdminClient:
             body = json.dumps(values).encode()
             headers["Content-Type"] = "application/json"
             request = _Request(method, self._target(path), body, headers)
-        return self._send(request, ANSWER_S + self._timeout_ms / 1000)
+        return self._send(request, ANSWER_S + (limit_ms + self._timeout_ms) / 1000)
 
     def wait(self, version: int) -> dict[str, Any]:
         """Who serves the version, waiting up to the time-out for all. Raises as `read`."""

@@ -13,6 +13,7 @@ COMMANDS = {
     "canary": ("admin.cli.canary", "The share of the unpinned that goes to standby."),
     "cutover": ("admin.cli.switch", "Move all tenants, or some, to a slot."),
     "rollback": ("admin.cli.switch", "Move all tenants, or some, back."),
+    "switches": ("admin.cli.switches", "Fenced switches: list, show, cancel."),
     "endpoints": ("admin.cli.endpoints", "The instances of a slot."),
     "workers": ("admin.cli.fleet", "Which worker serves which version."),
     "audit": ("admin.cli.fleet", "Who changed what, newest first."),

@@ -6,28 +6,31 @@ import click
 
 from admin.cli.changes import report
 from admin.cli.client import Refused, Unreachable
+from admin.cli.fenced import Fence, carry_out, fencing
 from admin.cli.options import SLOT, TENANTS, Session, writing
 from admin.cli.output import counted, percent
 
 _TENANTS = click.option(
     "--tenants", type=TENANTS, help="Only these (a,b,c): each is pinned. Default: all."
 )
-_FENCED = click.option(
-    "--fenced", is_flag=True, help="Park requests until none is in flight on the old slot."
-)
 
 
 @click.command()
 @click.argument("to", type=SLOT)
 @_TENANTS
-@_FENCED
+@fencing
 @writing
-def cutover(session: Session, to: str, tenants: tuple[str, ...] | None, fenced: bool) -> None:
+def cutover(
+    session: Session, to: str, tenants: tuple[str, ...] | None, fence: Fence | None
+) -> None:
     """Make TO the active slot, for all or for some; the canary ends, pins stay."""
+    fields = {"to": to, **_fields(session, tenants)}
+    if fence is not None:
+        whose = f"{counted(len(tenants), 'tenant')} cut over" if tenants else "cut over"
+        carry_out(session, "/v1/cutover", fields, fence, f"{whose} to {to}")
+        return
     before = _table(session, tenants)
-    result = session.client.change(
-        "POST", "/v1/cutover", {"to": to, **_fields(session, tenants, fenced=fenced)}
-    )
+    result = session.client.change("POST", "/v1/cutover", fields)
     if tenants:
         report(session, f"{counted(len(tenants), 'tenant')} cut over to {to}", result)
         return
@@ -40,12 +43,16 @@ def cutover(session: Session, to: str, tenants: tuple[str, ...] | None, fenced: 
 
 @click.command()
 @_TENANTS
-@_FENCED
+@fencing
 @writing
-def rollback(session: Session, tenants: tuple[str, ...] | None, fenced: bool) -> None:
+def rollback(session: Session, tenants: tuple[str, ...] | None, fence: Fence | None) -> None:
     """Go back to the slot before the cutover, for all or for some; the canary ends, pins stay."""
+    fields = _fields(session, tenants)
+    if fence is not None:
+        whose = f"{counted(len(tenants), 'tenant')} rolled back" if tenants else "rolled back"
+        carry_out(session, "/v1/rollback", fields, fence, whose)
+        return
     before = _table(session, tenants)
-    fields = _fields(session, tenants, fenced=fenced)
     result = session.client.change("POST", "/v1/rollback", fields)
     if tenants:
         report(session, f"{counted(len(tenants), 'tenant')} rolled back", result)
@@ -73,12 +80,10 @@ def moved(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[s
     return lines
 
 
-def _fields(
-    session: Session, tenants: tuple[str, ...] | None, *, fenced: bool
-) -> dict[str, object]:
+def _fields(session: Session, tenants: tuple[str, ...] | None) -> dict[str, object]:
     return {
         "tenants": list(tenants) if tenants else "all",
-        "mode": "fenced" if fenced else "instant",
+        "mode": "instant",
         "expected_version": session.expected,
     }
 

@@ -139,6 +139,31 @@ async def test_events_are_followed(turnout: Turnout):
     assert done.json["data"]["action"] == "canary"
 
 
+async def test_a_fenced_cutover_is_told_in_numbers(turnout: Turnout):
+    done = await turnout("cutover", "green", "--fenced", "--tenants", "acme,bravo")
+    assert (done.code, done.stderr) == (0, "")
+    assert "2 tenants cut over to green: version 3, served by 1 of 1 worker" in done.stdout
+    assert "held      2 tenants" in done.stdout
+    listed = await turnout("switches", "list", "--json")
+    (switch,) = listed.json["switches"]
+    assert (switch["state"], switch["tenants"]) == ("done", ["acme", "bravo"])
+    shown = await turnout("switches", "show", switch["switch"])
+    assert f"{switch['switch']}: done" in shown.stdout
+    late = await turnout("switches", "cancel", switch["switch"])
+    assert late.code == 1
+    assert "switch-ended" in late.stderr
+
+
+async def test_a_fenced_cutover_that_is_undone_says_why(turnout: Turnout):
+    async with Follower(turnout.shared, "w2", deaf=True, lease_ms=60_000):
+        done = await turnout("cutover", "green", "--fenced", "--limit-ms", "300")
+    assert done.code == 1
+    assert "limit: 0.3 s are over; without the hold: w2" in done.stderr
+    assert "switch-undone" in done.stderr
+    table = await turnout("routing", "show", "--json")
+    assert (table.json["active"], table.json["hold_all"]) == ("blue", "")
+
+
 @pytest.mark.parametrize(("no_colour", "coloured"), [("", True), ("1", False)])
 async def test_slots_are_coloured_on_a_terminal_unless_told_not_to(
     turnout: Turnout, no_colour: str, coloured: bool

@@ -69,8 +69,27 @@ WRITES = [
     (
         "cutover green --json --fenced --expect-version 0",
         "POST /v1/cutover",
-        {"to": "green", "tenants": "all", "mode": "fenced", "expected_version": 0},
+        {
+            "to": "green",
+            "tenants": "all",
+            "mode": "fenced",
+            "expected_version": 0,
+            "accept_lost": False,
+            "timeout_ms": 20_000,
+        },
     ),
+    (
+        "rollback --json --tenants acme --fenced --step migrate --limit-ms 900 --accept-lost",
+        "POST /v1/rollback",
+        {
+            "tenants": ["acme"],
+            "mode": "fenced",
+            "step": {"command": "migrate"},
+            "accept_lost": True,
+            "timeout_ms": 900,
+        },
+    ),
+    ("switches cancel s-1 --json", "POST /v1/switches/s-1/cancel", {}),
     ("rollback --json", "POST /v1/rollback", {"tenants": "all", "mode": "instant"}),
     (
         "rollback --tenants acme",
@@ -97,7 +116,7 @@ def test_a_write_asks_for_what_was_said(
     script = play(answer(DONE))
     done = turnout(*command.split(), "--url", script.url)
     assert (done.exit_code, done.stderr) == (0, "")
-    wanted = None if body is None else {**body, "timeout_ms": 5000}
+    wanted = None if body is None else {"timeout_ms": 5000, **body}
     assert sent(script) == (line, wanted)
 
 
