@@ -66,9 +66,8 @@ class TcpWire:
         self.loop.settle()
 
     def _take_table(self, routing: RoutingTable) -> None:
-        self.services.slots.update(routing.endpoints)
         self.plain.update(routing.endpoints)
-        self.services.router.swap(routing)
+        self.services.use(routing)
 
     def connects(self, *said: bytes | None) -> TcpClient:
         """One more client, and what it says at once (None: it ends)."""
@@ -97,6 +96,10 @@ class TcpWire:
         tunnels = sum(connection.state is State.TUNNEL for connection in held)
         connecting = sum(connection.state is State.CONNECTING for connection in held)
         assert self.gauge(telemetry.TUNNELS) == tunnels
+        admissions = [group.admission for group in self.services.slots.groups]
+        assert sum(each.in_flight for each in admissions) == tunnels + connecting
+        parked = sum(connection.state is State.PARKED for connection in held)
+        assert self.services.parking.count == parked
         served = [(pool.endpoint.host, pool.endpoint.port) for pool in self.pools]
         opened = sum(
             not endpoint.transport.lost and (endpoint.host, endpoint.port) in served

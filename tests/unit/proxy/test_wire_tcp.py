@@ -10,7 +10,7 @@ import pytest
 
 from proxy.downstream.tcp import TRANSITIONS, Event, State
 from proxy.observability import telemetry
-from proxy.routing.change import Change, Pin, SetEndpoints, apply
+from proxy.routing.change import Change, Hold, Operation, Pin, Release, apply
 from proxy.routing.model import Endpoint, RoutingTable, Slot
 from tests.support.client_hello import by_openssl
 from tests.support.tcp_wire import TcpClient, TcpWire
@@ -35,7 +35,7 @@ def wire_of(request: pytest.FixtureRequest) -> Iterator[Of]:
         wire.leave()
 
 
-def changed(before: RoutingTable, *operations: Pin | SetEndpoints) -> RoutingTable:
+def changed(before: RoutingTable, *operations: Operation) -> RoutingTable:
     return apply(before, Change(before.version + 1, operations))
 
 
@@ -354,3 +354,62 @@ def test_a_connection_has_one_line_at_its_end(wire_of: Of) -> None:
     told = json.loads(line)
     assert (told["end"], told["tenant"], told["slot"]) == ("tunnel", "acme", "green")
     assert (told["received"], told["sent"]) == (5, 3)
+
+
+# ── a switch ──────────────────────────────────────────────────────────────────────────────────
+
+
+def held() -> RoutingTable:
+    return changed(table(), Hold("s-1", frozenset({"acme"})))
+
+
+def test_a_connection_of_a_held_tenant_waits_and_goes_to_the_new_slot(wire_of: Of) -> None:
+    wire = wire_of(routing=held())
+    client = wire.connects(b"hello")
+    assert client.connection.state is State.PARKED
+    assert not wire.dialled
+    wire.use(changed(held(), Pin("acme", Slot.GREEN), Release("s-1")))
+    assert wire.dialled == [("10.0.2.0", 9100)]
+    wire.endpoints[0].got(b"hello")
+
+
+def test_one_that_leaves_meanwhile_is_not_connected(wire_of: Of) -> None:
+    wire = wire_of(routing=held())
+    for leave in (TcpClient.ends, TcpClient.vanishes):
+        leave(wire.connects())
+    wire.use(table())
+    assert not wire.dialled
+
+
+def test_one_that_waits_too_long_is_closed(wire_of: Of) -> None:
+    wire = wire_of(routing=held(), settings={"parking": {"wait_s": 5.0}})
+    client = wire.connects()
+    wire.later(6.0)
+    assert client.closed
+    assert wire.refused(503) == 1
+
+
+def test_connections_and_requests_share_the_places_to_wait(wire_of: Of) -> None:
+    wire = wire_of(routing=held(), settings={"parking": {"requests": 1}})
+    first, second = wire.connects(), wire.connects()
+    assert (first.open, second.closed) == (True, True)
+    assert wire.refused(503) == 1
+
+
+def test_an_open_connection_counts_as_under_way_of_whom_a_switch_holds(wire_of: Of) -> None:
+    wire = wire_of()
+    words: list[int] = []
+    wire.services.fence.tell = lambda: words.append(1)
+    client = joined(wire)
+    wire.use(held())
+    assert wire.services.fence.left() == {"s-1": 1}
+    client.vanishes()
+    assert wire.services.fence.left() == {"s-1": 0}
+    assert words == [1]
+
+
+def test_a_tenant_has_no_more_connections_than_its_limit(wire_of: Of) -> None:
+    wire = wire_of(settings={"limits": {"tenant_in_flight": 1}})
+    joined(wire)
+    assert wire.connects().closed
+    assert wire.refused(503) == 1
