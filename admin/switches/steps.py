@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from tempfile import TemporaryFile
 
 import aiohttp
 import msgspec
@@ -59,20 +60,23 @@ async def command(arguments: Sequence[str], switch: Switch, limit_s: float) -> N
     Out of time, or cancelled, it and all that it started are ended. limit_s: seconds. StepError.
     """
     try:
-        process = await asyncio.create_subprocess_exec(
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-            env=_environment(os.environ, switch),
-        )
+        # A file, not a pipe: a command may end without reading what it is told.
+        with TemporaryFile() as told:
+            told.write(msgspec.json.encode(document(switch)))
+            told.seek(0)
+            process = await asyncio.create_subprocess_exec(
+                *arguments,
+                stdin=told,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+                env=_environment(os.environ, switch),
+            )
     except OSError as error:
         raise StepError(f"the command can't be started ({error.strerror})") from None
     try:
         async with asyncio.timeout(limit_s):
-            with suppress(BrokenPipeError, ConnectionResetError):
-                await process.communicate(msgspec.json.encode(document(switch)))
+            await process.wait()
     except TimeoutError:
         raise StepError(f"the command did not end within {limit_s:.1f} s") from None
     finally:
