@@ -15,11 +15,10 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import uvloop
 
-from config import Shared
 from proxy.config import Settings
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Door, Listener, Lost, Make
@@ -28,9 +27,10 @@ from proxy.downstream.share import Share
 from proxy.downstream.tcp import TcpPort
 from proxy.exchange.forward import Exchange
 from proxy.exchange.services import Services
-from proxy.follow import Follower, Store
+from proxy.follow import Follower
 from proxy.http1.fields import request_fields
 from proxy.http1.parser import RequestParser
+from proxy.inherited import Inherited
 from proxy.observability import telemetry
 from proxy.observability.observe import Observer, observing, special_fields
 from proxy.observability.telemetry import Block
@@ -38,8 +38,8 @@ from proxy.router import Router
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.decision import Policy
 from proxy.routing.identity import IdentityRules
-from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
+from proxy.store import Store
 from proxy.supervision.children import REOPEN, RETIRE, SHOW_STACK
 from proxy.supervision.listening import HTTP, HTTPS, tcp
 from proxy.tasks import Tasks
@@ -60,27 +60,6 @@ log = logging.getLogger("turnout.worker")
 
 _SWEEP_S = 0.25
 _DRAIN_STEP_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Inherited:
-    """What a worker has from its supervisor.
-
-    sockets: what listens, by name. certificates: by which clients are met with TLS. endpoints: TLS
-    to endpoints, if any speaks it. block: its own of the blocks of all. lifeline: a pipe that ends
-    with the supervisor. others_serve: whether other workers serve by a table now, so that this one
-    takes no connections before it has one too.
-    """
-
-    shared: Shared
-    settings: Settings
-    sockets: Mapping[str, socket.socket]
-    certificates: Certificates | None
-    endpoints: EndpointSecurity | None
-    block: Block
-    blocks: Sequence[Block]
-    lifeline: int
-    others_serve: Callable[[], bool]
 
 
 def run(inherited: Inherited) -> None:
@@ -125,6 +104,7 @@ class Worker:
         self._handle_signals()
         follow = self._tasks.start(self._follower.follow(), "follow")
         renew = self._tasks.start(self._follower.renew(), "renew")
+        self._tasks.start(self._follower.fall_back(self._inherited.newest), "fall back")
         self._tasks.start(self._sweep(), "sweep")
         if self._inherited.certificates is not None:
             drop_unreadable_names()
@@ -391,12 +371,10 @@ def _follower(
     report: Callable[[WorkerStatus], WorkerStatus],
 ) -> Follower:
     shared, settings = inherited.shared, inherited.settings
-    node, pid = settings.node_name(), os.getpid()
-    worker = f"{node}/{pid}.{secrets.token_hex(2)}"
     return Follower(
-        Store(shared.redis_url, Keys(shared.redis_prefix), shared.routing_key.encode()),
+        Store.of(shared),
         settings.follow,
-        WorkerStatus(worker, node, pid, 0, "starting"),
+        WorkerStatus(inherited.name, settings.node_name(), os.getpid(), 0, "starting"),
         inherited.block,
         on_table,
         report,
