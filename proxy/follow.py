@@ -11,6 +11,7 @@ Rules:
    Nothing that lies in Redis ends following.
 7. Who has no table and gets none from Redis takes the one on disk, unless others on this node serve
    a newer one. Redis' own takes its place, also at the same version.
+8. Whether the lease runs is known by our own clock (`proxy.lease`), and told when it changes.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from redis.asyncio import Redis
 
 from proxy.config import Follow
 from proxy.last_good import LastGood, last_good
+from proxy.lease import Lease
 from proxy.observability import telemetry
 from proxy.observability.telemetry import Block
 from proxy.routing.ack import MAX_ERROR, WorkerStatus, encode_status
@@ -62,6 +64,10 @@ class Follower:
         self._on_table = on_table
         self._report = report
         self._table: RoutingTable | None = None
+        self._lease = Lease(settings.lease_s)
+        self._leased = False
+        self._lease_timer: asyncio.TimerHandle | None = None
+        self.on_lease: Callable[[bool], None] = _nobody
         self._from_disk = False
         self._known_lost = False
         self._ended = False
@@ -92,6 +98,8 @@ class Follower:
         """
         self._ended = True
         self._news.set()
+        if self._lease_timer is not None:
+            self._lease_timer.cancel()
 
     async def follow(self) -> None:
         """Load and follow until the end."""
@@ -171,10 +179,29 @@ class Follower:
     def _renewed(self, asked: float, published: int) -> None:
         """The store has answered. asked: when we asked, monotonic seconds."""
         cells = self._block.cells
-        cells[telemetry.LEASE_ENDS] = int((asked + self._settings.lease_s) * 1000)
+        self._lease.renewed(asked, published, time.monotonic())
+        self._look_at_lease()
+        cells[telemetry.LEASE_ENDS] = int(self._lease.ends * 1000)
         cells[telemetry.STORE_VERSION] = max(published, 0)
         if published == self.version and not self._from_disk:
             cells[telemetry.CURRENT] = int(asked * 1000)
+
+    def _look_at_lease(self) -> None:
+        """Tell if it is another than before, and look again when it ends."""
+        now = time.monotonic()
+        leased = self._lease.holds(self.version, now)
+        if leased is not self._leased:
+            self._leased = leased
+            self._block.cells[telemetry.LEASED] = leased
+            if not leased:
+                log.warning("the lease is over: the store has not been reached in time")
+            self.on_lease(leased)
+        if self._lease_timer is not None:
+            self._lease_timer.cancel()
+            self._lease_timer = None
+        if leased:
+            loop = asyncio.get_running_loop()
+            self._lease_timer = loop.call_later(self._lease.ends - now, self._look_at_lease)
 
     def _register_again(self) -> None:
         """The lease may have ended while the store was away: rule 1 holds for the next load too."""
@@ -309,6 +336,7 @@ class Follower:
         self._status = replace(self._status, error="")
         self._refused.clear()
         self._block.cells[telemetry.VERSION] = table.version
+        self._look_at_lease()
         self.loaded.set()
         self._news.set()
 
@@ -339,3 +367,7 @@ def _table_at(version: int, body: bytes) -> RoutingTable:
     if table.version != version:
         raise ContractError("the table is of another version than it says")
     return table
+
+
+def _nobody(_: bool) -> None:
+    """Nobody asks whether the lease runs."""

@@ -19,7 +19,7 @@ from dataclasses import replace
 
 import uvloop
 
-from proxy.config import Settings
+from proxy.config import Follow, Settings
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Door, Listener, Lost, Make
 from proxy.downstream.peer import Peer
@@ -34,7 +34,7 @@ from proxy.inherited import Inherited
 from proxy.observability import telemetry
 from proxy.observability.observe import Observer, observing, special_fields
 from proxy.observability.telemetry import Block
-from proxy.router import Router
+from proxy.router import Router, WithoutLease
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.decision import Policy
 from proxy.routing.identity import IdentityRules
@@ -90,6 +90,9 @@ class Worker:
         self._listener = Listener(doors, self._services, Share(block, inherited.blocks))
         self._follower = _follower(inherited, self._take_table, self._report)
         self._services.fence.tell = self._follower.tell
+        if settings.follow.policy_without_lease() != "serve":
+            self._services.lease(leased=False)  # until the follower has one
+            self._follower.on_lease = self._services.lease
         bearer = self._services.router.bearer
         self._key_sources = key_sources(bearer, settings.identity, block.key_sets)
 
@@ -291,16 +294,18 @@ def _services(
         route_unknown=identity.unknown_tenants == "route",
     )
     upgrades = frozenset(token.lower().encode() for token in settings.tunnels.upgrades)
+    router = Router(
+        rules,
+        policy,
+        identity.header,
+        verifier_of(identity, block.cells),
+        block.tenants if settings.metrics.tenants else None,
+        settings.limits.tenant_body_bytes,
+    )
+    router.without_lease = _without_lease(settings.follow)
     return Services(
         settings=settings,
-        router=Router(
-            rules,
-            policy,
-            identity.header,
-            verifier_of(identity, block.cells),
-            block.tenants if settings.metrics.tenants else None,
-            settings.limits.tenant_body_bytes,
-        ),
+        router=router,
         slots=_slots(settings, block, settings.checks.path, seed, endpoints),
         block=block,
         requests=RequestParser(
@@ -310,6 +315,11 @@ def _services(
         request_id_prefix=secrets.token_hex(8).encode(),
         observing=observing(settings),
     )
+
+
+def _without_lease(follow: Follow) -> WithoutLease:
+    tenants = {tenant: of == "park" for tenant, of in follow.without_lease_tenants.items()}
+    return WithoutLease(follow.without_lease == "park", tenants)
 
 
 def plain_slots(settings: Settings, block: Block, seed: int | None = None) -> Slots:
@@ -374,7 +384,10 @@ def _follower(
     return Follower(
         Store.of(shared),
         settings.follow,
-        WorkerStatus(inherited.name, settings.node_name(), os.getpid(), 0, "starting"),
+        WorkerStatus(
+            *(inherited.name, settings.node_name(), os.getpid(), 0, "starting"),
+            without_lease=settings.follow.policy_without_lease(),
+        ),
         inherited.block,
         on_table,
         report,

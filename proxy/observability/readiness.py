@@ -25,6 +25,7 @@ def _worker(block: Block) -> dict[str, Any]:
         "behind": behind(block),
         "from_disk": bool(cells[telemetry.FROM_DISK]),
         "table_age_s": round(table_age_s(block), 1),
+        "leased": bool(cells[telemetry.LEASED]),
         "lease_left_s": round(_left_s(cells[telemetry.LEASE_ENDS]), 1),
     }
 
@@ -56,5 +57,10 @@ FOLLOWING: Final[tuple[tuple[str, str, Callable[[Block], float]], ...]] = (
         "turnout_table_from_disk",
         "Whether a worker's table is the one that was kept on disk.",
         lambda block: block.cells[telemetry.FROM_DISK],
+    ),
+    (
+        "turnout_lease_held",
+        "Whether a worker's lease runs, by its own clock.",
+        lambda block: block.cells[telemetry.LEASED],
     ),
 )

@@ -46,10 +46,11 @@ STORE_VERSION: Final = BEAT + 3  # that the store has, as of the last renewal
 CURRENT: Final = BEAT + 4  # when the table was last known to be the newest; monotonic ms
 FROM_DISK: Final = BEAT + 5  # whether it came from there
 LEASE_ENDS: Final = BEAT + 6  # by the worker's own clock; monotonic ms
-WORKER_CELLS: Final = BEAT + 7
+LEASED: Final = BEAT + 7  # whether it runs, and the worker may serve by it
+WORKER_CELLS: Final = BEAT + 8
 _WORKER_GAUGES: Final = (
     *(STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE, CERTIFICATE_EXPIRES, BEAT),
-    *(STORE_VERSION, CURRENT, FROM_DISK, LEASE_ENDS),
+    *(STORE_VERSION, CURRENT, FROM_DISK, LEASE_ENDS, LEASED),
 )
 
 # Cohorts: who a request belongs to in the eyes of a release.

@@ -21,6 +21,7 @@ MAX_NODE = 255
 MAX_COUNTS = 1_000
 """Switches, or drains, that one status tells of."""
 STATES = frozenset({"starting", "serving", "draining", "gone"})
+POLICIES = frozenset({"serve", "park", "mixed"})
 _REQUIRED = frozenset({"worker", "node", "pid", "version", "state"})
 _NUMBERS = frozenset({"pid", "version", "in_flight", "parked", "age_ms"})
 _FLAGS = frozenset({"from_disk"})
@@ -37,7 +38,8 @@ class WorkerStatus:
     switch to end. holding: switch → what is still under way of those that it holds. draining:
     drain → the connections that are left to close. Both name what the version above has.
     from_disk: its table is the one that was kept on disk, and the store has not confirmed it.
-    age_ms: how long ago it was known to be the newest.
+    age_ms: how long ago it was known to be the newest. without_lease: what becomes of requests when
+    its lease is over, one of POLICIES.
     """
 
     worker: str
@@ -52,6 +54,7 @@ class WorkerStatus:
     draining: Mapping[str, int] = field(default_factory=dict)
     from_disk: bool = False
     age_ms: int = 0
+    without_lease: str = "serve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,4 +130,6 @@ def _in_bounds(name: str, value: Any) -> bool:
         return _ID.fullmatch(value) is not None
     if name == "state":
         return value in STATES
+    if name == "without_lease":
+        return value in POLICIES
     return len(value) <= (MAX_ERROR if name == "error" else MAX_NODE) and value.isprintable()
