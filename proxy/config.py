@@ -276,10 +276,27 @@ class Follow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     store_timeout_s: float = 1.0
     reconnect_s: float = 0.25
     start_without_table_s: float = 3.0
+    state_dir: str = ""
+    state_wait_s: float = 1.0
+    state_write_s: float = 0.5
+    without_lease: Literal["serve", "park"] = "serve"
+    without_lease_tenants: dict[str, Literal["serve", "park"]] = {}
 
     def __post_init__(self) -> None:
         if not 0 < self.renew_s < self.lease_s:
             raise ValueError("`follow.renew_s` is above 0 and below `follow.lease_s`")
+        if self.state_dir and not self.state_dir.startswith("/"):
+            raise ValueError("`follow.state_dir` is a whole path: it begins with /")
+        for name in ("state_wait_s", "state_write_s"):
+            if not 0 < getattr(self, name) <= 3_600:
+                raise ValueError(f"`follow.{name}` lies above 0 and at most an hour")
+        if not all(map(is_tenant, self.without_lease_tenants)):
+            raise ValueError("`follow.without_lease_tenants` has policies by tenant")
+
+    def policy_without_lease(self) -> str:
+        """What becomes of requests without a lease: "serve", "park", or "mixed" by tenant."""
+        policies = {self.without_lease, *self.without_lease_tenants.values()}
+        return policies.pop() if len(policies) == 1 else "mixed"
 
 
 class Supervision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

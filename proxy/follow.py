@@ -9,46 +9,37 @@ Rules:
 5. What doesn't decode, isn't signed or doesn't fit is not applied; the reason is reported.
 6. Without Redis, traffic goes on by the table that we have; we try again for as long as it takes.
    Nothing that lies in Redis ends following.
+7. Who has no table and gets none from Redis takes the one on disk, unless others on this node serve
+   a newer one. Redis' own takes its place, also at the same version.
+8. Whether the lease runs is known by our own clock (`proxy.lease`), and told when it changes.
 """
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from importlib.resources import files
+from dataclasses import replace
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from proxy.config import Follow
+from proxy.last_good import LastGood, last_good
+from proxy.lease import Lease
 from proxy.observability import telemetry
 from proxy.observability.telemetry import Block
 from proxy.routing.ack import MAX_ERROR, WorkerStatus, encode_status
 from proxy.routing.change import ContractError, apply
 from proxy.routing.codec import decode_change, decode_table
 from proxy.routing.envelope import verify
-from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
+from proxy.store import UNREACHABLE, Store, close, number, script, table_of
 
 log = logging.getLogger("turnout.follow")
 
 _BLOCK_MS = 1000
 _BATCH = 100
-_VERSION_DIGITS = 16  # of 2**53 - 1
 _REFUSALS_KEPT = 8
-_UNREACHABLE = (RedisError, OSError, TimeoutError)
-
-
-@dataclass(frozen=True, slots=True)
-class Store:
-    """Where the routing lies. key: proves who wrote it; empty where nothing is signed."""
-
-    url: str
-    keys: Keys
-    key: bytes
 
 
 class Follower:
@@ -73,6 +64,11 @@ class Follower:
         self._on_table = on_table
         self._report = report
         self._table: RoutingTable | None = None
+        self._lease = Lease(settings.lease_s)
+        self._leased = False
+        self._lease_timer: asyncio.TimerHandle | None = None
+        self.on_lease: Callable[[bool], None] = _nobody
+        self._from_disk = False
         self._known_lost = False
         self._ended = False
         self._refused: deque[str] = deque(maxlen=_REFUSALS_KEPT)
@@ -102,6 +98,8 @@ class Follower:
         """
         self._ended = True
         self._news.set()
+        if self._lease_timer is not None:
+            self._lease_timer.cancel()
 
     async def follow(self) -> None:
         """Load and follow until the end."""
@@ -110,14 +108,14 @@ class Follower:
             try:
                 await self._registered.wait()
                 await self._follow(client)
-            except _UNREACHABLE as error:
+            except UNREACHABLE as error:
                 self._lost(error)
                 self._register_again()
             except Exception:
                 # A worker that renews its lease and follows no more would never converge.
                 log.exception("following failed at version %d; loading again", self.version)
             finally:
-                await _close(client)
+                await close(client)
             await asyncio.sleep(self._settings.reconnect_s)
 
     async def renew(self) -> None:
@@ -126,13 +124,13 @@ class Follower:
             client = self._connect(self._settings.store_timeout_s)
             try:
                 await self._renew(client)
-            except _UNREACHABLE as error:
+            except UNREACHABLE as error:
                 self._lost(error)
             except Exception:
                 # One that follows and renews no more would serve unseen, without a lease.
                 log.exception("renewing the lease failed; trying again")
             finally:
-                await _close(client)
+                await close(client)
             await asyncio.sleep(self._settings.reconnect_s)
 
     async def leave(self) -> None:
@@ -142,34 +140,31 @@ class Follower:
         gone = encode_status(replace(self._current_status(), state="gone"))
         try:
             await client.eval(
-                _script("leave"), 2, keys.leases, keys.workers, self._status.worker, gone, keys.news
+                script("leave"), 2, keys.leases, keys.workers, self._status.worker, gone, keys.news
             )
-        except _UNREACHABLE as error:
+        except UNREACHABLE as error:
             log.warning("could not give the lease back: %s", type(error).__name__)
         finally:
-            await _close(client)
+            await close(client)
 
     def _connect(self, timeout_s: float) -> Redis:
-        return Redis.from_url(
-            self._store.url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=self._settings.store_timeout_s,
-            retry=Retry(NoBackoff(), 0),
-        )
+        return self._store.connect(timeout_s, self._settings.store_timeout_s)
 
     # ── the lease ─────────────────────────────────────────────────────────────────────────────
 
     async def _renew(self, client: Redis) -> None:
-        script = client.register_script(_script("renew"))
+        renew = client.register_script(script("renew"))
         keys = self._store.keys
         lease_ms = int(self._settings.lease_s * 1000)
         while not self._ended:
             self._news.clear()
             status = encode_status(self._current_status())
-            await script(
-                keys=[keys.leases, keys.workers],
+            asked = time.monotonic()
+            published = await renew(
+                keys=[keys.leases, keys.workers, keys.table],
                 args=[self._status.worker, status, lease_ms, keys.news],
             )
+            self._renewed(asked, number(published))
             if not self._block.cells[telemetry.STORE_REACHABLE]:
                 log.info("the routing store is reachable")
             self._block.cells[telemetry.STORE_REACHABLE] = 1
@@ -181,13 +176,46 @@ class Follower:
             except TimeoutError:
                 pass
 
+    def _renewed(self, asked: float, published: int) -> None:
+        """The store has answered. asked: when we asked, monotonic seconds."""
+        cells = self._block.cells
+        self._lease.renewed(asked, published, time.monotonic())
+        self._look_at_lease()
+        cells[telemetry.LEASE_ENDS] = int(self._lease.ends * 1000)
+        cells[telemetry.STORE_VERSION] = max(published, 0)
+        if published == self.version and not self._from_disk:
+            cells[telemetry.CURRENT] = int(asked * 1000)
+
+    def _look_at_lease(self) -> None:
+        """Tell if it is another than before, and look again when it ends."""
+        now = time.monotonic()
+        leased = self._lease.holds(self.version, now)
+        if leased is not self._leased:
+            self._leased = leased
+            self._block.cells[telemetry.LEASED] = leased
+            if not leased:
+                log.warning("the lease is over: the store has not been reached in time")
+            self.on_lease(leased)
+        if self._lease_timer is not None:
+            self._lease_timer.cancel()
+            self._lease_timer = None
+        if leased:
+            loop = asyncio.get_running_loop()
+            self._lease_timer = loop.call_later(self._lease.ends - now, self._look_at_lease)
+
     def _register_again(self) -> None:
         """The lease may have ended while the store was away: rule 1 holds for the next load too."""
         self._registered.clear()
         self._news.set()
 
     def _current_status(self) -> WorkerStatus:
-        return self._report(replace(self._status, version=self.version))
+        age_ms = 0
+        if self._table is not None:
+            age_ms = max(int(time.monotonic() * 1000) - self._block.cells[telemetry.CURRENT], 0)
+        status = replace(
+            self._status, version=self.version, from_disk=self._from_disk, age_ms=age_ms
+        )
+        return self._report(status)
 
     def _lost(self, error: Exception) -> None:
         if not self._known_lost:
@@ -232,10 +260,9 @@ class Follower:
         return True
 
     async def _load(self, client: Redis) -> None:
-        stored = await client.hmget(self._store.keys.table, ["version", "body", "mac"])
-        version, body, mac = (value if isinstance(value, bytes) else b"" for value in stored)
-        stored_at = _version(version)
-        if stored_at <= self.version:
+        asked = time.monotonic()
+        stored_at, body, mac = await table_of(client, self._store.keys)
+        if stored_at <= self.version and not (self._from_disk and stored_at == self.version):
             if self._table is not None:
                 self._check_ahead(stored_at)
             return
@@ -246,7 +273,47 @@ class Follower:
             self._refuse(stored_at, error)
             return
         self._block.cells[telemetry.RELOADS] += 1
+        self._block.cells[telemetry.CURRENT] = int(asked * 1000)
+        self._note_source(from_disk=False)
         self._swap(table)
+
+    # ── the disk ──────────────────────────────────────────────────────────────────────────────
+
+    async def fall_back(self, newest: Callable[[], int]) -> None:
+        """Take the table on disk once the store has kept us waiting for `state_wait_s`.
+
+        newest: the highest version that others on this node serve by.
+        """
+        file = last_good(self._store, self._settings)
+        while file is not None and self._table is None:
+            try:
+                async with asyncio.timeout(self._settings.state_wait_s):
+                    await self.loaded.wait()
+            except TimeoutError:
+                self._take_kept(file, newest())
+
+    def _take_kept(self, file: LastGood, newest: int) -> None:
+        try:
+            kept = file.read()
+            if kept is None or kept.version < newest:
+                return
+            table = _table_at(kept.version, kept.body)
+        except (ContractError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            if reason not in self._refused:
+                self._refused.append(str(reason))
+                log.error("the table on disk, %s, is not used: %s", file.path, reason)  # noqa: TRY400 - no trace: the cause is known
+            return
+        now = time.time()  # noqa: TID251 - the file may be older than the machine's last start
+        age_s = max(now - kept.written_s, 0.0)
+        log.warning("serving by the table on disk: version %d, %.0f s old", kept.version, age_s)
+        self._block.cells[telemetry.CURRENT] = int((time.monotonic() - age_s) * 1000)
+        self._note_source(from_disk=True)
+        self._swap(table)
+
+    def _note_source(self, *, from_disk: bool) -> None:
+        self._from_disk = from_disk
+        self._block.cells[telemetry.FROM_DISK] = from_disk
 
     async def _load_after(self, client: Redis) -> None:
         """Load because an entry could not be applied; if that doesn't help, take a breath."""
@@ -269,6 +336,7 @@ class Follower:
         self._status = replace(self._status, error="")
         self._refused.clear()
         self._block.cells[telemetry.VERSION] = table.version
+        self._look_at_lease()
         self.loaded.set()
         self._news.set()
 
@@ -294,11 +362,6 @@ def _entries(streams: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
     return []
 
 
-def _version(stored: bytes) -> int:
-    """The table's version as it stands in the store; -1 for none, or none that it could be."""
-    return int(stored) if stored.isdigit() and len(stored) <= _VERSION_DIGITS else -1
-
-
 def _table_at(version: int, body: bytes) -> RoutingTable:
     table = decode_table(body)
     if table.version != version:
@@ -306,12 +369,5 @@ def _table_at(version: int, body: bytes) -> RoutingTable:
     return table
 
 
-async def _close(client: Redis) -> None:
-    try:
-        await client.aclose()
-    except _UNREACHABLE as error:
-        log.debug("a connection to the store did not close well: %s", type(error).__name__)
-
-
-def _script(name: str) -> str:
-    return (files("proxy") / f"{name}.lua").read_text(encoding="utf-8")
+def _nobody(_: bool) -> None:
+    """Nobody asks whether the lease runs."""

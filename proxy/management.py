@@ -11,7 +11,6 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import uvloop
 from aiohttp import web
@@ -25,8 +24,11 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from proxy.exchange import forward
+from proxy.keeper import Keeper
 from proxy.observability import key_sets, telemetry, tenants
+from proxy.observability.readiness import FOLLOWING, readiness
 from proxy.observability.telemetry import GROUPS, Telemetry, group_base
+from proxy.tasks import Tasks
 
 _SETTLE_STEP_S = 0.02
 _SETTLE_STEPS = 20
@@ -138,13 +140,17 @@ _SUPERVISOR_COUNTERS = (
 _LAST_ACCEPT_S = 0.2
 
 
-def run(telemetry_of_all: Telemetry, listening: socket.socket, lifeline: int) -> None:
+def run(
+    telemetry_of_all: Telemetry, listening: socket.socket, lifeline: int, keeper: Keeper
+) -> None:
     """Serve until told to end, or until the supervisor is gone."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(telemetry_of_all, listening, lifeline))
+        runner.run(_serve(telemetry_of_all, listening, lifeline, keeper))
 
 
-async def _serve(telemetry_of_all: Telemetry, listening: socket.socket, lifeline: int) -> None:
+async def _serve(
+    telemetry_of_all: Telemetry, listening: socket.socket, lifeline: int, keeper: Keeper
+) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
@@ -155,12 +161,16 @@ async def _serve(telemetry_of_all: Telemetry, listening: socket.socket, lifeline
     await runner.setup()
     site = web.SockSite(runner, listening)
     await site.start()
+    tasks = Tasks("management")
+    tasks.start(keeper.keep(), "keep the table")
+    tasks.start(keeper.bury(), "say goodbye for the dead")
     await ended.wait()
     loop.remove_reader(lifeline)
     # After an upgrade another answers here: what was accepted just now is answered still.
     await site.stop()
     await asyncio.sleep(_LAST_ACCEPT_S)
     await runner.cleanup()
+    await tasks.cancel()
 
 
 def app(telemetry_of_all: Telemetry) -> web.Application:
@@ -204,22 +214,6 @@ async def _settled(telemetry_of_all: Telemetry) -> None:
         ):
             return
         await asyncio.sleep(_SETTLE_STEP_S)
-
-
-def readiness(telemetry_of_all: Telemetry) -> dict[str, Any]:
-    """Ready when a worker serves and has a table; why not, worker by worker."""
-    workers = [
-        {
-            "pid": block.cells[telemetry.PID],
-            "state": block.state,
-            "version": block.cells[telemetry.VERSION],
-            "store_reachable": bool(block.cells[telemetry.STORE_REACHABLE]),
-        }
-        for block in telemetry_of_all.blocks
-        if block.cells[telemetry.STATE]
-    ]
-    ready = any(worker["state"] == "serving" and worker["version"] for worker in workers)
-    return {"ready": ready, "workers": workers}
 
 
 class Cells(Collector):
@@ -340,6 +334,7 @@ class Cells(Collector):
         reachable = GaugeMetricFamily(
             "turnout_store_reachable", "Whether a worker reaches Redis.", labels=["pid"]
         )
+        told = [GaugeMetricFamily(name, text, labels=["pid"]) for name, text, _ in FOLLOWING]
         files = GaugeMetricFamily(
             "turnout_open_files", "Files that a worker has open.", labels=["pid"]
         )
@@ -355,12 +350,14 @@ class Cells(Collector):
             pid = str(block.cells[telemetry.PID])
             versions.add_metric([pid], block.cells[telemetry.VERSION])
             reachable.add_metric([pid], block.cells[telemetry.STORE_REACHABLE])
+            for family, (_, _, value) in zip(told, FOLLOWING, strict=True):
+                family.add_metric([pid], value(block))
             count = open_files(pid)
             if count is not None:
                 files.add_metric([pid], count)
             if block.cells[telemetry.CERTIFICATE_EXPIRES]:
                 expiries.add_metric([pid], block.cells[telemetry.CERTIFICATE_EXPIRES])
-        yield from (states, versions, reachable, files, expiries)
+        yield from (states, versions, reachable, *told, files, expiries)
 
 
 def open_files(pid: str) -> int | None:

@@ -74,8 +74,25 @@ class Route:
         self.answer_line = f"X-Turnout-Slot: {slot}\r\nX-Request-ID: ".encode()
 
 
+class WithoutLease:
+    """What becomes of requests while this worker's lease is over.
+
+    parks: whether they wait. tenants: those of whom something else holds.
+    """
+
+    __slots__ = ("parks", "tenants")
+
+    def __init__(self, parks: bool, tenants: Mapping[str, bool]) -> None:
+        self.parks = parks
+        self.tenants = tenants
+
+    def park(self, tenant: str | None) -> bool:
+        """Whether this tenant's requests wait. None: those that name nobody."""
+        return self.parks if tenant is None else self.tenants.get(tenant, self.parks)
+
+
 class Held:
-    """A request of a tenant that a switch holds, or whose requests before it still wait."""
+    """A request that waits: for a switch, for a lease, or behind others of its tenant."""
 
     __slots__ = ("tenant",)
 
@@ -123,6 +140,7 @@ class Router:
     bearer: None if claims are no source. tenants: of the worker's block; None: not counted.
     body_bytes: tenant → how large its requests' bodies may be, where it isn't as for all.
     lingering: tenants that have requests waiting, for whom others have to wait too.
+    without_lease: what becomes of requests then; None: they are served.
     """
 
     def __init__(
@@ -136,6 +154,8 @@ class Router:
     ) -> None:
         self.table: RoutingTable | None = None
         self.lingering: set[str | None] = set()
+        self.without_lease: WithoutLease | None = None
+        self._leased = True
         self._rules = rules
         self._policy = policy
         self._tenant_header = tenant_header
@@ -157,10 +177,29 @@ class Router:
     def swap(self, table: RoutingTable) -> None:
         """Decide by this table from now on."""
         self.table = table
+        self._forget()
+        self._remember = table.canary.unit is Unit.TENANT or table.canary.basis_points == 0
+
+    def lease(self, leased: bool) -> None:
+        """Whether this worker's lease runs, from now on."""
+        self._leased = leased
+        self._forget()
+
+    def holds(self, tenant: str | None) -> bool:
+        """Whether its requests have to wait, by table and lease."""
+        table = self.table
+        return table is not None and (bool(table.held_by(tenant)) or self._is_parked(tenant))
+
+    def _is_parked(self, tenant: str | None) -> bool:
+        if self._leased or self.without_lease is None:
+            return False
+        return self.without_lease.park(tenant)
+
+    def _forget(self) -> None:
+        """What is remembered holds no more."""
         self._swaps += 1
         self._by_header = {}
         self._by_tenant = {}
-        self._remember = table.canary.unit is Unit.TENANT or table.canary.basis_points == 0
 
     def route(
         self, head: RequestHead, request_id: bytes, memo: Memo | None = None
@@ -275,6 +314,8 @@ class Router:
             return Held(tenant)
         if not isinstance(decision, Forward):
             return LocalReply(decision.status, decision.code, decision.detail)
+        if self._is_parked(tenant):
+            return Held(tenant)
         if tenant is None:
             return Route(decision.slot, decision.reason, b"")
         tenant_line = f"{self._tenant_header}: {tenant}".encode()

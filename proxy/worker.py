@@ -15,12 +15,11 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import uvloop
 
-from config import Shared
-from proxy.config import Settings
+from proxy.config import Follow, Settings
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Door, Listener, Lost, Make
 from proxy.downstream.peer import Peer
@@ -28,18 +27,19 @@ from proxy.downstream.share import Share
 from proxy.downstream.tcp import TcpPort
 from proxy.exchange.forward import Exchange
 from proxy.exchange.services import Services
-from proxy.follow import Follower, Store
+from proxy.follow import Follower
 from proxy.http1.fields import request_fields
 from proxy.http1.parser import RequestParser
+from proxy.inherited import Inherited
 from proxy.observability import telemetry
 from proxy.observability.observe import Observer, observing, special_fields
 from proxy.observability.telemetry import Block
-from proxy.router import Router
+from proxy.router import Router, WithoutLease
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.decision import Policy
 from proxy.routing.identity import IdentityRules
-from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
+from proxy.store import Store
 from proxy.supervision.children import REOPEN, RETIRE, SHOW_STACK
 from proxy.supervision.listening import HTTP, HTTPS, tcp
 from proxy.tasks import Tasks
@@ -60,27 +60,6 @@ log = logging.getLogger("turnout.worker")
 
 _SWEEP_S = 0.25
 _DRAIN_STEP_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Inherited:
-    """What a worker has from its supervisor.
-
-    sockets: what listens, by name. certificates: by which clients are met with TLS. endpoints: TLS
-    to endpoints, if any speaks it. block: its own of the blocks of all. lifeline: a pipe that ends
-    with the supervisor. others_serve: whether other workers serve by a table now, so that this one
-    takes no connections before it has one too.
-    """
-
-    shared: Shared
-    settings: Settings
-    sockets: Mapping[str, socket.socket]
-    certificates: Certificates | None
-    endpoints: EndpointSecurity | None
-    block: Block
-    blocks: Sequence[Block]
-    lifeline: int
-    others_serve: Callable[[], bool]
 
 
 def run(inherited: Inherited) -> None:
@@ -111,6 +90,9 @@ class Worker:
         self._listener = Listener(doors, self._services, Share(block, inherited.blocks))
         self._follower = _follower(inherited, self._take_table, self._report)
         self._services.fence.tell = self._follower.tell
+        if settings.follow.policy_without_lease() != "serve":
+            self._services.lease(leased=False)  # until the follower has one
+            self._follower.on_lease = self._services.lease
         bearer = self._services.router.bearer
         self._key_sources = key_sources(bearer, settings.identity, block.key_sets)
 
@@ -125,6 +107,7 @@ class Worker:
         self._handle_signals()
         follow = self._tasks.start(self._follower.follow(), "follow")
         renew = self._tasks.start(self._follower.renew(), "renew")
+        self._tasks.start(self._follower.fall_back(self._inherited.newest), "fall back")
         self._tasks.start(self._sweep(), "sweep")
         if self._inherited.certificates is not None:
             drop_unreadable_names()
@@ -311,16 +294,18 @@ def _services(
         route_unknown=identity.unknown_tenants == "route",
     )
     upgrades = frozenset(token.lower().encode() for token in settings.tunnels.upgrades)
+    router = Router(
+        rules,
+        policy,
+        identity.header,
+        verifier_of(identity, block.cells),
+        block.tenants if settings.metrics.tenants else None,
+        settings.limits.tenant_body_bytes,
+    )
+    router.without_lease = _without_lease(settings.follow)
     return Services(
         settings=settings,
-        router=Router(
-            rules,
-            policy,
-            identity.header,
-            verifier_of(identity, block.cells),
-            block.tenants if settings.metrics.tenants else None,
-            settings.limits.tenant_body_bytes,
-        ),
+        router=router,
         slots=_slots(settings, block, settings.checks.path, seed, endpoints),
         block=block,
         requests=RequestParser(
@@ -330,6 +315,11 @@ def _services(
         request_id_prefix=secrets.token_hex(8).encode(),
         observing=observing(settings),
     )
+
+
+def _without_lease(follow: Follow) -> WithoutLease:
+    tenants = {tenant: of == "park" for tenant, of in follow.without_lease_tenants.items()}
+    return WithoutLease(follow.without_lease == "park", tenants)
 
 
 def plain_slots(settings: Settings, block: Block, seed: int | None = None) -> Slots:
@@ -391,12 +381,13 @@ def _follower(
     report: Callable[[WorkerStatus], WorkerStatus],
 ) -> Follower:
     shared, settings = inherited.shared, inherited.settings
-    node, pid = settings.node_name(), os.getpid()
-    worker = f"{node}/{pid}.{secrets.token_hex(2)}"
     return Follower(
-        Store(shared.redis_url, Keys(shared.redis_prefix), shared.routing_key.encode()),
+        Store.of(shared),
         settings.follow,
-        WorkerStatus(worker, node, pid, 0, "starting"),
+        WorkerStatus(
+            *(inherited.name, settings.node_name(), os.getpid(), 0, "starting"),
+            without_lease=settings.follow.policy_without_lease(),
+        ),
         inherited.block,
         on_table,
         report,

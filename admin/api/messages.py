@@ -347,7 +347,10 @@ class WorkerItem(Struct):
     """A worker as the registry knows it. lease_ms: what is left, 0 or less: lost.
 
     parked: requests that wait for a switch. holding: switch to what is under way of those that it
-    holds. draining: drain to the connections that are left.
+    holds. draining: drain to the connections that are left. behind: versions that it lacks.
+    from_disk: its table was kept on disk, and Redis has not confirmed it. age_ms: since it was last
+    known to be the newest. without_lease: what becomes of requests once its lease is over: serve, park, or
+    mixed, by tenant.
     """
 
     worker: str
@@ -360,8 +363,12 @@ class WorkerItem(Struct):
     parked: int
     holding: dict[str, int]
     draining: dict[str, int]
+    from_disk: bool
+    age_ms: int
+    without_lease: str
     lease_ms: int
     current: bool
+    behind: int
 
 
 class WorkersState(Struct):

@@ -17,6 +17,7 @@ async def read(call: Call, _: Given) -> web.StreamResponse:
             **asdict(lease.status),
             lease_ms=lease.remaining_ms,
             current=lease.status.version >= snapshot.version,
+            behind=max(snapshot.version - lease.status.version, 0),
         )
         for lease in sorted(snapshot.leases, key=lambda lease: lease.worker)
     ]

@@ -38,7 +38,18 @@ def workers(session: Session) -> None:
         say("No worker has reported: is a proxy running (`turnout proxy`), with the same Redis?")
         return
     show_table(
-        ("worker", "node", "pid", "state", "version", "in flight", "lease", "error"),
+        (
+            "worker",
+            "node",
+            "pid",
+            "state",
+            "version",
+            "behind",
+            "in flight",
+            "lease",
+            "without",
+            "error",
+        ),
         (worker_row(worker) for worker in fleet),
     )
     current = sum(bool(worker.get("current")) for worker in fleet)
@@ -53,9 +64,11 @@ def worker_row(worker: dict[str, Any]) -> tuple[object, ...]:
         worker.get("node"),
         worker.get("pid"),
         worker.get("state"),
-        worker.get("version"),
+        f"{worker.get('version')} (disk)" if worker.get("from_disk") else worker.get("version"),
+        worker.get("behind") or None,
         worker.get("in_flight"),
         milliseconds(lease) if lease > 0 else "lost",
+        worker.get("without_lease"),
         worker.get("error") or None,
     )
 

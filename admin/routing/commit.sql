@@ -1,4 +1,4 @@
--- One change, if the head is still at version $24: the head, the pins, tenants and holds that
+-- One change, if the head is still at version $24 and that of commit $35: the head, the pins, tenants and holds that
 -- it touches, its log entry, its audit row and, if the request carried a key, the row that lets it be repeated.
 -- Gives the audit row's id; nothing is written, and nothing given, if the head has moved on.
 WITH head AS (
@@ -6,8 +6,8 @@ WITH head AS (
        SET version = $1, active = $2, fallback = $3, canary_basis_points = $4, canary_unit = $5,
            canary_salt = $6, blue_endpoints = $7, green_endpoints = $8, changed_at = now(),
            canary_allow = $25, canary_deny = $26, hold_all = $27, drains = $28::jsonb,
-           blue_affinities_since = $29, green_affinities_since = $30
-     WHERE version = $24
+           blue_affinities_since = $29, green_affinities_since = $30, commit_id = $34
+     WHERE version = $24 AND commit_id = $35
     RETURNING version
 ), pinned AS (
     INSERT INTO turnout.pins (tenant, slot)
@@ -29,7 +29,7 @@ WITH head AS (
 ), released AS (
     DELETE FROM turnout.holds USING head WHERE tenant = ANY ($33::text[])
 ), entry AS (
-    INSERT INTO turnout.changes (version, body) SELECT head.version, $14 FROM head
+    INSERT INTO turnout.changes (version, body, commit_id) SELECT head.version, $14, $34 FROM head
 ), repeatable AS (
     INSERT INTO turnout.idempotency (actor, key, fingerprint, version)
     SELECT $15, $22, $23, head.version FROM head WHERE $22::text IS NOT NULL

@@ -90,16 +90,20 @@ class Control:
         table, anew = committed.table, None
         entry = (table.version, encode_change(committed.change))
         try:
-            outcome = await self._publisher.publish(table, [entry], table.version - 1)
+            outcome = await self._publisher.publish(
+                table, [entry], table.version - 1, committed.commit_id, committed.after
+            )
             self.fleet.take(outcome.snapshot)
-            if outcome.word != "published":
-                anew = await self.reconciler.once()
+            there = (outcome.snapshot.version, outcome.snapshot.commit_id)
+            if outcome.word != "published" and there != (table.version, committed.commit_id):
+                # Another may have published anew before us: what is there then carries it.
+                anew = await self.reconciler.once() or self.fleet.published
         except (StoreUnavailableError, DatabaseUnavailableError) as error:
             log.warning("a change is not published yet", version=table.version, fault=str(error))
             self.reconciler.wake()
             return None
         # Published anew in between: only the version that carries the change now counts.
-        version = anew or table.version
+        version = max(anew or 0, table.version)
         if self.fleet.published < version:
             return None
         self.fleet.expect(version, started)

@@ -49,13 +49,14 @@ class Snapshot:
     """Redis at one moment.
 
     asked: when the question was sent, monotonic seconds. version, log_version: of table and
-    log, -1 for what isn't there.
+    log, -1 for what isn't there. commit_id: of the commit that made the table; empty: not told.
     """
 
     asked: float
     version: int
     log_version: int
     leases: tuple[Lease, ...]
+    commit_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +103,22 @@ class Publisher:
 
     async def look(self) -> Snapshot:
         """Where table and log stand, and the registry. StoreUnavailableError."""
-        asked, (version, log_version, leases) = await self._run(self._look, [self._forget_ms])
-        return _snapshot(asked, version, log_version, leases)
+        asked, answer = await self._run(self._look, [self._forget_ms])
+        return _snapshot(asked, answer)
 
     async def publish(
-        self, table: RoutingTable, entries: Sequence[tuple[int, bytes]], expected: int | str
+        self,
+        table: RoutingTable,
+        entries: Sequence[tuple[int, bytes]],
+        expected: int | str,
+        commit_id: str = "",
+        after: str = "",
     ) -> Published:
         """Publish the table with the log entries (version, body) that lead to it.
 
         expected: the version that must be there, ANY for any that is lower, RESET for what can't
-        be believed. StoreUnavailableError: it may have been published or not.
+        be believed. commit_id: of the commit that made the table. after: the commit that the
+        expected version must be of, as far as both are known. StoreUnavailableError: it may have been published or not.
         """
         body = encode_table(table)
         arguments: list[Any] = [
@@ -121,13 +128,15 @@ class Publisher:
             seal("table", table.version, body, self._key),
             self._log_entries,
             self._forget_ms,
+            commit_id,
+            after,
         ]
         for version, entry in entries:
             arguments += (version, entry, seal("change", version, entry, self._key))
-        asked, (word, version, log_version, leases) = await self._run(self._publish, arguments)
+        asked, (word, *answer) = await self._run(self._publish, arguments)
         if word == b"published":
             self.seen = table.version
-        return Published(word.decode(), _snapshot(asked, version, log_version, leases))
+        return Published(word.decode(), _snapshot(asked, answer))
 
     async def _run(self, script: Any, arguments: list[Any]) -> tuple[float, list[Any]]:
         keys = self._keys
@@ -147,13 +156,15 @@ def _lua(name: str) -> str:
     return files("admin.routing").joinpath(f"{name}.lua").read_text(encoding="utf-8")
 
 
-def _snapshot(asked: float, version: int, log_version: int, leases: list[Any]) -> Snapshot:
+def _snapshot(asked: float, answer: list[Any]) -> Snapshot:
+    version, log_version, commit_id, leases = answer
     triples = zip(leases[::3], leases[1::3], leases[2::3], strict=True)
     return Snapshot(
         asked,
         version,
         log_version,
         tuple(_lease(worker.decode("ascii", "replace"), ms, body) for worker, ms, body in triples),
+        commit_id.decode("ascii", "replace"),
     )
 
 

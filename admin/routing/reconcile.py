@@ -5,6 +5,7 @@
 2. Lost (no table, or a lower version than was there): the version rises above all that anybody
    has seen, and the whole table is published, so that no worker's version goes down.
 3. Ahead (the database was restored from a backup): the same as lost.
+4. Of another commit (a failover of either lost commits, and others took their versions): the same.
 """
 
 import asyncio
@@ -20,10 +21,9 @@ from admin.routing.database import DatabaseUnavailableError
 from admin.routing.events import Hub
 from admin.routing.fleet import Fleet
 from admin.routing.publish import ANY, RESET, Publisher, Snapshot, StoreUnavailableError
-from admin.routing.store import Store
+from admin.routing.store import Standing, Store
 from proxy.routing.change import Change
 from proxy.routing.codec import encode_change
-from proxy.routing.model import RoutingTable
 
 log = structlog.get_logger(__name__)
 WILD = 1_000_000
@@ -52,8 +52,10 @@ class Plan:
     floor: int = 0
 
 
-def plan(desired: int, snapshot: Snapshot, seen: int) -> Plan:
+def plan(desired: int, snapshot: Snapshot, seen: int, ours: str = "") -> Plan:
     """What Redis needs. desired: the database's version; seen: the highest seen in Redis.
+
+    ours: the commit that made Redis' version in the database; empty: not known.
 
     What lies in Redis is not signed as far as it is looked at here: a version far above the
     table is believed of nobody, lest it use up the versions.
@@ -65,6 +67,8 @@ def plan(desired: int, snapshot: Snapshot, seen: int) -> Plan:
     if len(stores) < 2:
         return Plan(Step.RESET, "unbelievable", floor)
     fault = _fault(desired, snapshot, seen, ceiling)
+    if not fault and ours and snapshot.commit_id and ours != snapshot.commit_id:
+        fault = "lost commits"
     if fault:
         return Plan(Step.REPUBLISH, fault, floor)
     return Plan(Step.CATCH_UP if snapshot.version < desired else Step.NOTHING)
@@ -142,11 +146,11 @@ class Reconciler:
         DatabaseUnavailableError, StoreUnavailableError.
         """
         async with self._lock:
-            table, snapshot, needed = await self._look()
-            self.decided(table.version)
+            standing, snapshot, needed = await self._look()
+            self.decided(standing.table.version)
             anew = None
             if needed.step is Step.CATCH_UP:
-                await self._catch_up(table, snapshot.version)
+                await self._catch_up(standing, snapshot)
             elif needed.step in ANEW:
                 anew = await self._republish()
             else:
@@ -167,7 +171,7 @@ class Reconciler:
                 log.debug("the database can't be reached")
             await asyncio.sleep(PRUNE_EVERY_S)
 
-    async def _look(self) -> tuple[RoutingTable, Snapshot, Plan]:
+    async def _look(self) -> tuple[Standing, Snapshot, Plan]:
         """Both stores, in the order that makes them comparable while others go on changing them.
 
         What we saw in Redis before, then Redis, then the database: each is never behind the one
@@ -175,40 +179,52 @@ class Reconciler:
         """
         seen = self._publisher.seen
         snapshot = await self._fleet.refresh()
-        table = await self._store.current()
-        return table, snapshot, plan(table.version, snapshot, seen)
+        standing = await self._store.standing()
+        desired, ours = standing.table.version, standing.commit_id
+        if snapshot.version != desired:
+            ours = await self._store.commit_at(snapshot.version)
+        return standing, snapshot, plan(desired, snapshot, seen, ours)
 
-    async def _catch_up(self, table: RoutingTable, have: int) -> None:
-        entries = await self._store.bodies(have, table.version)
-        if [version for version, _ in entries] == list(range(have + 1, table.version + 1)):
-            await self._publish(table, entries, have)
+    async def _catch_up(self, standing: Standing, snapshot: Snapshot) -> None:
+        have, wanted = snapshot.version, standing.table.version
+        entries = await self._store.bodies(have, wanted)
+        if [version for version, _ in entries] == list(range(have + 1, wanted + 1)):
+            await self._publish(standing, entries, have, snapshot.commit_id)
         else:
-            await self._publish_whole(table, ANY)
+            await self._publish_whole(standing, ANY)
 
     async def _republish(self) -> int | None:
         async with self._store.republishing():
             before, snapshot, needed = await self._look()
             if needed.step not in ANEW:
                 return None
-            if snapshot.version < 0 and before.version > 0:
+            have = before.table.version
+            if snapshot.version < 0 and have > 0:
                 self._fleet.settle()
-            table = await self._store.bump(before.version, needed.floor, needed.reason)
-            if table is None:
+            standing = await self._store.bump(have, needed.floor, needed.reason)
+            if standing is None:
                 return None
-            log.warning("the table is published anew", reason=needed.reason, version=table.version)
-            if await self._publish_whole(table, RESET if needed.step is Step.RESET else ANY):
-                self._hub.tell("republished", {"version": table.version, "reason": needed.reason})
-            return table.version
+            version = standing.table.version
+            log.warning("the table is published anew", reason=needed.reason, version=version)
+            if await self._publish_whole(standing, RESET if needed.step is Step.RESET else ANY):
+                self._hub.tell("republished", {"version": version, "reason": needed.reason})
+            return version
 
-    async def _publish_whole(self, table: RoutingTable, expected: str) -> bool:
-        entry = encode_change(Change(table.version, ()))
-        return await self._publish(table, [(table.version, entry)], expected)
+    async def _publish_whole(self, standing: Standing, expected: str) -> bool:
+        version = standing.table.version
+        return await self._publish(
+            standing, [(version, encode_change(Change(version, ())))], expected
+        )
 
     async def _publish(
-        self, table: RoutingTable, entries: list[tuple[int, bytes]], expected: int | str
+        self,
+        standing: Standing,
+        entries: list[tuple[int, bytes]],
+        expected: int | str,
+        after: str = "",
     ) -> bool:
-        started = monotonic()
-        outcome = await self._publisher.publish(table, entries, expected)
+        started, table = monotonic(), standing.table
+        outcome = await self._publisher.publish(table, entries, expected, standing.commit_id, after)
         self._fleet.take(outcome.snapshot)
         self.decided(table.version)
         if outcome.word == "published":

@@ -3,10 +3,12 @@
 Rules: a change is written only if the head is still at the version that it was made from, so
 changes are one after another, also between several admins. `apply` decides what a change makes;
 SQL writes what it made. Nothing is published that isn't committed. The table in memory is only
-believed while its version is the head's.
+believed while its version is the head's, and of the same commit: after a failover that lost
+commits, a version may come a second time.
 """
 
 import json
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +30,7 @@ _LOCK_HEAD = f"{_HEAD} FOR UPDATE"
 _FIND_KEY = """
 SELECT fingerprint, version, status, body FROM turnout.idempotency WHERE actor = $1 AND key = $2
 """
+_COMMIT_AT = "SELECT commit_id FROM turnout.changes WHERE version = $1"
 _COMMIT = files("admin.routing").joinpath("commit.sql").read_text(encoding="utf-8")
 
 
@@ -73,12 +76,30 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """The table as it is decided. commit_id: of the commit that made it; empty: not noted."""
+
+    table: RoutingTable
+    commit_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
-    """A change that was made: the tables before and after."""
+    """A change that was made: the tables before and after.
+
+    after: the commit that it follows. commit_id: its own.
+    """
 
     before: RoutingTable
     table: RoutingTable
     change: Change
+    after: str
+    commit_id: str
+
+    @property
+    def standing(self) -> Standing:
+        """What is decided by it."""
+        return Standing(self.table, self.commit_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +116,21 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._table: RoutingTable | None = None
+        self._last: Standing | None = None
 
     async def current(self) -> RoutingTable:
         """The table as it is decided now. DatabaseUnavailableError."""
+        return (await self.standing()).table
+
+    async def standing(self) -> Standing:
+        """The same, with the commit that made it."""
         try:
             async with self.database.connection() as connection:
                 head = await connection.fetchrow(_HEAD)
                 known = self._known(head)
                 return known or await self._reload(connection)
         except DatabaseUnavailableError:
-            self._table = None
+            self._last = None
             raise
 
     async def commit(self, proposal: Proposal) -> Committed | Repeated:
@@ -116,22 +141,25 @@ class Store:
         """
         return await self._at_once(proposal) or await self._in_turn(proposal)
 
-    async def bump(self, expected: int, floor: int, reason: str) -> RoutingTable | None:
+    async def bump(self, expected: int, floor: int, reason: str) -> Standing | None:
         """The same table at a version above `floor`; None if it is no longer at `expected`.
 
         Redis lost the table or is ahead of it: the version must rise, so that workers take it.
         """
         async with self._transaction() as connection:
             head = await connection.fetchrow(_LOCK_HEAD)
-            before = self._known(head) or await _load(connection, head)
+            known = self._known(head) or await _load(connection, head)
+            before = known.table
             if before.version != expected:
                 return None
             table = replace(before, version=max(before.version, floor) + 1)
             author = audit.Author(audit.SYSTEM, audit.SYSTEM, reason)
             proposal = Proposal(audit.REPUBLISH, author, lambda _: ())
-            await _write(connection, Committed(before, table, Change(table.version, ())), proposal)
-        self._table = table
-        return table
+            change = Change(table.version, ())
+            made = Committed(before, table, change, known.commit_id, _new_id())
+            await _write(connection, made, proposal)
+        self._last = made.standing
+        return made.standing
 
     @asynccontextmanager
     async def republishing(self) -> AsyncIterator[None]:
@@ -157,15 +185,21 @@ class Store:
             )
         return [(row["version"], row["body"]) for row in rows]
 
+    async def commit_at(self, version: int) -> str:
+        """The commit that made a version; empty if that isn't known any more."""
+        async with self.database.connection() as connection:
+            found = await connection.fetchval(_COMMIT_AT, version)
+        return found or ""
+
     async def _at_once(self, proposal: Proposal) -> Committed | None:
         """One statement that compares the version and sets all: the usual case, in one round trip.
 
         None if somebody else changed the table, or if it takes a second look to know.
         """
-        if self._table is None or proposal.key is not None:
+        if self._last is None or proposal.key is not None:
             return None
         try:
-            made = _made(self._table, proposal)
+            made = _made(self._last, proposal)
         except Exception:  # noqa: BLE001 - it may fit the table as it is: the look in turn says so
             return None
         connected = False
@@ -178,7 +212,7 @@ class Store:
             raise
         if not is_made:
             return None
-        self._table = made.table
+        self._last = made.standing
         return made
 
     async def _in_turn(self, proposal: Proposal) -> Committed | Repeated:
@@ -191,27 +225,30 @@ class Store:
             self._lose(error, isinstance(outcome, Committed))
             raise
         if isinstance(outcome, Committed):
-            self._table = outcome.table
+            self._last = outcome.standing
         return outcome
 
     def _lose(self, error: DatabaseUnavailableError, may_be_made: bool) -> None:
         """The database is gone. OutcomeUnknownError if it may have committed before."""
-        self._table = None
+        self._last = None
         if may_be_made and not error.answered:
             raise OutcomeUnknownError from error
 
     def _transaction(self) -> AbstractAsyncContextManager[Connection]:
         return _transaction(self.database)
 
-    def _known(self, head: asyncpg.Record | None) -> RoutingTable | None:
-        table = self._table
-        return table if table and head and table.version == head["version"] else None
+    def _known(self, head: asyncpg.Record | None) -> Standing | None:
+        last = self._last
+        if last is None or head is None:
+            return None
+        is_same = (last.table.version, last.commit_id) == (head["version"], head["commit_id"])
+        return last if is_same else None
 
-    async def _reload(self, connection: Connection) -> RoutingTable:
+    async def _reload(self, connection: Connection) -> Standing:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             head = await connection.fetchrow(_HEAD)
-            self._table = await _load(connection, head)
-        return self._table
+            self._last = await _load(connection, head)
+        return self._last
 
     async def _decide(self, connection: Connection, proposal: Proposal) -> Committed | Repeated:
         head = await connection.fetchrow(_LOCK_HEAD)
@@ -224,15 +261,20 @@ class Store:
         return made
 
 
-def _made(before: RoutingTable, proposal: Proposal) -> Committed:
+def _new_id() -> str:
+    return secrets.token_hex(8)
+
+
+def _made(known: Standing, proposal: Proposal) -> Committed:
     """What the proposal makes of this table; raises what `Store.commit` says."""
+    before = known.table
     if proposal.expected_version not in {None, before.version}:
         raise VersionConflictError(before.version)
     change = Change(before.version + 1, proposal.plan(before))
     table = apply(before, change)
     if proposal.check:
         proposal.check(table, change)
-    return Committed(before, table, change)
+    return Committed(before, table, change, known.commit_id, _new_id())
 
 
 @asynccontextmanager
@@ -252,14 +294,14 @@ async def _repeated(connection: Connection, proposal: Proposal) -> Repeated | No
     return Repeated(row["version"], row["status"], row["body"])
 
 
-async def _load(connection: Connection, head: asyncpg.Record | None) -> RoutingTable:
+async def _load(connection: Connection, head: asyncpg.Record | None) -> Standing:
     """The whole table; the caller's transaction keeps it one."""
     assert head is not None  # noqa: S101 - the schema's first file makes the row
     pins = await connection.fetch("SELECT tenant, slot FROM turnout.pins")
     tenants = await connection.fetch("SELECT tenant FROM turnout.tenants")
     holds = await connection.fetch("SELECT tenant, switch FROM turnout.holds")
     slots = {str(slot): slot for slot in Slot}
-    return RoutingTable(
+    table = RoutingTable(
         head["version"],
         Slot(head["active"]),
         Slot(head["fallback"]),
@@ -283,6 +325,7 @@ async def _load(connection: Connection, head: asyncpg.Record | None) -> RoutingT
         MappingProxyType(decode_drains(json.loads(head["drains"]))),
         MappingProxyType({slot: head[f"{slot}_affinities_since"] for slot in Slot}),
     )
+    return Standing(table, head["commit_id"])
 
 
 async def _write(connection: Connection, made: Committed, proposal: Proposal) -> bool:
@@ -312,5 +355,6 @@ async def _write(connection: Connection, made: Committed, proposal: Proposal) ->
         *(table.affinities_since[slot] for slot in Slot),
         *(held, [table.holds[tenant] for tenant in held]),
         [tenant for tenant in before.holds if tenant not in table.holds],
+        *(made.commit_id, made.after),
     )
     return row is not None

@@ -1,7 +1,7 @@
-"""Requests that wait for a switch to end: kept in order, within bounds, and let go at a pace.
+"""Requests that wait for a switch to end, or for a lease: in order, within bounds, let go at a pace.
 
 Rules:
-1. A request of a tenant that is held waits, whole or not: no more of its body is read than a
+1. A request of a tenant that is held (`Router.holds`) waits, whole or not: no more of its body is read than a
    bound. Past a bound (number, bytes, time) it is refused; a client that leaves frees its place.
 2. Of one tenant nobody overtakes: while some of its requests still wait, those that come wait
    behind them, even if the table holds the tenant no more (see `Router.lingering`).
@@ -16,10 +16,9 @@ from typing import Final, Protocol
 from proxy.config import ParkingSettings
 from proxy.http1.reply import LocalReply
 from proxy.router import Router
-from proxy.routing.model import RoutingTable
 
-FULL: Final = LocalReply(503, "parking-full", "too many requests wait for a switch", 1)
-TOO_LONG: Final = LocalReply(503, "parked-too-long", "the switch took too long", 1)
+FULL: Final = LocalReply(503, "parking-full", "too many requests wait to be let go", 1)
+TOO_LONG: Final = LocalReply(503, "parked-too-long", "it could not be let go in time", 1)
 _AGAIN_S: Final = 0.002
 """How soon those are asked again for whom there was no room."""
 
@@ -79,18 +78,15 @@ class Parking:
             del self._lines[tenant]
             self._router.lingering.discard(tenant)
 
-    def swap(self, table: RoutingTable) -> None:
-        """This is the table now: whom it doesn't hold may go."""
-        if any(not table.held_by(tenant) for tenant in self._lines):
+    def look(self) -> None:
+        """Table or lease have changed: who is no more held may go."""
+        if any(not self._router.holds(tenant) for tenant in self._lines):
             self._let_go()
 
     def _let_go(self) -> None:
         """As many as there is room for; a tenant each in turn."""
         self._timer = None
-        table = self._router.table
-        if table is None:
-            return
-        ready = [tenant for tenant in self._lines if not table.held_by(tenant)]
+        ready = [tenant for tenant in self._lines if not self._router.holds(tenant)]
         waiting = False
         while ready:
             ready, asked = [], ready

@@ -112,7 +112,12 @@ class Services:
         self.slots.update(table.endpoints)
         self.router.swap(table)
         self.fence.swap(table)
-        self.parking.swap(table)
+        self.parking.look()
+
+    def lease(self, leased: bool) -> None:
+        """Whether this worker's lease runs, from the return of this call on."""
+        self.router.lease(leased)
+        self.parking.look()
 
     def next_request_id(self) -> bytes:
         """A request id that no other request of this installation has."""

@@ -42,9 +42,15 @@ TOKEN_REASONS: Final = (
 BEAT: Final = REFUSED_TOKENS + len(TOKEN_REASONS)  # when its loop last turned; monotonic ms
 LOG_LINES: Final = BEAT + 1
 LOG_DROPPED: Final = BEAT + 2
-WORKER_CELLS: Final = BEAT + 3
+STORE_VERSION: Final = BEAT + 3  # that the store has, as of the last renewal
+CURRENT: Final = BEAT + 4  # when the table was last known to be the newest; monotonic ms
+FROM_DISK: Final = BEAT + 5  # whether it came from there
+LEASE_ENDS: Final = BEAT + 6  # by the worker's own clock; monotonic ms
+LEASED: Final = BEAT + 7  # whether it runs, and the worker may serve by it
+WORKER_CELLS: Final = BEAT + 8
 _WORKER_GAUGES: Final = (
     *(STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE, CERTIFICATE_EXPIRES, BEAT),
+    *(STORE_VERSION, CURRENT, FROM_DISK, LEASE_ENDS, LEASED),
 )
 
 # Cohorts: who a request belongs to in the eyes of a release.
@@ -289,6 +295,10 @@ class Telemetry:
         return any(
             block.cells[STATE] == SERVING and block.cells[VERSION] > 0 for block in self.blocks
         )
+
+    def newest(self) -> int:
+        """The highest version that a worker decides by; 0: none has a table."""
+        return max(block.cells[VERSION] for block in self.blocks)
 
     def total(self, cell: int) -> int:
         """One cell summed over all workers, past and present."""

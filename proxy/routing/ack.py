@@ -21,8 +21,10 @@ MAX_NODE = 255
 MAX_COUNTS = 1_000
 """Switches, or drains, that one status tells of."""
 STATES = frozenset({"starting", "serving", "draining", "gone"})
+POLICIES = frozenset({"serve", "park", "mixed"})
 _REQUIRED = frozenset({"worker", "node", "pid", "version", "state"})
-_NUMBERS = frozenset({"pid", "version", "in_flight", "parked"})
+_NUMBERS = frozenset({"pid", "version", "in_flight", "parked", "age_ms"})
+_FLAGS = frozenset({"from_disk"})
 _COUNTS = frozenset({"holding", "draining"})
 
 
@@ -35,6 +37,9 @@ class WorkerStatus:
     refused a later version (a nack), empty if it did not. parked: requests that wait for a
     switch to end. holding: switch → what is still under way of those that it holds. draining:
     drain → the connections that are left to close. Both name what the version above has.
+    from_disk: its table is the one that was kept on disk, and the store has not confirmed it.
+    age_ms: how long ago it was known to be the newest. without_lease: what becomes of requests when
+    its lease is over, one of POLICIES.
     """
 
     worker: str
@@ -47,6 +52,9 @@ class WorkerStatus:
     parked: int = 0
     holding: Mapping[str, int] = field(default_factory=dict)
     draining: Mapping[str, int] = field(default_factory=dict)
+    from_disk: bool = False
+    age_ms: int = 0
+    without_lease: str = "serve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +105,17 @@ def decode_status(body: bytes) -> WorkerStatus:
         elif each.name in _REQUIRED:
             raise ContractError(f"a worker's status has no {each.name}")
     for name, value in values.items():
-        wanted = dict if name in _COUNTS else int if name in _NUMBERS else str
-        if type(value) is not wanted or not _in_bounds(name, value):
+        if type(value) is not _type_of(name) or not _in_bounds(name, value):
             raise ContractError(f"a worker's status has a bad {name}")
     return WorkerStatus(**values)
+
+
+def _type_of(name: str) -> type:
+    if name in _COUNTS:
+        return dict
+    if name in _FLAGS:
+        return bool
+    return int if name in _NUMBERS else str
 
 
 def _in_bounds(name: str, value: Any) -> bool:
@@ -115,4 +130,6 @@ def _in_bounds(name: str, value: Any) -> bool:
         return _ID.fullmatch(value) is not None
     if name == "state":
         return value in STATES
+    if name == "without_lease":
+        return value in POLICIES
     return len(value) <= (MAX_ERROR if name == "error" else MAX_NODE) and value.isprintable()

@@ -120,6 +120,14 @@ def _files(report: Report[Settings], settings: Settings) -> None:
             ("proxy", "supervision", "pid_file"),
             "its folder can't be written to by this user",
         )
+    state_dir = settings.follow.state_dir
+    folder = Path(state_dir) if Path(state_dir).exists() else Path(state_dir).parent
+    if state_dir and not os.access(folder, os.W_OK | os.X_OK):
+        report.add(
+            WARNING,
+            ("proxy", "follow", "state_dir"),
+            "can't be written to by this user",
+        )
 
 
 def _issuers(settings: Settings) -> Iterator[tuple[KeyPath, Issuer]]:

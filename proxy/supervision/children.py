@@ -48,7 +48,7 @@ class Role(Enum):
 class Child:
     """A forked process.
 
-    block: its telemetry block; -1 for the management process. beat: the last that was seen.
+    block: its telemetry block; -1 for the management process. name: a worker's, in the fleet. beat: the last that was seen.
     silent_s: for how long it has not changed. warned: whether that was logged.
     """
 
@@ -56,6 +56,7 @@ class Child:
     role: Role
     block: int
     started: float
+    name: str = ""
     beat: int = 0
     silent_s: float = 0.0
     warned: bool = False

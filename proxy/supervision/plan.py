@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from config import Shared
-from proxy.config import Settings
+from proxy.config import Follow, Settings
 from proxy.observability import telemetry
 from proxy.supervision import files, listening
 from proxy.tls.certificates import Certificates
@@ -50,6 +50,10 @@ class Plan:
     def addresses(self) -> dict[str, str]:
         """Where to listen, by name."""
         return {each.name: each.address for each in listening.wanted(self.settings)}
+
+    def routing(self) -> tuple[Shared, Follow]:
+        """Where the routing comes from, and how it is followed."""
+        return self.shared, self.settings.follow
 
     def note(self, cells: "memoryview[int]", files_limit: int) -> None:
         """Show in the supervisor's cells that this is in use from now on."""

@@ -18,6 +18,7 @@ import contextlib
 import gc
 import logging
 import os
+import secrets
 import signal
 import sys
 import time
@@ -26,17 +27,19 @@ from functools import partial
 
 from config import ConfigError
 from proxy import worker
+from proxy.inherited import Inherited, worker_name
 from proxy.observability import telemetry
 from proxy.observability.telemetry import Telemetry
+from proxy.store import Store
 from proxy.supervision import files, listening, upgrade
 from proxy.supervision.children import REOPEN, SIGNALS, Child, Children, Respawn, Role
+from proxy.supervision.departed import Departed
 from proxy.supervision.listening import HTTP, HTTPS, MANAGEMENT, address_of
 from proxy.supervision.notify import Notifier
 from proxy.supervision.pid_file import PidFile
 from proxy.supervision.plan import Load, Plan
 from proxy.supervision.reload import Reload
 from proxy.supervision.upgrade import Event, Offer, State, Upgrade
-from proxy.worker import Inherited
 
 log = logging.getLogger("turnout.supervisor")
 
@@ -69,6 +72,7 @@ class Supervisor:
         self._exit_code = 0
         # Never written: children see its end when the supervisor is gone, however it went.
         self._lifeline, self._held_open = os.pipe()
+        self._departed = Departed()
 
     def run(self) -> int:
         """Supervise until told to end; the exit code."""
@@ -187,6 +191,8 @@ class Supervisor:
                 self._ended(child, code)
 
     def _ended(self, child: Child, code: int) -> None:
+        if child.name and code:
+            self._departed.tell(child.name)
         over = self._stopping or self._upgrade.state is State.DONE
         if over or child.role in {Role.RETIRING, Role.CANDIDATE}:
             log.info("%s process %d ended (%d)", child.role.value, child.pid, code)
@@ -208,6 +214,8 @@ class Supervisor:
                 self._respawn.later(role, now)
 
     def _start(self, role: Role, plan: Plan) -> Child | None:
+        token = secrets.token_hex(2)
+
         def body(block: int) -> None:
             os.close(self._held_open)
             self._upgrade.close()
@@ -216,18 +224,25 @@ class Supervisor:
                 self._sockets.keep(MANAGEMENT)
                 own = self._sockets.by_name[MANAGEMENT]
                 # Here, not above: its web server takes a quarter second to import.
-                from proxy import management  # noqa: PLC0415
+                from proxy import keeper, management  # noqa: PLC0415
 
-                management.run(self._telemetry, own, self._lifeline)
+                store, follow = Store.of(plan.shared), plan.settings.follow
+                keeps = keeper.Keeper(store, follow, self._telemetry, self._departed.reader)
+                management.run(self._telemetry, own, self._lifeline, keeps)
             else:
-                self._work(plan, block)
+                self._work(plan, block, token)
 
-        return self._children.start(role, body)
+        child = self._children.start(role, body)
+        if child is not None and role is not Role.MANAGEMENT:
+            child.name = worker_name(plan.settings, child.pid, token)
+        return child
 
-    def _work(self, plan: Plan, block: int) -> None:
+    def _work(self, plan: Plan, block: int, token: str) -> None:
         # While another supervisor's workers have a table, nobody has to do without one here.
         waits = self._predecessor.said.with_table and not self._in_charge
         serves = (lambda: True) if waits else self._telemetry.serves
+        # Which version those have isn't known: nothing on disk is as good.
+        newest = (lambda: sys.maxsize) if waits else self._telemetry.newest
         self._sockets.by_name.pop(MANAGEMENT).close()
         worker.run(
             Inherited(
@@ -240,8 +255,17 @@ class Supervisor:
                 self._telemetry.blocks,
                 self._lifeline,
                 serves,
+                newest,
+                token,
             )
         )
+
+    def _replace_management(self) -> None:
+        """It has settings too: Redis, and what it keeps for the workers."""
+        for child in self._children.of(Role.MANAGEMENT):
+            child.role = Role.RETIRING
+            os.kill(child.pid, signal.SIGTERM)
+            self._respawn.missing.append(Role.MANAGEMENT)
 
     # ── settings ──────────────────────────────────────────────────────────────────────────────
 
@@ -255,6 +279,11 @@ class Supervisor:
         may_begin = self._upgrade.state is State.NONE and self._in_charge
         plan = self._reload.step(now, self._plan, may_begin=may_begin)
         if plan is not None:
+            if (plan.shared, plan.settings.follow) != (
+                self._plan.shared,
+                self._plan.settings.follow,
+            ):
+                self._replace_management()
             self._use(plan)
             # Whom an old worker's death left to be replaced has been.
             self._respawn.drop(Role.SERVING)

@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
+import os
 import random
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -138,3 +140,16 @@ async def test_no_request_is_on_both_sides_and_none_fails(
         f"{len(sent)} requests, none failed; held for {switch['held_ms']:.0f} ms, of which the step "
         f"{switch['step_ms']:.0f} ms; the longest wait {max(waits) * 1000:.0f} ms"
     )
+
+
+@pytest.mark.timeout(120)
+async def test_a_worker_that_died_is_not_waited_for(endpoints: Endpoints, system: System) -> None:
+    victim = (await system.get("/v1/workers"))["workers"][0]
+    os.kill(victim["pid"], signal.SIGKILL)
+    body = {"to": "green", "tenants": [PILOT], "mode": "fenced"}
+    began = time.monotonic()
+    async with system.session.post(system.about["admin"] + "/v1/cutover", json=body) as answer:
+        result = await answer.json()
+    took = time.monotonic() - began
+    assert (answer.status, result.get("detail")) == (200, None), result
+    print(f"a switch {took:.2f} s after a worker was killed; its lease had {victim['lease_ms']} ms")

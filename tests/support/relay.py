@@ -1,4 +1,4 @@
-"""A proxy that checks nothing: it copies bytes both ways. Rows must turn red at it."""
+"""A proxy that checks nothing: it copies bytes both ways, until it is cut."""
 
 import socket
 import threading
@@ -10,6 +10,8 @@ class Relay:
 
     def __init__(self, endpoint: int) -> None:
         self._endpoint = endpoint
+        self._open: set[socket.socket] = set()
+        self._is_cut = False
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -19,6 +21,17 @@ class Relay:
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
+    def cut(self) -> None:
+        """Nothing passes any more: connections break, and new ones too."""
+        self._is_cut = True
+        for each in list(self._open):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        """New connections pass again."""
+        self._is_cut = False
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
@@ -27,10 +40,14 @@ class Relay:
 
     def _join(self, client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", self._endpoint)) as endpoint:
+            self._open |= {client, endpoint}
+            if self._is_cut:
+                return
             back = threading.Thread(target=_copy, args=(endpoint, client), daemon=True)
             back.start()
             _copy(client, endpoint)
             back.join()
+            self._open -= {client, endpoint}
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:

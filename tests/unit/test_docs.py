@@ -314,6 +314,8 @@ def test_every_limit_and_time_out_of_the_proxy_is_listed():
     ("user", "source", "client", "scripts"),
     [
         ("turnout-proxy", "proxy/follow.py", "client", "proxy"),
+        ("turnout-proxy", "proxy/keeper.py", "client", "proxy"),
+        ("turnout-proxy", "proxy/store.py", "client", "proxy"),
         ("turnout-admin", "admin/routing/publish.py", "self._redis", "admin/routing"),
         ("turnout-admin", "admin/routing/fleet.py", "pubsub", "admin/routing"),
     ],

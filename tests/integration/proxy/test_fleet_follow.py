@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from redis.asyncio.client import PubSub
 
 from admin.embedded import EmbeddedRedis
+from proxy.routing.ack import WorkerStatus, decode_status
 from proxy.routing.change import Change, Pin
 from proxy.routing.codec import encode_change, encode_table
 from proxy.routing.model import Slot
@@ -25,7 +27,7 @@ from tests.support.fleet import (
     slots,
     start_fleet,
 )
-from tests.support.processes import Children
+from tests.support.processes import SECONDS, Children
 
 WORKERS = 2
 BACK_AGAIN_S = 10.0
@@ -277,20 +279,50 @@ async def test_a_table_without_a_version_does_not_end_following(
 # ── leases ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_killed_worker_leaves_the_registry_with_its_lease(
-    fleet_of: FleetOf, routing: Routing
-) -> None:
-    fleet = await fleet_of(workers=WORKERS)
+async def test_nobody_waits_for_a_killed_worker(fleet_of: FleetOf, routing: Routing) -> None:
+    fleet = await fleet_of(workers=WORKERS, follow={"lease_s": 600.0})
     victim = (await routing.fleet())[0].status
-    os.kill(victim.pid, signal.SIGKILL)
-    began = time.monotonic()
-    await routing.until(
-        lambda workers: victim.worker not in {w.worker for w in workers}, "its lease ends"
-    )
-    print(f"gone {time.monotonic() - began:.3f} s after kill -9; leases last 2 s")
+    async with routing.redis.pubsub() as news:
+        await news.subscribe(routing.keys.news)
+        os.kill(victim.pid, signal.SIGKILL)
+        gone = await _goodbye(news)
+    assert (gone.worker, gone.version) == (victim.worker, victim.version)
+    await routing.acked(await routing.change(Pin("acme", Slot.GREEN)), WORKERS)
+    assert victim.worker not in {lease.worker for lease in await routing.fleet()}
     assert not await routing.redis.hexists(routing.keys.workers, victim.worker)
-    await routing.acked(routing.table.version, WORKERS)
     await fleet.serving(unlike={victim.pid})
+
+
+async def _goodbye(news: PubSub) -> WorkerStatus:
+    """The first that is heard."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            message = await news.get_message(timeout=SECONDS)
+            if message is not None and message["type"] == "message":
+                said = decode_status(message["data"])
+                if said.state == "gone":
+                    return said
+
+
+async def test_who_dies_while_redis_is_away_gets_its_goodbye_later(
+    spawn: Children,
+    tmp_path: Path,
+    fresh_redis: EmbeddedRedis,
+    own_routing: Routing,
+    endpoints: Endpoints,
+) -> None:
+    follow = {"lease_s": 600.0}
+    fleet = await start_fleet(spawn, settings(tmp_path, fresh_redis.url, follow=follow))
+    await published(own_routing, endpoints, WORKERS)
+    victim = (await own_routing.fleet())[0].status
+    await asyncio.to_thread(fresh_redis.stop)
+    os.kill(victim.pid, signal.SIGKILL)
+    await fleet.child.line(f"can't say goodbye for worker {victim.worker} yet")
+    fresh_redis.start()
+    await own_routing.until(
+        lambda workers: victim.worker not in {w.worker for w in workers}, "its lease is taken away"
+    )
+    await own_routing.acked(await own_routing.change(Pin("acme", Slot.GREEN)), WORKERS)
 
 
 async def test_workers_that_are_told_to_end_give_their_leases_back(

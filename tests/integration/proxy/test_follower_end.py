@@ -3,10 +3,11 @@
 import asyncio
 
 from proxy.config import Follow
-from proxy.follow import Follower, Store
+from proxy.follow import Follower
 from proxy.observability.telemetry import Telemetry
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.keys import Keys
+from proxy.store import Store
 from tests.support.fleet import KEY, Routing
 
 STEPS = 25

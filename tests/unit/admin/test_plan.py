@@ -7,12 +7,14 @@ from admin.routing.reconcile import WILD, Plan, Step, plan
 from proxy.routing.ack import WorkerStatus
 
 
-def redis(version: int, log: int | None = None, workers: tuple[int, ...] = ()) -> Snapshot:
+def redis(
+    version: int, log: int | None = None, workers: tuple[int, ...] = (), commit: str = ""
+) -> Snapshot:
     leases = tuple(
         Lease(f"w{n}", 1000, WorkerStatus(f"w{n}", "", 1, served, "serving"))
         for n, served in enumerate(workers)
     )
-    return Snapshot(0.0, version, version if log is None else log, leases)
+    return Snapshot(0.0, version, version if log is None else log, leases, commit)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,20 @@ def redis(version: int, log: int | None = None, workers: tuple[int, ...] = ()) -
 )
 def test_what_redis_needs(desired, snapshot, seen, expected):
     assert plan(desired, snapshot, seen) == expected
+
+
+@pytest.mark.parametrize(
+    ("desired", "there", "ours", "expected"),
+    [
+        (7, redis(7, commit="a"), "a", Plan(Step.NOTHING)),
+        (7, redis(7, commit="a"), "b", Plan(Step.REPUBLISH, "lost commits", 7)),
+        (7, redis(6, commit="a"), "a", Plan(Step.CATCH_UP)),
+        (7, redis(6, commit="a"), "b", Plan(Step.REPUBLISH, "lost commits", 6)),
+        # Too long ago, or from before it was noted.
+        (7, redis(6, commit="a"), "", Plan(Step.CATCH_UP)),
+        (7, redis(7), "b", Plan(Step.NOTHING)),
+        (7, redis(9, commit="a"), "", Plan(Step.REPUBLISH, "ahead", 9)),
+    ],
+)
+def test_what_it_needs_by_the_commits(desired, there, ours, expected):
+    assert plan(desired, there, there.version, ours) == expected

@@ -155,9 +155,15 @@ def test_a_route_is_explained():
 
 
 def test_a_worker_whose_lease_is_over_is_lost():
-    worker = {"worker": "w", "lease_ms": 2700, "error": ""}
-    assert worker_row(worker)[-2:] == ("2.7 s", None)
-    assert worker_row({**worker, "lease_ms": -5})[-2] == "lost"
+    worker = {"worker": "w", "lease_ms": 2700, "without_lease": "park", "error": ""}
+    assert worker_row(worker)[-3:] == ("2.7 s", "park", None)
+    assert worker_row({**worker, "lease_ms": -5})[-3] == "lost"
+
+
+def test_a_worker_s_table_from_disk_and_how_far_it_is_behind_are_shown():
+    worker = {"worker": "w", "version": 7, "behind": 2, "from_disk": True}
+    assert worker_row(worker)[4:6] == ("7 (disk)", 2)
+    assert worker_row({**worker, "behind": 0, "from_disk": False})[4:6] == (7, None)
 
 
 def test_an_audited_change_is_shown_by_what_differs():
