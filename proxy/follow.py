@@ -142,7 +142,7 @@ class Follower:
         gone = encode_status(replace(self._current_status(), state="gone"))
         try:
             await client.eval(
-                _script("leave"), 2, keys.leases, keys.workers, self._status.worker, gone, keys.news
+                script("leave"), 2, keys.leases, keys.workers, self._status.worker, gone, keys.news
             )
         except _UNREACHABLE as error:
             log.warning("could not give the lease back: %s", type(error).__name__)
@@ -150,23 +150,18 @@ class Follower:
             await _close(client)
 
     def _connect(self, timeout_s: float) -> Redis:
-        return Redis.from_url(
-            self._store.url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=self._settings.store_timeout_s,
-            retry=Retry(NoBackoff(), 0),
-        )
+        return connect(self._store.url, self._settings, timeout_s)
 
     # ── the lease ─────────────────────────────────────────────────────────────────────────────
 
     async def _renew(self, client: Redis) -> None:
-        script = client.register_script(_script("renew"))
+        renewal = client.register_script(script("renew"))
         keys = self._store.keys
         lease_ms = int(self._settings.lease_s * 1000)
         while not self._ended:
             self._news.clear()
             status = encode_status(self._current_status())
-            await script(
+            await renewal(
                 keys=[keys.leases, keys.workers],
                 args=[self._status.worker, status, lease_ms, keys.news],
             )
@@ -313,5 +308,16 @@ async def _close(client: Redis) -> None:
         log.debug("a connection to the store did not close well: %s", type(error).__name__)
 
 
-def _script(name: str) -> str:
+def connect(url: str, settings: Follow, timeout_s: float) -> Redis:
+    """A client to the store that tries nothing twice. timeout_s: for each answer."""
+    return Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=settings.store_timeout_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def script(name: str) -> str:
+    """A script of this folder, for the store to run."""
     return (files("proxy") / f"{name}.lua").read_text(encoding="utf-8")

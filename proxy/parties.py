@@ -12,6 +12,7 @@ from typing import Protocol
 from proxy.http1.head import RequestHead, ResponseHead
 from proxy.http1.reply import LocalReply
 from proxy.observability.telemetry import Group
+from proxy.router import Route
 from proxy.tls.session import Secure
 
 
@@ -127,6 +128,10 @@ class Exchange:
     def tunnel_closed(self, received: int, sent: int) -> None:
         """Both sides of the tunnel are gone. received, sent: bytes, of the client's side."""
         raise NotImplementedError
+
+    def under_way(self) -> Route | None:
+        """Where it is under way, or stands in line; None: nowhere. Asked while a slot is drained."""
+        return None
 
     # ── as the endpoint's connection sees it ──────────────────────────────────────────────────
 
