@@ -205,6 +205,7 @@ class Tunnels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     close_code: int = 1001
     close_reason: str = "going away"
     last_message: str = ""
+    events_retry_ms: int = 1_000
 
     def __post_init__(self) -> None:
         for token in self.upgrades:
@@ -220,6 +221,8 @@ class Tunnels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 "`tunnels.close_code` is one that RFC 6455 lets be sent,"
                 " and `tunnels.close_reason` at most 123 bytes"
             ) from None
+        if not 0 <= self.events_retry_ms <= 3_600_000:
+            raise ValueError("`tunnels.events_retry_ms` lies between 0 (no hint) and an hour")
         if len(self.last_message.encode()) > MAX_TEXT_BYTES:
             raise ValueError(f"`tunnels.last_message` has at most {MAX_TEXT_BYTES} bytes")
 

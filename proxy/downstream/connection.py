@@ -19,7 +19,7 @@ from typing import Final, cast
 
 from proxy.downstream.flow import Gate
 from proxy.downstream.peer import Peer
-from proxy.exchange.drains import REQUEST, TUNNEL, WEBSOCKET, Lasting
+from proxy.exchange.drains import EVENTS, REQUEST, TUNNEL, WEBSOCKET, Lasting
 from proxy.exchange.services import Services
 from proxy.exchange.tunnel import Tunnel
 from proxy.http1 import reply as replies
@@ -407,16 +407,26 @@ class ClientConnection(Client):
         if route is None:
             return None
         tenant, tunnel = route.labels[0] or None, self._tunnel
+        events = self._exchange.events()
+        if events is not None:
+            idle_since = self.deadline - self._services.bounds.answer_idle_s
+            return Lasting(EVENTS, route.slot, tenant, idle_since, may_end=not events.ending)
         if tunnel is None:
             return Lasting(REQUEST, route.slot, tenant, self._services.now, may_end=False)
         kind = WEBSOCKET if tunnel.is_framed else TUNNEL
         return Lasting(kind, route.slot, tenant, tunnel.idle_since, may_end=tunnel.is_open)
 
     def end(self) -> None:
-        """Close a tunnel, WebSockets with a word; cut a request that is under way."""
+        """Close a tunnel, WebSockets with a word; cut a request that is under way.
+
+        A stream of events ends after a whole one; asked for it again, it is cut.
+        """
+        events = self._exchange.events()
         if self._tunnel is not None:
             words = self._services.settings.tunnels
             self._tunnel.close_frames(words.close_code, words.close_reason, words.last_message)
+        elif events is not None and not events.ending:
+            self._exchange.end_events()
         elif self._busy:
             self.abort()
 

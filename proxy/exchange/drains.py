@@ -18,6 +18,7 @@ from proxy.routing.model import BASIS_POINTS, Drain, RoutingTable, Slot, Unit
 WEBSOCKET: Final = "websocket"
 TUNNEL: Final = "tunnel"
 TCP: Final = "tcp"
+EVENTS: Final = "events"
 REQUEST: Final = "request"
 
 Held = TypeVar("Held")

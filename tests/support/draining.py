@@ -3,10 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from proxy.downstream.connection import ClientConnection
 from proxy.draining import Drainable, Draining
 from proxy.pace import Want
 from proxy.routing.model import RoutingTable
 from tests.support.memory_transport import MemoryLoop
+from tests.support.wire import Wire
 
 
 class Worker(Protocol):
@@ -61,3 +63,13 @@ class Drains:
 
     def left(self) -> dict[str, int]:
         return self._draining.left()
+
+
+def drains_of(wire: Wire, granted: int = 1_000) -> Drains:
+    """The drains of a wire's worker."""
+
+    def connections() -> list[ClientConnection]:
+        found = [client.connection for client in wire.clients]
+        return [each for each in found if each not in wire.lost_clients]
+
+    return Drains(wire, connections, granted)

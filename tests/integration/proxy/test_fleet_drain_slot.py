@@ -135,3 +135,20 @@ async def test_a_request_ends_whole_and_only_a_hurry_cuts_it(
             await cut.answer()
     await left(module_routing, version)
     await endpoints.blue.release(keys[1])
+
+
+async def test_events_end_whole_and_go_on_at_the_other_slot(
+    session: aiohttp.ClientSession, module_routing: Routing, endpoints: Endpoints, tenant: str
+) -> None:
+    key, fields = secrets.token_hex(6), {"X-Tenant-ID": tenant}
+    async with session.get(f"/events/{key}", headers=fields) as stream:
+        await endpoints.blue.emit(key, "first")
+        assert await stream.content.readuntil(b"\n\n") == b"data: first\n\n"
+        version = await module_routing.change(Pin(tenant, Slot.GREEN), SetDrain("d-1", Slot.BLUE))
+        # aiohttp raises where a chunked body has no end.
+        assert await stream.read() == b"retry: 1000\n\n"
+    await left(module_routing, version)
+    async with session.get(f"/events/{key}", headers=fields) as stream:
+        assert stream.headers["X-Turnout-Slot"] == "green"
+        await endpoints.green.emit(key, "end")
+        assert await stream.read() == b""

@@ -5,9 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy.downstream.connection import ClientConnection
 from proxy.routing.model import Drain, RoutingTable, Slot
-from tests.support.draining import Drains
+from tests.support.draining import Drains, drains_of
 from tests.support.frames import MASK, TEXT, frame, goodbye
 from tests.support.messages import ask
 from tests.support.tcp_wire import TcpWire
@@ -22,16 +21,6 @@ def drained(*, drain: Drain | None = None, **parts: Any) -> RoutingTable:
     """acme belongs to green by now, and blue is drained."""
     parts = {"pins": {"acme": Slot.GREEN}, **parts}
     return table(drains={"d-1": drain or Drain(Slot.BLUE)}, **parts)
-
-
-def of(wire: Wire, granted: int = 1_000) -> Drains:
-    """The drains of the wire's worker."""
-
-    def connections() -> list[ClientConnection]:
-        found = [client.connection for client in wire.clients]
-        return [each for each in found if each not in wire.lost_clients]
-
-    return Drains(wire, connections, granted)
 
 
 def joined(wire: Wire, client: ClientSide, tenant: bytes = b"acme") -> EndpointSide:
@@ -51,7 +40,7 @@ def answers_goodbye(client: ClientSide, endpoint: EndpointSide) -> None:
 
 @playbook(trusted=True)
 def test_who_belongs_elsewhere_is_told_goodbye_and_counts_until_gone(wire: Wire) -> None:
-    drains = of(wire)
+    drains = drains_of(wire)
     endpoint = joined(wire, wire.client)
     drains.use(drained())
     assert drains.left() == {}
@@ -69,7 +58,7 @@ def test_who_belongs_elsewhere_is_told_goodbye_and_counts_until_gone(wire: Wire)
 
 @playbook(trusted=True, cuts=("whole",))
 def test_who_belongs_here_stays(wire: Wire) -> None:
-    drains = of(wire)
+    drains = drains_of(wire)
     joined(wire, wire.client, b"bravo")
     drains.use(drained())
     assert drains.step() == {"d-1": 0}
@@ -79,7 +68,7 @@ def test_who_belongs_here_stays(wire: Wire) -> None:
 
 @playbook(trusted=True, cuts=("whole",))
 def test_a_drain_of_tenants_leaves_the_others(wire: Wire) -> None:
-    drains = of(wire)
+    drains = drains_of(wire)
     joined(wire, wire.client)
     other = wire.connects()
     joined(wire, other, b"bravo")
@@ -91,7 +80,7 @@ def test_a_drain_of_tenants_leaves_the_others(wire: Wire) -> None:
 
 @playbook(trusted=True, cuts=("whole",))
 def test_the_longest_idle_go_first_as_many_as_the_pace_grants(wire: Wire) -> None:
-    drains = of(wire, granted=1)
+    drains = drains_of(wire, granted=1)
     clients = [wire.client, wire.connects(), wire.connects()]
     for client in clients:
         joined(wire, client)
@@ -110,7 +99,7 @@ def test_the_longest_idle_go_first_as_many_as_the_pace_grants(wire: Wire) -> Non
 
 @playbook(trusted=True, cuts=("whole",))
 def test_a_drain_that_is_over_ends_nobody(wire: Wire) -> None:
-    drains = of(wire, granted=0)
+    drains = drains_of(wire, granted=0)
     joined(wire, wire.client)
     drains.use(drained())
     drains.step()
@@ -122,7 +111,7 @@ def test_a_drain_that_is_over_ends_nobody(wire: Wire) -> None:
 
 @playbook(trusted=True, cuts=("whole",))
 def test_who_came_back_while_the_pace_was_asked_stays(wire: Wire) -> None:
-    drains = of(wire)
+    drains = drains_of(wire)
     joined(wire, wire.client)
     drains.use(drained())
     drains.meanwhile = lambda: drains.swap(drained(pins={}))
@@ -132,7 +121,7 @@ def test_who_came_back_while_the_pace_was_asked_stays(wire: Wire) -> None:
 
 @playbook(trusted=True, cuts=("whole",))
 def test_a_request_ends_by_itself(wire: Wire) -> None:
-    drains = of(wire)
+    drains = drains_of(wire)
     wire.client.sends(ask(b"X-Tenant-ID: acme"))
     drains.use(drained())
     assert drains.step() == {"d-1": 1}
@@ -145,7 +134,7 @@ def test_a_request_ends_by_itself(wire: Wire) -> None:
 
 @playbook(trusted=True, cuts=("whole",))
 def test_a_parked_request_is_in_no_slot(wire: Wire) -> None:
-    drains = of(wire)
+    drains = drains_of(wire)
     drains.use(drained(holds={"acme": "s-1"}))
     wire.client.sends(ask(b"X-Tenant-ID: acme"))
     assert drains.step() == {"d-1": 0}
@@ -153,7 +142,7 @@ def test_a_parked_request_is_in_no_slot(wire: Wire) -> None:
 
 @playbook(trusted=True, cuts=("whole",))
 def test_a_hurry_ends_everything_without_asking_for_a_pace(wire: Wire) -> None:
-    drains = of(wire, granted=0)
+    drains = drains_of(wire, granted=0)
     other = wire.connects()
     joined(wire, wire.client)
     other.sends(ask(b"X-Tenant-ID: acme"))
@@ -175,7 +164,7 @@ def test_a_hurry_ends_everything_without_asking_for_a_pace(wire: Wire) -> None:
 def test_a_last_message_comes_before_the_goodbye(wire: Wire, text: str) -> None:
     tunnels = msgspec.structs.replace(wire.settings.tunnels, last_message=text)
     wire.services.settings = msgspec.structs.replace(wire.settings, tunnels=tunnels)
-    drains = of(wire)
+    drains = drains_of(wire)
     endpoint = joined(wire, wire.client)
     drains.use(drained())
     drains.step()
@@ -186,7 +175,7 @@ def test_a_last_message_comes_before_the_goodbye(wire: Wire, text: str) -> None:
 
 @playbook(trusted=True, settings={"tunnels": {"last_message": "come back"}})
 def test_no_last_message_stands_within_a_message(wire: Wire) -> None:
-    drains = of(wire)
+    drains = drains_of(wire)
     endpoint = joined(wire, wire.client)
     begun = frame(TEXT, b"one", fin=False)
     endpoint.sends(begun)
