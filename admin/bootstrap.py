@@ -15,6 +15,7 @@ from admin.api.metrics import Metrics
 from admin.api.problems import Problem
 from admin.api.route import Parts
 from admin.config import Settings
+from admin.drains.controller import Drains
 from admin.routing.control import Control
 from admin.routing.database import Database, DatabaseUnavailableError, Pool, open_pool
 from admin.routing.events import Hub
@@ -126,7 +127,10 @@ def _compose(
         Problem,
     )
     tasks.start("switches", switches.run)
-    return Parts(settings, control, hub, Authenticator(settings), metrics, switches), tasks
+    drains = Drains(control, hub, tasks, settings)
+    tasks.start("drains", drains.run)
+    parts = Parts(settings, control, hub, Authenticator(settings), metrics, switches, drains)
+    return parts, tasks
 
 
 def _gauges(control: Control) -> dict[str, float]:

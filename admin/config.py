@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from config import split_address
 
+_DRAINS_AT_ONCE = 2  # one a slot
 MIN_SECRET_BYTES = 32
 """A shorter HS256 key than its digest weakens the signature (RFC 7518, section 3.2)."""
 
@@ -49,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     switch_close_per_s: Annotated[float, Meta(gt=0, le=100_000)] = 1000.0
     switch_silent_s: Seconds = 2.0
     switches_at_once: Positive = 4
+    drain_limit_s: Seconds = 600.0
+    drain_hurry_s: Seconds = 10.0
     steps: dict[str, tuple[str, ...]] = {}
     step_urls: tuple[str, ...] = ()
     log_level: Level = "info"
@@ -61,8 +64,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`steps` has the arguments of a command for each name")
         if not all(url.startswith(("http://", "https://")) for url in self.step_urls):
             raise ValueError("`step_urls` begin with http:// or https://")
-        if self.switches_at_once >= self.database_pool_max:
-            raise ValueError("`switches_at_once` lies below `database_pool_max`")
+        if self.switches_at_once + _DRAINS_AT_ONCE >= self.database_pool_max:
+            raise ValueError("`switches_at_once` lies more than 2 below `database_pool_max`")
         if self.database_pool_min > self.database_pool_max:
             raise ValueError("`database_pool_min` lies above `database_pool_max`")
 

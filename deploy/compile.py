@@ -30,6 +30,7 @@ MODULES = (
     "proxy/exchange/states.py",
     "proxy/exchange/tunnel.py",
     "proxy/http1/chunks.py",
+    "proxy/http1/events.py",
     "proxy/http1/fields.py",
     "proxy/http1/framing.py",
     "proxy/http1/head.py",

@@ -17,7 +17,7 @@ from proxy.routing.identity import Source
 from proxy.routing.model import Endpoint, is_tenant
 from proxy.tls.settings import EndpointTls, Tls
 from proxy.tokens.settings import MAX_ISSUERS, Issuer, Jwks, Tokens
-from proxy.websocket import close_frame
+from proxy.websocket import MAX_TEXT_BYTES, close_frame
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,32}(/[A-Za-z0-9.]{1,8})?")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -204,6 +204,8 @@ class Tunnels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upgrades: tuple[str, ...] = ("websocket",)
     close_code: int = 1001
     close_reason: str = "going away"
+    last_message: str = ""
+    events_retry_ms: int = 1_000
 
     def __post_init__(self) -> None:
         for token in self.upgrades:
@@ -219,6 +221,10 @@ class Tunnels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 "`tunnels.close_code` is one that RFC 6455 lets be sent,"
                 " and `tunnels.close_reason` at most 123 bytes"
             ) from None
+        if not 0 <= self.events_retry_ms <= 3_600_000:
+            raise ValueError("`tunnels.events_retry_ms` lies between 0 (no hint) and an hour")
+        if len(self.last_message.encode()) > MAX_TEXT_BYTES:
+            raise ValueError(f"`tunnels.last_message` has at most {MAX_TEXT_BYTES} bytes")
 
 
 class TcpListener(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,9 +9,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from proxy.http1.events import EventStream
 from proxy.http1.head import RequestHead, ResponseHead
 from proxy.http1.reply import LocalReply
 from proxy.observability.telemetry import Group
+from proxy.router import Route
 from proxy.tls.session import Secure
 
 
@@ -126,6 +128,18 @@ class Exchange:
 
     def tunnel_closed(self, received: int, sent: int) -> None:
         """Both sides of the tunnel are gone. received, sent: bytes, of the client's side."""
+        raise NotImplementedError
+
+    def under_way(self) -> Route | None:
+        """Where it is under way, or stands in line; None: nowhere. Asked while a slot is drained."""
+        return None
+
+    def events(self) -> EventStream | None:
+        """The stream of events that is being relayed; None: it isn't one."""
+        return None
+
+    def end_events(self) -> None:
+        """End that stream where no event is under way."""
         raise NotImplementedError
 
     # ── as the endpoint's connection sees it ──────────────────────────────────────────────────

@@ -12,7 +12,9 @@ Reserved bits are let by: extensions such as permessage-deflate own them.
 import struct
 from typing import Final
 
+TEXT: Final = 1
 CLOSE: Final = 8
+MAX_TEXT_BYTES: Final = 1_000
 MAX_REASON_BYTES: Final = 123
 _MAX_CONTROL: Final = 125
 _MASKED: Final = 0x80
@@ -143,6 +145,16 @@ class FrameTracker:
 def is_close_code(code: int) -> bool:
     """Whether a Close frame may carry it (RFC 6455 §7.4)."""
     return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in {1004, 1005, 1006})
+
+
+def text_frame(text: str) -> bytes:
+    """A text message in one frame, from a server. ValueError: longer than MAX_TEXT_BYTES."""
+    payload = text.encode()
+    if len(payload) > MAX_TEXT_BYTES:
+        raise ValueError("the message is too long")
+    if len(payload) > _MAX_CONTROL:
+        return struct.pack("!BBH", 0x80 | TEXT, 126, len(payload)) + payload
+    return bytes((0x80 | TEXT, len(payload))) + payload
 
 
 def close_frame(code: int, reason: str, mask: bytes = b"") -> bytes:

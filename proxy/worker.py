@@ -25,6 +25,7 @@ from proxy.downstream.listener import Door, Listener, Lost, Make
 from proxy.downstream.peer import Peer
 from proxy.downstream.share import Share
 from proxy.downstream.tcp import TcpPort
+from proxy.draining import Draining
 from proxy.exchange.forward import Exchange
 from proxy.exchange.services import Services
 from proxy.follow import Follower
@@ -34,6 +35,7 @@ from proxy.inherited import Inherited
 from proxy.observability import telemetry
 from proxy.observability.observe import Observer, observing, special_fields
 from proxy.observability.telemetry import Block
+from proxy.pace import Pace
 from proxy.router import Router, WithoutLease
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.decision import Policy
@@ -93,6 +95,10 @@ class Worker:
         if settings.follow.policy_without_lease() != "serve":
             self._services.lease(leased=False)  # until the follower has one
             self._follower.on_lease = self._services.lease
+        self._pace = Pace(inherited.shared, settings, block)
+        self._draining = Draining(
+            lambda: self._listener.connections, self._pace.take, self._follower.tell
+        )
         bearer = self._services.router.bearer
         self._key_sources = key_sources(bearer, settings.identity, block.key_sets)
 
@@ -109,6 +115,7 @@ class Worker:
         renew = self._tasks.start(self._follower.renew(), "renew")
         self._tasks.start(self._follower.fall_back(self._inherited.newest), "fall back")
         self._tasks.start(self._sweep(), "sweep")
+        self._tasks.start(self._draining.run(), "drain slots")
         if self._inherited.certificates is not None:
             drop_unreadable_names()
             self._tasks.start(self._watch(self._inherited.certificates), "watch certificates")
@@ -130,6 +137,7 @@ class Worker:
         for plain in self._plain:
             await plain.close()
         await self._tasks.cancel()
+        await self._pace.close()
         self._observer.close(time.monotonic())
         self._block.publish()
 
@@ -138,6 +146,7 @@ class Worker:
         for plain in self._plain:
             plain.update(table.endpoints)
         self._services.use(table)
+        self._draining.swap(table)
 
     def _report(self, status: WorkerStatus) -> WorkerStatus:
         services = self._services
@@ -146,6 +155,7 @@ class Worker:
             in_flight=max(self._block.in_flight, 0),
             parked=services.parking.count,
             holding=services.fence.left(),
+            draining=self._draining.left(),
         )
 
     async def _wait_for_table(self) -> None:

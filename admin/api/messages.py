@@ -136,6 +136,19 @@ class SwitchesQuery(Given, kw_only=True):
     limit: Limit = 50
 
 
+class DrainBody(Given, kw_only=True):
+    """Whose connections end: of all who belong elsewhere by now, or of the tenants named.
+
+    per_second: how many in a second, at all workers together. limit_s: after so many seconds all
+    that is left is ended at once. webhook: under one of admin.step_urls, told of the end.
+    """
+
+    tenants: TenantsValue = "all"
+    per_second: Annotated[float, Meta(gt=0, le=100_000)] = 100.0
+    limit_s: Annotated[float, Meta(gt=0, le=86_400)] | None = None
+    webhook: Annotated[str, Meta(max_length=2_000)] | None = None
+
+
 class EndpointsBody(Write, kw_only=True):
     """All instances of the slot. force: empty it although it serves requests."""
 
@@ -235,6 +248,32 @@ class SwitchesPage(Struct):
 
     switches: list[SwitchState]
     next: str | None
+
+
+class DrainReport(Struct):
+    """A slot's drain. outcome: "empty", "limit" or "stopped" once it ends. note: what went wrong.
+
+    left: how much is left, by those who said so; null before it is known, and after the end.
+    workers: by worker. unknown: workers that have not said yet, or fell silent.
+    """
+
+    drain: str
+    slot: str
+    state: str
+    tenants: list[str] | None
+    per_second: float
+    limit_s: float
+    outcome: str
+    note: str
+    actor: str
+    stopped_by: str | None
+    version: int | None
+    begun_at: str | None
+    hurried_at: str | None
+    ended_at: str | None
+    left: int | None
+    workers: dict[str, int]
+    unknown: list[str]
 
 
 class CanaryState(Struct):

@@ -11,6 +11,7 @@ from admin.api.auth import Authenticator
 from admin.api.messages import Given
 from admin.api.metrics import Metrics
 from admin.config import Settings
+from admin.drains.controller import Drains
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.events import Hub
@@ -29,6 +30,7 @@ class Parts:
     authenticator: Authenticator
     metrics: Metrics
     switches: Switches
+    drains: Drains
 
     @property
     def store(self) -> Store:

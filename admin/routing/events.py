@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-KINDS = ("change", "converged", "worker", "worker-lost", "republished", "store", "switch")
+KINDS = ("change", "converged", "worker", "worker-lost", "republished", "store", "switch", "drain")
 
 
 class TooManyListenersError(Exception):

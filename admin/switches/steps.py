@@ -33,14 +33,19 @@ def document(switch: Switch) -> dict[str, object]:
 
 async def webhook(url: str, switch: Switch, limit_s: float) -> None:
     """POST it to the URL; any 2xx is success. limit_s: seconds. StepError."""
+    await post(url, switch.name, document(switch), limit_s)
+
+
+async def post(url: str, name: str, told: Mapping[str, object], limit_s: float) -> None:
+    """POST this under an Idempotency-Key; any 2xx is success. limit_s: seconds. StepError."""
     timeout = aiohttp.ClientTimeout(total=limit_s)
-    headers = {"Idempotency-Key": switch.name, "Content-Type": "application/json"}
+    headers = {"Idempotency-Key": name, "Content-Type": "application/json"}
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.post(
                 url,
-                data=msgspec.json.encode(document(switch)),
+                data=msgspec.json.encode(told),
                 headers=headers,
                 allow_redirects=False,
             ) as answer,

@@ -19,6 +19,7 @@ from typing import Final, cast
 
 from proxy.downstream.flow import Gate
 from proxy.downstream.peer import Peer
+from proxy.exchange.drains import EVENTS, REQUEST, TUNNEL, WEBSOCKET, Lasting
 from proxy.exchange.services import Services
 from proxy.exchange.tunnel import Tunnel
 from proxy.http1 import reply as replies
@@ -393,15 +394,41 @@ class ClientConnection(Client):
 
     def close(self) -> None:
         """Close after the last byte is sent, WebSockets with a word; cut what is under way."""
-        if self._tunnel is not None:
-            tunnels = self._services.settings.tunnels
-            self._tunnel.close_frames(tunnels.close_code, tunnels.close_reason)
-        elif self._busy:
-            self.abort()
+        if self._tunnel is not None or self._busy:
+            self.end()
         else:
             self._state = _CLOSING
             self.deadline = self._services.now + self._services.settings.timeouts.linger_s
             self.transport.close()  # over TLS it waits for the client's end, too
+
+    def lasting(self) -> Lasting | None:
+        """What is under way in a slot; None: nothing."""
+        route = self._exchange.under_way()
+        if route is None:
+            return None
+        tenant, tunnel = route.labels[0] or None, self._tunnel
+        events = self._exchange.events()
+        if events is not None:
+            idle_since = self.deadline - self._services.bounds.answer_idle_s
+            return Lasting(EVENTS, route.slot, tenant, idle_since, may_end=not events.ending)
+        if tunnel is None:
+            return Lasting(REQUEST, route.slot, tenant, self._services.now, may_end=False)
+        kind = WEBSOCKET if tunnel.is_framed else TUNNEL
+        return Lasting(kind, route.slot, tenant, tunnel.idle_since, may_end=tunnel.is_open)
+
+    def end(self) -> None:
+        """Close a tunnel, WebSockets with a word; cut a request that is under way.
+
+        A stream of events ends after a whole one; asked for it again, it is cut.
+        """
+        events = self._exchange.events()
+        if self._tunnel is not None:
+            words = self._services.settings.tunnels
+            self._tunnel.close_frames(words.close_code, words.close_reason, words.last_message)
+        elif events is not None and not events.ending:
+            self._exchange.end_events()
+        elif self._busy:
+            self.abort()
 
     def _linger(self) -> None:
         self._state = _CLOSING

@@ -30,6 +30,12 @@ class Preparing:
         if self.task is not None:
             self.task.cancel()
 
+    def lasting(self) -> None:
+        """Nothing is under way yet."""
+
+    def end(self) -> None:
+        """Nothing: it goes where the table leads once it has got so far."""
+
 
 async def read_header(accepted: socket.socket, limit_s: float, limit_bytes: int) -> Header:
     """The PROXY header. HeaderError, TimeoutError, OSError."""

@@ -22,6 +22,7 @@ from proxy.downstream.handshake import Preparing, read_header
 from proxy.downstream.peer import Peer
 from proxy.downstream.proxy_protocol import HeaderError
 from proxy.downstream.share import PAUSE_S, Share
+from proxy.exchange.drains import Lasting
 from proxy.exchange.services import Services
 from proxy.observability import telemetry
 from proxy.tasks import Tasks
@@ -48,6 +49,12 @@ class Connection(Protocol):
 
     def close(self) -> None:
         """End it, as gently as that can be done at once."""
+
+    def lasting(self) -> Lasting | None:
+        """What is under way in a slot; None: nothing."""
+
+    def end(self) -> None:
+        """End what lasts: in good order where it may end, else cut it."""
 
 
 Lost = Callable[[Connection], None]

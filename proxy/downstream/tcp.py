@@ -22,6 +22,7 @@ from proxy.downstream.client_hello import HelloError, IncompleteError, server_na
 from proxy.downstream.listener import Lost
 from proxy.downstream.peer import Peer
 from proxy.exchange import parking
+from proxy.exchange.drains import TCP, Lasting
 from proxy.exchange.services import Services
 from proxy.exchange.tunnel import Tunnel
 from proxy.http1.reply import LocalReply
@@ -324,6 +325,19 @@ class TcpConnection(asyncio.Protocol):
             self._tunnel.close()
         else:
             self._end()
+
+    def lasting(self) -> Lasting | None:
+        """The connection, once it counts in a slot."""
+        if not self._admitted:
+            return None
+        route, tunnel = self._routed, self._tunnel
+        idle_since = self._began if tunnel is None else tunnel.idle_since
+        may_end = tunnel is not None and tunnel.is_open
+        return Lasting(TCP, route.slot, self._tenant, idle_since, may_end=may_end)
+
+    def end(self) -> None:
+        """Close a tunnel after its last byte; break off what is none yet."""
+        self.close()
 
 
 class TcpPort:

@@ -30,6 +30,7 @@ from proxy.exchange.states import (
 )
 from proxy.http1 import reply as replies
 from proxy.http1 import rewrite
+from proxy.http1.events import EventStream, retry_hint
 from proxy.http1.framing import is_request_id
 from proxy.http1.head import RequestHead, ResponseHead
 from proxy.http1.reply import LocalReply, render
@@ -47,6 +48,7 @@ class Exchange(Placing):
 
     __slots__ = (
         "_chunked_answer",
+        "_events",
         "_keep_alive",
         "_memo",
         "_out",
@@ -63,6 +65,7 @@ class Exchange(Placing):
         self._keep_alive = True
         self._status = 0
         self._chunked_answer = False
+        self._events: EventStream | None = None  # of an answer in chunks that is one
         self._out = b""  # of the answer, not written yet
 
     # ── the client's side ─────────────────────────────────────────────────────────────────────
@@ -260,6 +263,8 @@ class Exchange(Placing):
             self._slot.answered(pool, head.status, self._services.now)
         end = rewrite.body_end(self._head, head)
         self._chunked_answer = end == rewrite.BY_CHUNKS
+        if end == rewrite.BY_CHUNKS:
+            self._events = EventStream() if rewrite.relays_events(head) else None
         if not self._request_done or self._services.draining or end == rewrite.BY_CLOSE:
             self._keep_alive = False
         own_lines = self._route.answer_line + self._request_id
@@ -274,8 +279,45 @@ class Exchange(Placing):
         if self._notes is not None:
             self._notes.sent += len(data)
         if self._chunked_answer:
+            if self._events is not None:
+                self._relay_events(self._events, data)
+                return
             data = b"%x\r\n%b\r\n" % (len(data), data)
         self._out = self._out + data if self._out else data
+
+    def _relay_events(self, stream: EventStream, data: bytes) -> None:
+        """A piece of a stream of events: its last, if it is to end and the event under way does."""
+        end = stream.end_in(data) if stream.ending else -1
+        stream.feed(data)
+        if end >= 0:
+            data = data[:end]
+        self._out += b"%x\r\n%b\r\n" % (len(data), data)
+        if end >= 0:
+            self._end_of_events()
+
+    def events(self) -> EventStream | None:
+        """The stream of events that is being relayed, if it is one."""
+        return self._events if self.state == RELAYING and self._chunked_answer else None
+
+    def end_events(self) -> None:
+        """End the stream of events where no event is under way."""
+        stream = self.events()
+        if stream is None:
+            return
+        stream.ending = True
+        if stream.at_boundary:
+            self._end_of_events()
+
+    def _end_of_events(self) -> None:
+        """Tell the client when to come back, and end its answer; drop the endpoint's connection."""
+        services = self._services
+        hint = retry_hint(services.settings.tunnels.events_retry_ms)
+        if hint:
+            self._out += b"%x\r\n%b\r\n" % (len(hint), hint)
+        self._out += rewrite.LAST_CHUNK
+        if services.draining:
+            self._keep_alive = False
+        self._finish(False)
 
     def flush(self) -> None:
         """Write what a read from the endpoint has given, in one piece."""

@@ -114,6 +114,10 @@ class Placing(parties.Exchange):
         """Send it where it belongs."""
         raise NotImplementedError
 
+    def under_way(self) -> Route | None:
+        """Where it is under way, or stands in line; None: nowhere."""
+        return self._route if self._admitted or self._place is not None else None
+
     # ── a switch ──────────────────────────────────────────────────────────────────────────────
 
     def _park(self, tenant: str | None) -> None:

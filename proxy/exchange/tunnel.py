@@ -22,7 +22,7 @@ from proxy.last_words import unread
 from proxy.observability import telemetry
 from proxy.observability.telemetry import Group
 from proxy.parties import Upgraded
-from proxy.websocket import FrameTracker, close_frame
+from proxy.websocket import FrameTracker, close_frame, text_frame
 
 
 class State(IntEnum):
@@ -68,7 +68,8 @@ class Side(asyncio.Protocol):
 
     other: the other end, until both are gone. ended: no more will arrive. muted: what arrives is
     not written any more. frames: None unless this is a WebSocket. goodbye: the Close frame that
-    is to be put in before the next frame. taken: bytes that arrived.
+    is to be put in before the next frame. last_message: a frame that goes before it, unless a
+    message is under way. taken: bytes that arrived.
     """
 
     __slots__ = (
@@ -76,6 +77,7 @@ class Side(asyncio.Protocol):
         "ended",
         "frames",
         "goodbye",
+        "last_message",
         "muted",
         "other",
         "taken",
@@ -90,6 +92,7 @@ class Side(asyncio.Protocol):
         self.transport = transport
         self.frames = frames
         self.goodbye = b""
+        self.last_message = b""
         self.other: Side = self
         self.ended = False
         self.muted = False
@@ -130,7 +133,8 @@ class Side(asyncio.Protocol):
         if frames is None or not frames.at_boundary or self.ended or self.muted:
             return
         if not frames.closed and not other.is_closing():
-            other.write(self.goodbye)
+            # RFC 6455 §5.4: within a message in fragments only control frames may stand.
+            other.write(self.goodbye if frames.in_message else self.last_message + self.goodbye)
         self.mute()
 
     def mute(self) -> None:
@@ -245,9 +249,25 @@ class Tunnel:
         if self.state == _OPEN:
             self.deadline = self._services.now + self._idle_s
 
-    def close_frames(self, code: int, reason: str) -> None:
+    @property
+    def is_framed(self) -> bool:
+        """Whether these are WebSockets."""
+        return self.client.frames is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing has begun to end it."""
+        return self.state == _OPEN
+
+    @property
+    def idle_since(self) -> float:
+        """When the last byte went by, if it is open; monotonic seconds."""
+        return self.deadline - self._idle_s
+
+    def close_frames(self, code: int, reason: str, last_message: str = "") -> None:
         """Say goodbye to both WebSockets with this code, each where its frames meet.
 
+        last_message: a text that the client gets before; without one if it is empty.
         Ends when both have answered, or after `timeouts.linger_s`. What isn't a WebSocket, or
         no longer in frames, is closed.
         """
@@ -259,6 +279,7 @@ class Tunnel:
         self._end_within_limit()
         # What the endpoint sends reaches the client: there a server speaks, and a client here.
         self.endpoint.goodbye = close_frame(code, reason)
+        self.endpoint.last_message = text_frame(last_message) if last_message else b""
         self.client.goodbye = close_frame(code, reason, secrets.token_bytes(4))
         self.endpoint.say_goodbye()
         self.client.say_goodbye()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from proxy.http1.events import is_event_stream
 from proxy.http1.reply import BAD_REQUEST, LocalReply
 
 PLAIN: Final = 0
@@ -32,6 +33,9 @@ TRACEPARENT: Final = 15
 TRACESTATE: Final = 16
 TIMING: Final = 17
 AGENT: Final = 18
+CONTENT_TYPE: Final = 19
+"""Of names only: a line is PLAIN, or EVENTS."""
+EVENTS: Final = 20
 
 MAX_FIELDS: Final = 100
 MAX_REMEMBERED: Final = 4096
@@ -78,7 +82,11 @@ _OF_REQUESTS: Final[Mapping[bytes, int]] = {
     b"forwarded": FORWARDED,
 }
 _NONE: Final[Mapping[bytes, int]] = {}
-_OF_RESPONSES: Final[Mapping[bytes, int]] = {b"x-request-id": DROP, b"set-cookie": SECRET}
+_OF_RESPONSES: Final[Mapping[bytes, int]] = {
+    b"x-request-id": DROP,
+    b"set-cookie": SECRET,
+    b"content-type": CONTENT_TYPE,
+}
 
 
 class Malformed(Exception):  # noqa: N818 - what the message is, as in h11's LocalProtocolError
@@ -116,6 +124,8 @@ class Field:
         elif kind == CONNECTION:
             self.options = connection_options(value)
             self.number = int(self.options == _KEEP_ALIVE)
+        elif kind == CONTENT_TYPE:
+            self.kind = EVENTS if is_event_stream(value) else PLAIN
 
 
 class FieldReader:
@@ -176,6 +186,8 @@ class FieldReader:
         lower = name.lower()
         dashed = lower.replace(b"_", b"-")
         kind = self._kinds.get(dashed, PLAIN)
+        if kind == CONTENT_TYPE:
+            return kind if dashed == lower else PLAIN
         if kind == PLAIN and dashed.startswith(b"x-forwarded-"):
             kind = self._kinds.get(b"x-forwarded-proto", PLAIN)
         return DROP if kind != PLAIN and dashed != lower else kind

@@ -60,7 +60,8 @@ class ResponseHead:
     """A response's head. line: the status line, sent on as HTTP/1.1. See RequestHead.
 
     bodiless: its status has no body, whatever the fields say (RFC 9112 §6.3 rule 1).
-    keep_alive_field: the value of Keep-Alive. fault: why it can't be passed on.
+    keep_alive_field: the value of Keep-Alive. events: it is a text/event-stream; asked only of those
+    that are sent on in chunks. fault: why it can't be passed on.
     """
 
     line: bytes = b""
@@ -76,5 +77,6 @@ class ResponseHead:
     options: frozenset[bytes] | None = None
     keep_alive: bool = True
     keep_alive_field: bytes | None = None
+    events: bool = False
     upgrade: bytes | None = None
     fault: str = ""

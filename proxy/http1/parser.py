@@ -375,6 +375,9 @@ def _take_of_response(head: ResponseHead, field: Field) -> None:
     kind, value = field.kind, field.value
     if kind == SECRET:
         head.lines.append(field.text)
+    elif kind == fields.EVENTS:
+        head.events = True
+        head.lines.append(field.text)
     elif kind == CONNECTION:
         head.special = True
         head.options = field.options if head.options is None else head.options | field.options

@@ -73,6 +73,11 @@ def body_end(asked: RequestHead, head: ResponseHead) -> int:
     return BY_CHUNKS if asked.minor == 1 else BY_CLOSE
 
 
+def relays_events(head: ResponseHead) -> bool:
+    """Whether the body can be read as events as it goes by: not where it is compressed."""
+    return head.events and not any(line[:17].lower() == b"content-encoding:" for line in head.lines)
+
+
 def response(
     asked: RequestHead,
     head: ResponseHead,

@@ -36,7 +36,8 @@ class WorkerStatus:
     by, 0 while it has none. state: one of STATES. in_flight: requests under way. error: why it
     refused a later version (a nack), empty if it did not. parked: requests that wait for a
     switch to end. holding: switch → what is still under way of those that it holds. draining:
-    drain → the connections that are left to close. Both name what the version above has.
+    drain → what is left on its slot of those that it means. `holding` names all that the version
+    above has; of a drain nothing is said before the worker has looked for what it means.
     from_disk: its table is the one that was kept on disk, and the store has not confirmed it.
     age_ms: how long ago it was known to be the newest. without_lease: what becomes of requests when
     its lease is over, one of POLICIES.

@@ -7,6 +7,7 @@ All keys carry one hash tag, so that scripts that touch several of them work in 
     {prefix}:leases    sorted set                 worker → end of its lease, ms by Redis' clock
     {prefix}:workers   hash                       worker → its status (`ack.WorkerStatus`)
     {prefix}:news      channel                    a worker's status whenever it changes
+    {prefix}:pace:<drain>  string, expires        up to when a drain's closings are paid for, µs
 """
 
 from dataclasses import dataclass
@@ -42,3 +43,7 @@ class Keys:
     def news(self) -> str:
         """Where a worker says at once that its status changed."""
         return f"{{{self.prefix}}}:news"
+
+    def pace(self, drain: str) -> str:
+        """Up to when what the workers have closed for a drain is paid for; see proxy/pace.lua."""
+        return f"{{{self.prefix}}}:pace:{drain}"

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -41,11 +42,14 @@ class Endpoints:
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
     steps: list[tuple[float, float]] = field(default_factory=list)
     addresses: dict[str, str] = field(default_factory=dict)
+    open: Counter[str] = field(default_factory=Counter)
+    open_at_step: dict[str, int] = field(default_factory=dict)
 
     async def start(self, stack: AsyncExitStack, slot: str) -> None:
         app = web.Application()
         app.router.add_post("/work", partial(self._work, slot))
         app.router.add_post("/step", self._step)
+        app.router.add_get("/ws", partial(self._websocket, slot))
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -63,8 +67,19 @@ class Endpoints:
             self.news.notify_all()
         return web.Response(text=slot)
 
+    async def _websocket(self, slot: str, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.open[slot] += 1
+        await socket.send_str(slot)
+        async for _ in socket:
+            pass
+        self.open[slot] -= 1
+        return socket
+
     async def _step(self, _: web.Request) -> web.Response:
         began = time.monotonic()
+        self.open_at_step = dict(self.open)
         await asyncio.sleep(STEP_S)
         self.steps.append((began, time.monotonic()))
         return web.Response()
@@ -153,3 +168,39 @@ async def test_a_worker_that_died_is_not_waited_for(endpoints: Endpoints, system
     took = time.monotonic() - began
     assert (answer.status, result.get("detail")) == (200, None), result
     print(f"a switch {took:.2f} s after a worker was killed; its lease had {victim['lease_ms']} ms")
+
+
+@pytest.mark.timeout(120)
+async def test_open_websockets_are_told_to_come_back_and_come_back_to_the_new_slot(
+    endpoints: Endpoints, system: System
+) -> None:
+    async def life(tenant: str, ready: asyncio.Queue[str]) -> tuple[int | None, list[str]]:
+        """Come back as often as it is told to, until the new slot; the first close code."""
+        slots, code = [], None
+        async with aiohttp.ClientSession(headers={"X-Tenant-ID": tenant}) as session:
+            while "green" not in slots:
+                async with session.ws_connect(f"{system.about['proxy']}/ws") as socket:
+                    slots.append(await socket.receive_str())
+                    await ready.put(tenant)
+                    if slots[-1] == "blue":
+                        await socket.receive()
+                        code = code or socket.close_code
+        return code, slots
+
+    ready: asyncio.Queue[str] = asyncio.Queue()
+    step = {"webhook": f"http://{endpoints.addresses['blue']}/step"}
+    body = {"to": "green", "tenants": [PILOT], "mode": "fenced", "step": step}
+    async with asyncio.TaskGroup() as group, aiohttp.ClientSession() as session:
+        lives = [group.create_task(life(PILOT, ready)) for _ in range(40)]
+        for _ in lives:
+            await ready.get()
+        other = await session.ws_connect(
+            f"{system.about['proxy']}/ws", headers={"X-Tenant-ID": TENANTS[0]}
+        )
+        assert await other.receive_str() == "blue"
+        url = system.about["admin"] + "/v1/cutover"
+        async with system.session.post(url, json=body) as answer:
+            assert answer.status == 200, await answer.text()
+    assert [life.result() for life in lives] == [(1001, ["blue", "green"])] * len(lives)
+    assert endpoints.open_at_step["blue"] == 1, "only the other tenant's"
+    await other.close()

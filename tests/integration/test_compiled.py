@@ -20,6 +20,7 @@ NOT_PER_REQUEST = {
     "proxy/downstream/listener.py",
     "proxy/downstream/share.py",
     "proxy/downstream/tcp.py",
+    "proxy/exchange/drains.py",
     "proxy/upstream/checks.py",
     "proxy/upstream/plain.py",
 }

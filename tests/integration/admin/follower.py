@@ -31,7 +31,8 @@ RECONNECT_S = 0.1
 class Follower:
     """One worker. deaf: it renews its lease, but takes no table until `listen` is called.
 
-    busy: what it says to be under way of every tenant that a switch holds.
+    busy: what it says to be under way of every tenant that a switch holds. draining: what it says
+    to be left of every drain; of one in a hurry nothing. None: it has not looked.
     """
 
     def __init__(self, shared: Shared, name: str, *, deaf: bool = False, lease_ms: int = 3000):
@@ -40,6 +41,7 @@ class Follower:
         self.table: RoutingTable | None = None
         self.versions: list[int] = []
         self.applied = self.loaded = self.busy = 0
+        self.draining: int | None = 0
         self._url = shared.redis_url
         self._hears = asyncio.Event()
         if not deaf:
@@ -92,11 +94,16 @@ class Follower:
                 self.version,
                 state,
                 holding=dict.fromkeys(held, self.busy),
+                draining=self._draining(),
             )
         )
         arguments: list[Any] = [self.name, status, self.lease_ms, self.keys.news]
         await redis.eval(REGISTER, 2, self.keys.leases, self.keys.workers, *arguments)
         self.registered.set()
+
+    def _draining(self) -> dict[str, int]:
+        drains = {} if self.table is None or self.draining is None else self.table.drains
+        return {name: 0 if drain.hurry else self.draining or 0 for name, drain in drains.items()}
 
     async def leave(self) -> None:
         """A clean exit."""
