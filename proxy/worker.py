@@ -20,6 +20,9 @@ from dataclasses import dataclass, replace
 import uvloop
 
 from config import Shared
+from proxy.affinity.affinities import Affinities
+from proxy.affinity.rules import Rules
+from proxy.affinity.store import RedisAffinities
 from proxy.config import Settings
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Door, Listener, Lost, Make
@@ -103,7 +106,9 @@ class Worker:
         self._drain_limit_s = 0.0
         self._told_to_end = asyncio.Event()
         self._tasks = Tasks(f"worker {os.getpid()}")
-        self._services = _services(settings, block, endpoints=inherited.endpoints)
+        secret = inherited.shared.routing_key.encode()
+        self._services = _services(settings, block, endpoints=inherited.endpoints, secret=secret)
+        self._affinities = _affinity_store(inherited, self._services.affinities)
         log, faults = self._services.observing.log, self._services.faults
         self._observer = Observer(log, faults, block, settings.metrics.tenants)
         self._plain = [PlainEndpoints(each, plain_slots(settings, block)) for each in settings.tcp]
@@ -126,6 +131,8 @@ class Worker:
         follow = self._tasks.start(self._follower.follow(), "follow")
         renew = self._tasks.start(self._follower.renew(), "renew")
         self._tasks.start(self._sweep(), "sweep")
+        if self._affinities is not None:
+            self._tasks.start(self._affinities.run(), "affinities")
         if self._inherited.certificates is not None:
             drop_unreadable_names()
             self._tasks.start(self._watch(self._inherited.certificates), "watch certificates")
@@ -140,6 +147,8 @@ class Worker:
             await self._told_to_end.wait()
         await self._drain()
         self._follower.end()
+        if self._affinities is not None:
+            self._affinities.end()
         follow.cancel()
         renew.cancel()
         await self._follower.leave()
@@ -197,6 +206,8 @@ class Worker:
                 for plain in self._plain:
                     plain.sweep(now)
                 self._observer.sweep(now)
+                if self._services.affinities is not None:
+                    self._services.affinities.sweep()
                 self._block.publish()
             except Exception:
                 # Without this clock no time-out would ever come.
@@ -302,6 +313,7 @@ def _services(
     block: Block,
     seed: int | None = None,
     endpoints: EndpointSecurity | None = None,
+    secret: bytes = b"",
 ) -> Services:
     identity = settings.identity
     domains = tuple(domain.lower().strip(".") for domain in identity.domains)
@@ -311,7 +323,7 @@ def _services(
         route_unknown=identity.unknown_tenants == "route",
     )
     upgrades = frozenset(token.lower().encode() for token in settings.tunnels.upgrades)
-    return Services(
+    services = Services(
         settings=settings,
         router=Router(
             rules,
@@ -330,6 +342,10 @@ def _services(
         request_id_prefix=secrets.token_hex(8).encode(),
         observing=observing(settings),
     )
+    if settings.affinity:
+        keys = Rules(settings.affinity, secret)
+        services.affinities = Affinities(keys, settings.affinity_store, block.cells)
+    return services
 
 
 def plain_slots(settings: Settings, block: Block, seed: int | None = None) -> Slots:
@@ -385,16 +401,30 @@ def _rules(settings: Settings) -> ClusterRules:
     )
 
 
+def _affinity_store(inherited: Inherited, of: Affinities | None) -> RedisAffinities | None:
+    """Where the worker's affinities lie for all workers; None without rules."""
+    if of is None:
+        return None
+    store = RedisAffinities(_store(inherited), inherited.settings.follow, of.unwritten)
+    of.store = store
+    return store
+
+
+def _store(inherited: Inherited) -> Store:
+    shared = inherited.shared
+    return Store(shared.redis_url, Keys(shared.redis_prefix), shared.routing_key.encode())
+
+
 def _follower(
     inherited: Inherited,
     on_table: Callable[[RoutingTable], None],
     report: Callable[[WorkerStatus], WorkerStatus],
 ) -> Follower:
-    shared, settings = inherited.shared, inherited.settings
+    settings = inherited.settings
     node, pid = settings.node_name(), os.getpid()
     worker = f"{node}/{pid}.{secrets.token_hex(2)}"
     return Follower(
-        Store(shared.redis_url, Keys(shared.redis_prefix), shared.routing_key.encode()),
+        _store(inherited),
         settings.follow,
         WorkerStatus(worker, node, pid, 0, "starting"),
         inherited.block,

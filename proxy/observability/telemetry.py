@@ -42,9 +42,16 @@ TOKEN_REASONS: Final = (
 BEAT: Final = REFUSED_TOKENS + len(TOKEN_REASONS)  # when its loop last turned; monotonic ms
 LOG_LINES: Final = BEAT + 1
 LOG_DROPPED: Final = BEAT + 2
-WORKER_CELLS: Final = BEAT + 3
+AFFINITY_HITS: Final = BEAT + 3
+AFFINITY_MISSES: Final = BEAT + 4
+AFFINITY_RACES_LOST: Final = BEAT + 5
+AFFINITY_MOVES: Final = BEAT + 6
+AFFINITY_STORE_ERRORS: Final = BEAT + 7
+AFFINITIES: Final = BEAT + 8  # that are remembered
+WORKER_CELLS: Final = BEAT + 9
 _WORKER_GAUGES: Final = (
     *(STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE, CERTIFICATE_EXPIRES, BEAT),
+    AFFINITIES,
 )
 
 # Cohorts: who a request belongs to in the eyes of a release.

@@ -7,6 +7,7 @@ All keys carry one hash tag, so that scripts that touch several of them work in 
     {prefix}:leases    sorted set                 worker → end of its lease, ms by Redis' clock
     {prefix}:workers   hash                       worker → its status (`ack.WorkerStatus`)
     {prefix}:news      channel                    a worker's status whenever it changes
+    {prefix}:affinity:… string, with expiry       where a key belongs: slot and version
 """
 
 from dataclasses import dataclass
@@ -42,3 +43,7 @@ class Keys:
     def news(self) -> str:
         """Where a worker says at once that its status changed."""
         return f"{{{self.prefix}}}:news"
+
+    def affinity(self, digest: str) -> str:
+        """Where a key belongs. digest: the key's, see `proxy.affinity.rules`."""
+        return f"{{{self.prefix}}}:affinity:{digest}"
