@@ -57,15 +57,15 @@ class AffinityStoreFake:
         bound, values = 0, []
         for key, mode in pairs:
             slot = self._counting(key.digest, question)
+            own = None if slot is None else self.values[key.digest]
+            moves = slot is not None and slot == question.dead
             if mode == DELETE:
                 self.values.pop(key.digest, None)
-            elif (
-                mode == WRITE or (slot and slot == question.dead) or (mode == BIND and slot is None)
-            ):
+                own = None
+            elif mode == WRITE or moves or (mode == BIND and slot is None):
                 bound += mode == BIND and slot is None
-                self.values[key.digest] = (decided, question.version)
-            counting = self._counting(key.digest, question)
-            values.append(None if counting is None else self.values[key.digest])
+                own = self.values[key.digest] = (decided, question.version)
+            values.append(own)
         return Answer(decided, bound, values)
 
     def _counting(self, digest: str, question: Question) -> Slot | None:
