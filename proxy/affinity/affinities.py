@@ -18,9 +18,11 @@ from proxy.affinity.question import BIND, DELETE, SEE, WRITE, Answer, Question
 from proxy.affinity.rules import Key, Rules
 from proxy.affinity.settings import AffinityStore
 from proxy.observability import telemetry
-from proxy.routing.model import RoutingTable, Slot
+from proxy.routing.model import Slot
 
 _BURST_S: Final = 1.0
+_EVER: Final = (0, 0)
+"""Since when it counts what is written whatever is there."""
 
 
 class Asked(Protocol):
@@ -53,7 +55,6 @@ class Affinities:
         self._memory = Memory(settings.remembered)
         self._unwritten: OrderedDict[str, tuple[Key, Affinity]] = OrderedDict()
         self._waiting = 0
-        self._since = (0, 0)
         self._may_bind = settings.first_per_s * _BURST_S
         self._filled = monotonic()
 
@@ -65,23 +66,21 @@ class Affinities:
         self,
         keys: Sequence[Key],
         slot: Slot,
-        table: RoutingTable,
+        version: int,
+        since: tuple[int, int],
         dead: str,
         then: Callable[[Slot], None],
     ) -> Slot | Question:
         """Where a request with these keys goes; or the question, whose answer `then` is told.
 
-        slot: where the table sends it. dead: see `Question`.
+        slot: where the table of this version sends it. since, dead: see `Question`.
         """
         now = monotonic()
-        known, first, is_sure = self._known(keys, table, dead, now)
+        known, first, is_sure = self._known(keys, since, dead, now)
         if is_sure and known is not None:
             self._count(telemetry.AFFINITY_HITS)
             return known
-        question = Question(
-            keys, self._modes(keys, first), known or slot, table.version, since_of(table), dead
-        )
-        self._since = question.since
+        question = Question(keys, self._modes(keys, first), known or slot, version, since, dead)
         if not self.store.reachable or self._waiting >= self._settings.waiting:
             self._count(telemetry.AFFINITY_STORE_ERRORS)
             return self._alone(question, unwritten=True)
@@ -95,7 +94,7 @@ class Affinities:
 
         version: of the table that sent the request there.
         """
-        question = Question(keys, WRITE * len(keys), slot, version, self._since)
+        question = Question(keys, WRITE * len(keys), slot, version, _EVER)
         now = monotonic()
         for key in keys:
             self._remember(key, slot, version, now, trusted=True)
@@ -112,7 +111,7 @@ class Affinities:
             self._memory.forget(key.digest)
             self._unwritten.pop(key.digest, None)
         if keys and self.store.reachable:
-            question = Question(keys, DELETE * len(keys), slot, 0, self._since)
+            question = Question(keys, DELETE * len(keys), slot, 0, _EVER)
             self.store.ask(question)
 
     def unwritten(self) -> list[Question]:
@@ -121,7 +120,7 @@ class Affinities:
         found = []
         for key, affinity in waiting.values():
             mode = WRITE if key.rule.is_born else BIND
-            question = Question([key], mode, affinity.slot, affinity.version, self._since)
+            question = Question([key], mode, affinity.slot, affinity.version, _EVER)
             question.ends_in(self._ended)
             found.append(question)
         return found
@@ -133,7 +132,7 @@ class Affinities:
     # ── by memory ─────────────────────────────────────────────────────────────────────────────
 
     def _known(
-        self, keys: Sequence[Key], table: RoutingTable, dead: str, now: float
+        self, keys: Sequence[Key], since: tuple[int, int], dead: str, now: float
     ) -> tuple[Slot | None, list[bool], bool]:
         """The slot of the first key that is known; which are; and whether the store need not be
         asked: it is trusted, and no key before it is unknown.
@@ -143,7 +142,7 @@ class Affinities:
         is_sure = True
         for key in keys:
             found = self._memory.get(key.digest, now)
-            good = found is not None and found.counts(table.affinities_since)
+            good = found is not None and found.counts(since)
             good = good and found is not None and found.slot != dead
             which.append(good)
             if decided is None:
@@ -171,7 +170,7 @@ class Affinities:
         now = monotonic()
         for key, mode in zip(question.keys, question.modes, strict=True):
             found = self._memory.get(key.digest, now)
-            if found is not None and found.version >= _since(question.since, found.slot):
+            if found is not None and found.counts(question.since):
                 if found.slot != question.dead:
                     found.until = now + key.rule.ttl_s
                     continue
@@ -262,12 +261,3 @@ class Affinities:
 
     def _count(self, cell: int) -> None:
         self._cells[cell] += 1
-
-
-def since_of(table: RoutingTable) -> tuple[int, int]:
-    """From which versions on affinities to blue and to green count."""
-    return table.affinities_since[Slot.BLUE], table.affinities_since[Slot.GREEN]
-
-
-def _since(since: tuple[int, int], slot: Slot) -> int:
-    return since[0] if slot is Slot.BLUE else since[1]

@@ -4,7 +4,6 @@ Times are monotonic seconds, given by the caller.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
 
 from proxy.routing.model import Slot
 
@@ -22,9 +21,9 @@ class Affinity:
         self.trusted = trusted
         self.until = until
 
-    def counts(self, since: Mapping[Slot, int]) -> bool:
-        """Whether it was made late enough. since: `RoutingTable.affinities_since`."""
-        return self.version >= since[self.slot]
+    def counts(self, since: tuple[int, int]) -> bool:
+        """Whether it was made late enough. since: `RoutingTable.affinity_counts_since`."""
+        return self.version >= (since[0] if self.slot is Slot.BLUE else since[1])
 
 
 class Memory:

@@ -71,9 +71,10 @@ class Binding(Placing):
             if key.rule.draws:
                 found = services.router.drawn(found, key.digest, self._request_id)
                 break
-        answer = affinity.find(
-            self._carried, found.slot, self._table, self._dead_beside(found), self._bound
-        )
+        table = self._table
+        since = table.affinity_counts_since(found.labels[0])
+        dead = self._dead_beside(found)
+        answer = affinity.find(self._carried, found.slot, table.version, since, dead, self._bound)
         if isinstance(answer, Slot):
             self._carry_out(services.router.bound(found, answer))
             return

@@ -25,12 +25,12 @@ class Erp:
         self._session, self._url = session, url
 
     async def ask(
-        self, method: str, path: str, *, body: Any = None, **fields: str
+        self, method: str, path: str, *, body: Any = None, tenant: str = "acme", **fields: str
     ) -> tuple[Any, str, str]:
         """The document, the slot, and what all answers of one worker have in common."""
         headers = {name.replace("_", "-"): value for name, value in fields.items()}
         async with self._session.request(
-            method, self._url + path, json=body, headers={"X-Tenant-ID": "acme", **headers}
+            method, self._url + path, json=body, headers={"X-Tenant-ID": tenant, **headers}
         ) as answer:
             document = await answer.json()
             assert answer.status in {200, 201, 202}, document
@@ -131,3 +131,30 @@ async def test_a_session_stays_until_affinities_end(system: System, erp: Erp) ->
     operations = [{"op": "end-affinities", "slot": "blue"}]
     await system.change("POST", "/v1/routing/changes", {"operations": operations})
     assert await slot("anna") == "green"
+
+
+@pytest.mark.timeout(120)
+async def test_a_fenced_switch_leaves_nothing_of_its_tenants_behind(
+    system: System, erp: Erp
+) -> None:
+    """Its old slot's database may be another one: a session there must not write to it."""
+
+    async def slot(tenant: str) -> str:
+        return (await erp.ask("GET", "/api/jobs", tenant=tenant, Cookie="erp_session=anna"))[1]
+
+    assert {await slot("acme"), await slot("bravo")} == {"blue"}
+
+    async def fenced(to: str, **of: Any) -> None:
+        body = {"to": to, "mode": "fenced", **of}
+        async with system.session.post(f"{system.about['admin']}/v1/cutover", json=body) as answer:
+            assert answer.status == 200, await answer.text()
+
+    await fenced("green", tenants=["acme"])
+    assert (await slot("acme"), await slot("bravo")) == ("green", "blue")
+    assert (await system.table()).tenant_affinities_since.keys() == {"acme"}
+    await system.change("POST", "/v1/cutover", {"to": "green"})
+    assert (await slot("acme"), await slot("bravo")) == ("green", "blue")
+    await fenced("blue")
+    await fenced("green")
+    assert (await slot("acme"), await slot("bravo")) == ("green", "green")
+    assert not (await system.table()).tenant_affinities_since

@@ -227,6 +227,23 @@ def test_affinities_made_before_they_were_ended_count_no_more(wire: Wire) -> Non
 
 
 @playbook(settings=RULES, trusted=True)
+def test_one_tenants_affinities_end_alone(wire: Wire) -> None:
+    assert went(wire, ACME, ANNA) == b"blue"
+    assert went(wire, BRAVO, ANNA) == b"blue"
+    ended = MappingProxyType({"acme": 2})
+    wire.use(
+        RoutingTable(
+            version=2,
+            active=Slot.GREEN,
+            endpoints=table().endpoints,
+            tenant_affinities_since=ended,
+        )
+    )
+    assert went(wire, ACME, ANNA) == b"green"
+    assert went(wire, BRAVO, ANNA) == b"blue"
+
+
+@playbook(settings=RULES, trusted=True)
 def test_a_key_leaves_a_slot_that_is_dead_and_does_not_come_back(wire: Wire) -> None:
     assert went(wire, ACME, ANNA) == b"blue"
     wire.use(table(blue=0, pins=GREEN))
