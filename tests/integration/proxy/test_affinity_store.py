@@ -1,9 +1,12 @@
 """Affinities in a real Redis: as the playbooks' store keeps them; lost, away, flushed."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from random import Random
+from urllib.parse import urlsplit
 
 import msgspec
 from redis.asyncio import Redis
@@ -19,6 +22,7 @@ from proxy.routing.keys import Keys
 from proxy.routing.model import Slot
 from tests.support.affinity_store import AffinityStoreFake
 
+ROOT = Path(__file__).parents[3]
 SECONDS = 10.0
 SETTINGS = Follow(reconnect_s=0.02, store_timeout_s=0.5)
 RULES = Rules([msgspec.convert({"name": "s", "cookie": "s", "ttl_s": 60}, AffinityRule)], b"k")
@@ -127,6 +131,22 @@ async def test_a_server_that_forgot_the_script_is_told_it_again(redis_url: str) 
         found = await answered(store, question("b"))
         assert found is not None
         assert found.bound == 1
+
+
+async def test_the_documented_user_may_do_all_of_it(redis_url: str) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    (line,) = re.findall(r"user turnout-proxy on >PASSWORD (.*)", page)
+    parts = urlsplit(redis_url)
+    url = parts._replace(netloc=f"turnout-proxy:pw@{parts.hostname}:{parts.port}").geturl()
+    async with Redis.from_url(redis_url) as client:
+        rules = [*line.split(), "+select"]
+        await client.execute_command("ACL", "SETUSER", "turnout-proxy", "on", ">pw", *rules)
+        try:
+            async with running(url) as store:
+                for modes in ("b", "s", "w", "d", "bb"):
+                    assert await answered(store, question(modes)) is not None, modes
+        finally:
+            await client.execute_command("ACL", "DELUSER", "turnout-proxy")
 
 
 async def test_a_value_of_another_type_fails_its_question_alone(redis_url: str) -> None:

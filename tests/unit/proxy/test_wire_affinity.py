@@ -178,6 +178,22 @@ def test_a_store_that_lost_all_is_told_again(wire: Wire) -> None:
 
 
 @playbook(settings=RULES, trusted=True)
+def test_a_job_that_the_store_lost_is_told_again(wire: Wire) -> None:
+    wire.client.sends(post(b"", ACME, target=b"/jobs"))
+    wire.endpoint(0).request()
+    wire.endpoint(0).sends(BORN)
+    wire.client.answer()
+    wire.affinity_store.values.clear()
+    affinities = wire.services.affinities
+    assert affinities is not None
+    for entry in affinities._memory._known.values():
+        entry.trusted = 0.0
+    wire.use(table(pins=GREEN))
+    assert went(wire, ACME, target=b"/jobs/7") == b"blue"
+    assert list(wire.affinity_store.values.values()) == [(Slot.BLUE, 1)]
+
+
+@playbook(settings=RULES, trusted=True)
 def test_a_client_that_leaves_meanwhile_frees_everything(wire: Wire) -> None:
     wire.affinity_store.holds = True
     wire.client.sends(post(b"x" * 100, ACME, PAYS))
@@ -197,6 +213,7 @@ def test_a_hold_that_comes_meanwhile_comes_first(wire: Wire) -> None:
     wire.settle()
     assert State(wire.exchanges[0].state) is State.PARKED
     assert not wire.endpoints
+    assert wire.services.parking.size > len(ANNA)  # what has come of the body counts too
     wire.affinity_store.holds = False
     wire.use(table(pins=GREEN))
     assert wire.endpoint(0).request().body == b"body"
