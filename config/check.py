@@ -275,6 +275,9 @@ class _Walk:
                     found[each.name] = value
                 else:
                     good = False
+            elif each.required:
+                good = False
+                self._report.add(ERROR, path, f"needs `{name}`", is_table=True)
         if good:
             return self._made(of, found, path)
         self._alone(of, found, path)
@@ -314,9 +317,13 @@ class _Walk:
     def _alone(self, of: type[msgspec.Struct], found: dict[str, Any], path: KeyPath) -> bool:
         """Say which values the struct's check would not take even alone; whether any."""
         before = len(self._report.findings)
+        required = {each.name for each in msgspec.structs.fields(of) if each.required}
+        if not required <= found.keys():
+            return False
+        needed = {name: found[name] for name in required}
         for name, value in found.items():
             try:
-                of(**{name: value})
+                of(**{**needed, name: value})
             except ValueError as error:
                 # One that speaks of others too may be right together with those.
                 if {each.rpartition(".")[2] for each in _NAMED.findall(str(error))} == {name}:

@@ -22,6 +22,7 @@ MODULES = (
     "proxy/downstream/connection.py",
     "proxy/downstream/flow.py",
     "proxy/downstream/peer.py",
+    "proxy/exchange/binding.py",
     "proxy/exchange/fence.py",
     "proxy/exchange/forward.py",
     "proxy/exchange/parking.py",

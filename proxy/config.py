@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from config import is_field_name, split_address
+from proxy.affinity.settings import AffinityRule, AffinityStore, check_rules
 from proxy.observability.settings import AccessLogSettings, MetricsSettings, Tracing
 from proxy.routing.identity import Source
 from proxy.routing.model import Endpoint, is_tenant
@@ -353,6 +354,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     parking: ParkingSettings = ParkingSettings()
+    affinity: tuple[AffinityRule, ...] = ()
+    affinity_store: AffinityStore = AffinityStore()
     checks: Checks = Checks()
     ejection: Ejection = Ejection()
     balancing: Balancing = Balancing()
@@ -375,6 +378,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"`{name}`: {error}") from None
         if not 0 <= self.workers <= 256:
             raise ValueError("`workers` lies between 0 (one per core) and 256")
+        check_rules(self.affinity)
         plain = (each.listen for each in self.tcp)
         addresses = (self.listen, self.tls_listen, self.management_listen, *plain)
         fixed = [address for address in addresses if address and not address.endswith(":0")]

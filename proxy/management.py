@@ -88,6 +88,7 @@ _GROUP_COUNTERS = (
 )
 _WORKER_GAUGES = (
     ("turnout_connections", "Client connections that are open.", telemetry.CONNECTIONS),
+    ("turnout_affinities", "Affinities that workers remember.", telemetry.AFFINITIES),
 )
 _WORKER_COUNTERS = (
     ("turnout_accepted", "Client connections that were accepted.", telemetry.ACCEPTED),
@@ -107,6 +108,23 @@ _WORKER_COUNTERS = (
         "turnout_proxy_header_refusals",
         "Connections closed for a missing or malformed PROXY header, or from a wrong network.",
         telemetry.PROXY_HEADER_REFUSALS,
+    ),
+    ("turnout_affinity_hits", "Requests with a key that was known.", telemetry.AFFINITY_HITS),
+    ("turnout_affinity_misses", "Requests whose keys were not.", telemetry.AFFINITY_MISSES),
+    (
+        "turnout_affinity_races_lost",
+        "Keys that turned out to belong to the other slot than the worker took them to.",
+        telemetry.AFFINITY_RACES_LOST,
+    ),
+    (
+        "turnout_affinity_moves",
+        "Keys that left a slot without an eligible endpoint.",
+        telemetry.AFFINITY_MOVES,
+    ),
+    (
+        "turnout_affinity_store_errors",
+        "Times that a worker decided on keys without Redis: it was away, slow or busy.",
+        telemetry.AFFINITY_STORE_ERRORS,
     ),
     ("turnout_log_lines", "Lines of the access log that were written.", telemetry.LOG_LINES),
     ("turnout_log_dropped", "Lines of it that could not be.", telemetry.LOG_DROPPED),

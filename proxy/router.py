@@ -13,7 +13,7 @@ from typing import Final
 from proxy.http1.head import RequestHead
 from proxy.http1.reply import NO_TABLE, LocalReply
 from proxy.observability.telemetry import CANARY, COHORTS, PILOT, REST, TenantCount, group_of
-from proxy.routing.decision import Forward, Park, Policy, Reason, decide
+from proxy.routing.decision import Forward, Park, Policy, Reason, decide, routed
 from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, identify
 from proxy.routing.model import RoutingTable, Slot, Unit
 from proxy.tokens.bearer import BearerError, BearerVerifier, KeysMissingError
@@ -22,6 +22,7 @@ _NEVER: Final = float("inf")
 _MAX_REMEMBERED = 100_000
 _SLOT_NUMBERS: Final[Mapping[Slot, int]] = {slot: number for number, slot in enumerate(Slot)}
 _COHORTS: Final[Mapping[Reason, int]] = {
+    Reason.AFFINITY: REST,
     Reason.PIN: PILOT,
     Reason.CANARY: CANARY,
     Reason.ACTIVE: REST,
@@ -170,7 +171,9 @@ class Router:
         self._by_header_only = self._token_alone and self.bearer is None
         self._by_header: dict[bytes | None, Route] = {}
         self._by_tenant: dict[str | None, Route] = {}
+        self._by_affinity: dict[tuple[str, Slot], Route] = {}
         self._remember = True
+        self._draws_keys = False
         self._swaps = 0
         self._expires = _NEVER  # of the token that was read last
 
@@ -178,6 +181,7 @@ class Router:
         """Decide by this table from now on."""
         self.table = table
         self._forget()
+        self._draws_keys = table.canary.unit is Unit.AFFINITY and table.canary.basis_points > 0
         self._remember = table.canary.unit is Unit.TENANT or table.canary.basis_points == 0
 
     def lease(self, leased: bool) -> None:
@@ -200,6 +204,7 @@ class Router:
         self._swaps += 1
         self._by_header = {}
         self._by_tenant = {}
+        self._by_affinity = {}
 
     def route(
         self, head: RequestHead, request_id: bytes, memo: Memo | None = None
@@ -249,6 +254,32 @@ class Router:
     def route_parked(self, tenant: str | None, key: bytes) -> Route | Held | LocalReply:
         """The route of a request that has waited. key: its id."""
         return self._ask_table(tenant, key)
+
+    def drawn(self, route: Route, key: str, request_id: bytes) -> Route:
+        """The route of a request with a key that a canary may draw by. route: by its tenant."""
+        if not self._draws_keys or self.table is None or not route.labels[0]:
+            return route
+        request_key = request_id.decode("latin-1")
+        found = routed(self.table, route.labels[0], affinity_key=key, request_key=request_key)
+        if found.reason is route.reason:
+            return route
+        return _another(route, found.slot, found.reason)
+
+    def bound(self, route: Route, slot: Slot) -> Route:
+        """The route of a request that belongs to this slot. route: where the table sends it.
+
+        One that goes there anyway keeps its reason and its cohort.
+        """
+        if route.slot is slot:
+            return route
+        at = (route.labels[0], slot)
+        known = self._by_affinity.get(at)
+        if known is None:
+            known = _another(route, slot, Reason.AFFINITY)
+            if len(self._by_affinity) >= _MAX_REMEMBERED:
+                self._by_affinity.clear()
+            self._by_affinity[at] = known
+        return known
 
     def route_tenant(self, tenant: str | None, key: bytes) -> Route | Held | LocalReply:
         """The route of a connection that names its tenant otherwise: by its port, its TLS name.
@@ -322,3 +353,8 @@ class Router:
         count = None if self._tenants is None else TenantCount(tenant, self._tenants)
         body_bytes = self._body_bytes.get(tenant, 0)
         return Route(decision.slot, decision.reason, tenant_line, tenant, count, body_bytes)
+
+
+def _another(route: Route, slot: Slot, reason: Reason) -> Route:
+    """The same tenant's, to this slot for this reason."""
+    return Route(slot, reason, route.tenant_line, route.labels[0], route.count, route.body_bytes)

@@ -19,6 +19,9 @@ from dataclasses import replace
 
 import uvloop
 
+from proxy.affinity.affinities import Affinities
+from proxy.affinity.rules import Rules
+from proxy.affinity.store import RedisAffinities
 from proxy.config import Follow, Settings
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Door, Listener, Lost, Make
@@ -84,7 +87,9 @@ class Worker:
         self._drain_limit_s = 0.0
         self._told_to_end = asyncio.Event()
         self._tasks = Tasks(f"worker {os.getpid()}")
-        self._services = _services(settings, block, endpoints=inherited.endpoints)
+        secret = inherited.shared.routing_key.encode()
+        self._services = _services(settings, block, endpoints=inherited.endpoints, secret=secret)
+        self._affinities = _affinity_store(inherited, self._services.affinities)
         log, faults = self._services.observing.log, self._services.faults
         self._observer = Observer(log, faults, block, settings.metrics.tenants)
         self._plain = [PlainEndpoints(each, plain_slots(settings, block)) for each in settings.tcp]
@@ -116,6 +121,8 @@ class Worker:
         self._tasks.start(self._follower.fall_back(self._inherited.newest), "fall back")
         self._tasks.start(self._sweep(), "sweep")
         self._tasks.start(self._draining.run(), "drain slots")
+        if self._affinities is not None:
+            self._tasks.start(self._affinities.run(), "affinities")
         if self._inherited.certificates is not None:
             drop_unreadable_names()
             self._tasks.start(self._watch(self._inherited.certificates), "watch certificates")
@@ -130,6 +137,8 @@ class Worker:
             await self._told_to_end.wait()
         await self._drain()
         self._follower.end()
+        if self._affinities is not None:
+            self._affinities.end()
         follow.cancel()
         renew.cancel()
         await self._follower.leave()
@@ -190,6 +199,8 @@ class Worker:
                 for plain in self._plain:
                     plain.sweep(now)
                 self._observer.sweep(now)
+                if self._services.affinities is not None:
+                    self._services.affinities.sweep()
                 self._block.publish()
             except Exception:
                 # Without this clock no time-out would ever come.
@@ -295,6 +306,7 @@ def _services(
     block: Block,
     seed: int | None = None,
     endpoints: EndpointSecurity | None = None,
+    secret: bytes = b"",
 ) -> Services:
     identity = settings.identity
     domains = tuple(domain.lower().strip(".") for domain in identity.domains)
@@ -313,7 +325,7 @@ def _services(
         settings.limits.tenant_body_bytes,
     )
     router.without_lease = _without_lease(settings.follow)
-    return Services(
+    services = Services(
         settings=settings,
         router=router,
         slots=_slots(settings, block, settings.checks.path, seed, endpoints),
@@ -325,6 +337,10 @@ def _services(
         request_id_prefix=secrets.token_hex(8).encode(),
         observing=observing(settings),
     )
+    if settings.affinity:
+        keys = Rules(settings.affinity, secret)
+        services.affinities = Affinities(keys, settings.affinity_store, block.cells)
+    return services
 
 
 def _without_lease(follow: Follow) -> WithoutLease:
@@ -383,6 +399,15 @@ def _rules(settings: Settings) -> ClusterRules:
         eject_percent=ejection.percent,
         retry=(balancing.retry_percent, balancing.retries_per_s),
     )
+
+
+def _affinity_store(inherited: Inherited, of: Affinities | None) -> RedisAffinities | None:
+    """Where the worker's affinities lie for all workers; None without rules."""
+    if of is None:
+        return None
+    store = RedisAffinities(Store.of(inherited.shared), inherited.settings.follow, of.unwritten)
+    of.store = store
+    return store
 
 
 def _follower(

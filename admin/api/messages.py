@@ -312,7 +312,8 @@ class TableState(Struct):
     """The table, and who serves it. published_version: Redis', null while unknown.
 
     holds: tenant → the switch that parks its requests. hold_all: the switch that parks all.
-    affinities_since: of each slot, the version since which affinities to it count.
+    affinities_since: of each slot, the version since which affinities to it count;
+    tenant_affinities_since: the same of single tenants.
     """
 
     version: int
@@ -326,6 +327,7 @@ class TableState(Struct):
     hold_all: str
     drains: list[DrainState]
     affinities_since: dict[str, int]
+    tenant_affinities_since: dict[str, int]
     published_version: int | None
     converged: bool
     pending: list[str]

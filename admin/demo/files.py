@@ -80,6 +80,23 @@ trusted_networks = ["127.0.0.0/8", "::1/128"]
 [proxy.identity]
 domains = ["localhost"]
 
+[[proxy.affinity]]
+name = "print"
+path = "/api/prints/{{key}}"
+born = {{status = [202], header = "Location", pattern = "/api/prints/{{key}}"}}
+ends_on = {{status = [404, 410]}}
+ttl_s = 86400.0
+
+[[proxy.affinity]]
+name = "payment"
+header = "Idempotency-Key"
+ttl_s = 86400.0
+canary = false
+
+[[proxy.affinity]]
+name = "session"
+cookie = "erp_session"
+
 [proxy.timeouts]
 drain_s = {DRAIN_S}
 

@@ -10,7 +10,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from admin.routing.database import Connection
-from proxy.routing.change import Forget, Hold, Operation, Pin, Register, SetDrain, Unpin
+from proxy.routing.change import (
+    EndAffinitiesOf,
+    Forget,
+    Hold,
+    Operation,
+    Pin,
+    Register,
+    SetDrain,
+    Unpin,
+)
 from proxy.routing.codec import table_document
 from proxy.routing.model import RoutingTable
 
@@ -65,7 +74,7 @@ def tenants_of(operations: Iterable[Operation]) -> list[str]:
         match operation:
             case Pin(tenant) | Unpin(tenant) | Register(tenant) | Forget(tenant):
                 named.add(tenant)
-            case Hold(_, tenants) | SetDrain(tenants=tenants) if tenants:
+            case Hold(_, tenants) | SetDrain(tenants=tenants) | EndAffinitiesOf(tenants) if tenants:
                 named |= tenants
     return sorted(named)
 
@@ -97,8 +106,9 @@ def difference(
 
 def _head(table: RoutingTable) -> dict[str, Any]:
     # The version and the rest of the head are small; these are compared one by one.
-    document = table_document(replace(table, pins={}, tenants=frozenset(), holds={}))
-    for name in ("pins", "tenants", "holds"):
+    head = replace(table, pins={}, tenants=frozenset(), holds={}, tenant_affinities_since={})
+    document = table_document(head)
+    for name in ("pins", "tenants", "holds", "tenant_affinities_since"):
         del document[name]
     return document
 

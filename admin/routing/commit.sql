@@ -1,5 +1,5 @@
--- One change, if the head is still at version $24 and that of commit $35: the head, the pins, tenants and holds that
--- it touches, its log entry, its audit row and, if the request carried a key, the row that lets it be repeated.
+-- One change, if the head is still at version $24 and that of commit $35: the head, the pins, tenants, holds and
+-- ends of affinities that it touches, its log entry, its audit row and, if the request carried a key, the row that lets it be repeated.
 -- Gives the audit row's id; nothing is written, and nothing given, if the head has moved on.
 WITH head AS (
     UPDATE turnout.routing_head
@@ -28,6 +28,12 @@ WITH head AS (
     ON CONFLICT (tenant) DO UPDATE SET switch = excluded.switch
 ), released AS (
     DELETE FROM turnout.holds USING head WHERE tenant = ANY ($33::text[])
+), ended AS (
+    INSERT INTO turnout.affinities (tenant, since)
+    SELECT name.tenant, head.version FROM head, unnest($36::text[]) AS name (tenant)
+    ON CONFLICT (tenant) DO UPDATE SET since = excluded.since
+), swept AS (
+    DELETE FROM turnout.affinities USING head WHERE tenant = ANY ($37::text[])
 ), entry AS (
     INSERT INTO turnout.changes (version, body, commit_id) SELECT head.version, $14, $34 FROM head
 ), repeatable AS (

@@ -300,6 +300,7 @@ async def _load(connection: Connection, head: asyncpg.Record | None) -> Standing
     pins = await connection.fetch("SELECT tenant, slot FROM turnout.pins")
     tenants = await connection.fetch("SELECT tenant FROM turnout.tenants")
     holds = await connection.fetch("SELECT tenant, switch FROM turnout.holds")
+    ended = await connection.fetch("SELECT tenant, since FROM turnout.affinities")
     slots = {str(slot): slot for slot in Slot}
     table = RoutingTable(
         head["version"],
@@ -324,8 +325,16 @@ async def _load(connection: Connection, head: asyncpg.Record | None) -> Standing
         head["hold_all"],
         MappingProxyType(decode_drains(json.loads(head["drains"]))),
         MappingProxyType({slot: head[f"{slot}_affinities_since"] for slot in Slot}),
+        MappingProxyType({row["tenant"]: row["since"] for row in ended}),
     )
     return Standing(table, head["commit_id"])
+
+
+def _ends_of_affinities(before: RoutingTable, table: RoutingTable) -> tuple[list[str], list[str]]:
+    """The tenants whose affinities have ended by this change, and whose own end counts no more."""
+    was, is_now = before.tenant_affinities_since, table.tenant_affinities_since
+    ended = [tenant for tenant, since in is_now.items() if was.get(tenant) != since]
+    return ended, [tenant for tenant in was if tenant not in is_now]
 
 
 async def _write(connection: Connection, made: Committed, proposal: Proposal) -> bool:
@@ -356,5 +365,6 @@ async def _write(connection: Connection, made: Committed, proposal: Proposal) ->
         *(held, [table.holds[tenant] for tenant in held]),
         [tenant for tenant in before.holds if tenant not in table.holds],
         *(made.commit_id, made.after),
+        *_ends_of_affinities(before, table),
     )
     return row is not None

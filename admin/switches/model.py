@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from proxy.routing.ack import WorkerStatus
-from proxy.routing.change import EndDrain, Hold, Operation, Release, SetDrain
+from proxy.routing.change import EndAffinitiesOf, EndDrain, Hold, Operation, Release, SetDrain
 from proxy.routing.model import Slot
 
 
@@ -98,8 +98,11 @@ class Switch:
         return (Hold(self.name, self.tenants), *drains)
 
     def commit(self) -> tuple[Operation, ...]:
-        """The operations that move the tenants and let them go."""
-        return (*self.operations, *self.release())
+        """The operations that move the tenants and let them go.
+
+        What they were bound to before would lead some of their requests back.
+        """
+        return (*self.operations, EndAffinitiesOf(self.tenants), *self.release())
 
     def release(self) -> tuple[Operation, ...]:
         """The operations that let them go."""

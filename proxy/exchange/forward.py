@@ -11,7 +11,8 @@ from time import monotonic
 from typing import Final
 
 from proxy.exchange import parking
-from proxy.exchange.placing import NO_HEAD, Placing
+from proxy.exchange.binding import Binding
+from proxy.exchange.placing import NO_HEAD
 from proxy.exchange.services import Services
 from proxy.exchange.states import (
     ANSWER,
@@ -24,6 +25,8 @@ from proxy.exchange.states import (
     QUEUED,
     RELAYING,
     REQUEST,
+    STORE,
+    STORING,
     SWITCH,
     UNANSWERED,
     UNDER_WAY,
@@ -43,7 +46,7 @@ _REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _NO_MEMO: Final = Memo()
 
 
-class Exchange(Placing):
+class Exchange(Binding):
     """See the module. All arguments and times are of one worker."""
 
     __slots__ = (
@@ -101,7 +104,10 @@ class Exchange(Placing):
                 head.tenant = None
             found = services.router.route(head, request_id, self._memo)
         if isinstance(found, Route):
-            self._carry_out(found)
+            if self._affinity is None:
+                self._carry_out(found)
+            else:
+                self._bind(found)
             return
         self._route = NOWHERE
         self._group = services.block.groups[LOCAL]
@@ -192,7 +198,7 @@ class Exchange(Placing):
         if self.state in UNANSWERED:
             self._keep_alive = False
             self._reply(refusal)
-        elif self.state == RELAYING:
+        elif self.state in ANSWERED:
             self._keep_alive = False
 
     def expire(self) -> None:
@@ -229,6 +235,8 @@ class Exchange(Placing):
                 self._status if self.state == RELAYING else 0,
                 CUT if self._client.cut else CLIENT_LEFT,
             )
+            self._ask_no_more()
+            self._out = b""
             self._release(False)
             self._advance(CLOSE)
 
@@ -238,7 +246,9 @@ class Exchange(Placing):
         if connection is None or connection.closed:
             return
         now = self._services.now
-        if writable:
+        if self.state == STORING:
+            self._client_full = not writable
+        elif writable:
             self._client.deadline = now + self._bounds.answer_idle_s
             self._let_endpoint_go_on(connection)
         elif connection.owes_answer:
@@ -256,7 +266,7 @@ class Exchange(Placing):
 
     def response_head(self, head: ResponseHead, body: bytes) -> None:
         """The final answer begins. body: what is here of it already, if it has a length."""
-        self._advance(ANSWER)
+        self._advance(ANSWER if self._affinity is None or not self._bears(head) else STORE)
         self._status = head.status
         pool = self._pool
         if pool is not None and (pool.health.suspect or head.status >= 500):
@@ -321,7 +331,7 @@ class Exchange(Placing):
 
     def flush(self) -> None:
         """Write what a read from the endpoint has given, in one piece."""
-        if self._out:
+        if self._out and self.state != STORING:
             client = self._client
             client.write(self._out)
             self._out = b""
@@ -329,6 +339,9 @@ class Exchange(Placing):
 
     def response_end(self) -> None:
         """The answer is complete."""
+        if self.state == STORING:
+            self._answer_whole = True
+            return
         pool = self._pool
         if pool is not None and pool.health.suspect:
             self._slot.completed(pool, self._status)
@@ -380,6 +393,10 @@ class Exchange(Placing):
     def upstream_lost(self) -> None:
         """The endpoint's connection ended before the answer did."""
         connection, self._connection = self._connection, None
+        if self.state == STORING:
+            if self._answer_whole:
+                return
+            self._drop_answer()
         if self.state == RELAYING:
             self._broken_off()
         elif self._repeatable and connection is not None and connection.may_be_repeated:
@@ -397,12 +414,20 @@ class Exchange(Placing):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        if self.state == STORING:
+            self._drop_answer()
         if self.state == RELAYING:
             self._broken_off(reason)
         else:
             self._blame()
             self._keep_alive = self._keep_alive and self._request_done
             self._reply(replies.BAD_ANSWER, reason)
+
+    def _drop_answer(self) -> None:
+        """Nothing of it was sent yet, and it can't be whole."""
+        self._ask_no_more()
+        self._out = b""
+        self._endpoint_paused = False
 
     def upstream_writable(self, writable: bool) -> None:
         """The endpoint takes more of the request, or no more for now."""

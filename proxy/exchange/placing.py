@@ -118,12 +118,16 @@ class Placing(parties.Exchange):
         """Where it is under way, or stands in line; None: nowhere."""
         return self._route if self._admitted or self._place is not None else None
 
+    def _unparked(self, found: Route) -> None:
+        """Go on with it: a switch is over."""
+        raise NotImplementedError
+
     # ── a switch ──────────────────────────────────────────────────────────────────────────────
 
     def _park(self, tenant: str | None) -> None:
         """Wait for the switch that holds the tenant to end."""
         parking = self._services.parking
-        size = sum([len(line) for line in self._head.lines])
+        size = sum([len(data) for data in (*self._head.lines, *self._held)])
         if not parking.takes(size):
             self._reply(PARKING_FULL)
             return
@@ -158,7 +162,7 @@ class Placing(parties.Exchange):
         self._parked = False
         self._advance(UNPARK)
         self._group.in_flight -= 1
-        self._carry_out(found)
+        self._unparked(found)
         return True
 
     # ── the slot ──────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from time import monotonic
 
+from proxy.affinity.affinities import Affinities
 from proxy.config import Limits, Settings, Timeouts
 from proxy.exchange.fence import Fence
 from proxy.exchange.parking import Parking
@@ -61,11 +62,13 @@ class Services:
     draining: this worker takes no new connections and ends the kept ones. request_id_prefix:
     makes this worker's request ids unlike any other's. observing: what is noted of requests.
     parking: those that wait for a switch to end. fence: what is under way of whom it holds.
+    affinities: where keys belong; None without rules.
     """
 
     __slots__ = (
         "_first_digits",
         "_ids",
+        "affinities",
         "block",
         "bounds",
         "draining",
@@ -101,6 +104,7 @@ class Services:
         self.now = monotonic()
         self.draining = False
         self.observing = observing
+        self.affinities: Affinities | None = None
         self.parking = Parking(settings.parking, router)
         self.fence = Fence(tuple([group.admission for group in slots.groups]))
         self.faults = FaultLog()

@@ -19,6 +19,8 @@ class State(IntEnum):
     ENDED = 5  # the client's connection is closing
     QUEUED = 6  # a request; the slot is full, and it waits its turn
     PARKED = 7  # a request; a switch holds its tenant
+    BINDING = 8  # a request; where its keys belong is being asked
+    STORING = 9  # an answer has begun; the keys that it bears are being stored
 
 
 class Event(IntEnum):
@@ -35,6 +37,9 @@ class Event(IntEnum):
     TURN = 8  # there is room in it
     PARK = 9  # a switch holds its tenant
     UNPARK = 10  # the switch is over
+    BIND = 11  # its keys are not known here
+    BOUND = 12  # where they belong is known
+    STORE = 13  # an answer begins that bears keys
 
 
 TRANSITIONS: Final = {
@@ -49,11 +54,18 @@ TRANSITIONS: Final = {
     (State.PARKED, Event.UNPARK): State.CLAIMING,
     (State.PARKED, Event.ANSWER): State.RELAYING,
     (State.PARKED, Event.CLOSE): State.ENDED,
+    (State.CLAIMING, Event.BIND): State.BINDING,
+    (State.BINDING, Event.BOUND): State.CLAIMING,
+    (State.BINDING, Event.ANSWER): State.RELAYING,
+    (State.BINDING, Event.CLOSE): State.ENDED,
     (State.QUEUED, Event.TURN): State.CLAIMING,
     (State.QUEUED, Event.ANSWER): State.RELAYING,
     (State.QUEUED, Event.CLOSE): State.ENDED,
     (State.AWAITING, Event.RETRY): State.CLAIMING,
     (State.AWAITING, Event.ANSWER): State.RELAYING,
+    (State.AWAITING, Event.STORE): State.STORING,
+    (State.STORING, Event.ANSWER): State.RELAYING,
+    (State.STORING, Event.CLOSE): State.ENDED,
     (State.AWAITING, Event.SWITCH): State.TUNNEL,
     (State.AWAITING, Event.CLOSE): State.ENDED,
     (State.RELAYING, Event.NEXT): State.IDLE,
@@ -74,6 +86,8 @@ TUNNEL: Final = int(State.TUNNEL)
 ENDED: Final = int(State.ENDED)
 QUEUED: Final = int(State.QUEUED)
 PARKED: Final = int(State.PARKED)
+BINDING: Final = int(State.BINDING)
+STORING: Final = int(State.STORING)
 
 REQUEST: Final = int(Event.REQUEST)
 SENT: Final = int(Event.SENT)
@@ -86,9 +100,12 @@ QUEUE: Final = int(Event.QUEUE)
 TURN: Final = int(Event.TURN)
 PARK: Final = int(Event.PARK)
 UNPARK: Final = int(Event.UNPARK)
+BIND: Final = int(Event.BIND)
+BOUND: Final = int(Event.BOUND)
+STORE: Final = int(Event.STORE)
 
-UNANSWERED: Final = frozenset({CLAIMING, PARKED, QUEUED, AWAITING})
+UNANSWERED: Final = frozenset({CLAIMING, PARKED, BINDING, QUEUED, AWAITING})
 """A request is under way and nothing of its answer was sent."""
-ANSWERED: Final = frozenset({RELAYING, ENDED})
+ANSWERED: Final = frozenset({STORING, RELAYING, ENDED})
 OVER: Final = frozenset({IDLE, ENDED})
-UNDER_WAY: Final = frozenset({CLAIMING, PARKED, QUEUED, AWAITING, RELAYING})
+UNDER_WAY: Final = frozenset({CLAIMING, PARKED, BINDING, QUEUED, AWAITING, STORING, RELAYING})

@@ -47,10 +47,16 @@ CURRENT: Final = BEAT + 4  # when the table was last known to be the newest; mon
 FROM_DISK: Final = BEAT + 5  # whether it came from there
 LEASE_ENDS: Final = BEAT + 6  # by the worker's own clock; monotonic ms
 LEASED: Final = BEAT + 7  # whether it runs, and the worker may serve by it
-WORKER_CELLS: Final = BEAT + 8
+AFFINITY_HITS: Final = BEAT + 8
+AFFINITY_MISSES: Final = BEAT + 9
+AFFINITY_RACES_LOST: Final = BEAT + 10
+AFFINITY_MOVES: Final = BEAT + 11
+AFFINITY_STORE_ERRORS: Final = BEAT + 12
+AFFINITIES: Final = BEAT + 13  # that are remembered
+WORKER_CELLS: Final = BEAT + 14
 _WORKER_GAUGES: Final = (
     *(STATE, PID, VERSION, CONNECTIONS, STORE_REACHABLE, CERTIFICATE_EXPIRES, BEAT),
-    *(STORE_VERSION, CURRENT, FROM_DISK, LEASE_ENDS, LEASED),
+    *(STORE_VERSION, CURRENT, FROM_DISK, LEASE_ENDS, LEASED, AFFINITIES),
 )
 
 # Cohorts: who a request belongs to in the eyes of a release.

@@ -125,6 +125,13 @@ class EndAffinities:
     slot: Slot
 
 
+@dataclass(frozen=True, slots=True)
+class EndAffinitiesOf:
+    """Affinities of these tenants (None: of all) that were made before now hold no longer."""
+
+    tenants: frozenset[str] | None = None
+
+
 Operation = (
     Pin
     | Unpin
@@ -139,6 +146,7 @@ Operation = (
     | SetDrain
     | EndDrain
     | EndAffinities
+    | EndAffinitiesOf
 )
 
 
@@ -175,6 +183,7 @@ class _Draft:
         self._hold_all = table.hold_all
         self._drains = table.drains
         self._affinities_since = table.affinities_since
+        self._affinities_of: dict[str, int] | None = None
 
     def take(self, operation: Operation) -> None:
         match operation:
@@ -212,7 +221,10 @@ class _Draft:
                 self._active = self._fallback
                 self._canary = replace(canary, basis_points=0)
 
-    def _switch(self, operation: Hold | Release | SetDrain | EndDrain | EndAffinities) -> None:
+    def _switch(
+        self,
+        operation: Hold | Release | SetDrain | EndDrain | EndAffinities | EndAffinitiesOf,
+    ) -> None:
         match operation:
             case Hold(switch, tenants):
                 self._hold(switch, tenants)
@@ -229,6 +241,13 @@ class _Draft:
                 self._drains = {name: of for name, of in self._drains.items() if name != drain}
             case EndAffinities(slot):
                 self._affinities_since = {**self._affinities_since, slot: self._version}
+            case EndAffinitiesOf(None):
+                self._affinities_since = dict.fromkeys(Slot, self._version)
+                self._affinities_of = {}
+            case EndAffinitiesOf(tenants):
+                before = self._affinities_of
+                ended = self._before.tenant_affinities_since if before is None else before
+                self._affinities_of = {**ended, **dict.fromkeys(tenants or (), self._version)}
 
     def _hold(self, switch: str, tenants: frozenset[str] | None) -> None:
         holds = dict(self._before.holds) if self._holds is None else self._holds
@@ -258,6 +277,9 @@ class _Draft:
             self._hold_all,
             MappingProxyType(dict(self._drains)),
             MappingProxyType(dict(self._affinities_since)),
+            before.tenant_affinities_since
+            if self._affinities_of is None
+            else MappingProxyType(self._affinities_of),
         )
 
     def _own_pins(self) -> dict[str, Slot]:

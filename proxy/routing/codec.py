@@ -17,6 +17,7 @@ from proxy.routing.change import (
     ContractError,
     Cutover,
     EndAffinities,
+    EndAffinitiesOf,
     EndDrain,
     Forget,
     Hold,
@@ -182,6 +183,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "drain": Shape(SetDrain, (DRAIN_FIELD, SLOT_FIELD, PACE_FIELD, TENANTS_FIELD, HURRY_FIELD)),
         "end-drain": Shape(EndDrain, (DRAIN_FIELD,)),
         "end-affinities": Shape(EndAffinities, (SLOT_FIELD,)),
+        "end-affinities-of": Shape(EndAffinitiesOf, (TENANTS_FIELD,)),
     }
 )
 _NAMES: Mapping[type[Any], str] = {shape.of: name for name, shape in SHAPES.items()}
@@ -270,6 +272,7 @@ def table_document(table: RoutingTable) -> dict[str, object]:
         "hold_all": table.hold_all,
         "drains": drains_document(table),
         "affinities_since": {str(slot): table.affinities_since[slot] for slot in Slot},
+        "tenant_affinities_since": dict(table.tenant_affinities_since),
     }
 
 
@@ -291,16 +294,15 @@ def encode_table(table: RoutingTable) -> bytes:
 
 _TABLE = frozenset(
     {"schema", "version", "active", "fallback", "canary", "pins", "tenants", "endpoints"}
-    | {"holds", "hold_all", "drains", "affinities_since"}
+    | {"holds", "hold_all", "drains", "affinities_since", "tenant_affinities_since"}
 )
 
 
 def decode_table(body: bytes) -> RoutingTable:
     """The table from its written form, checked like everything that comes from outside."""
     document = _load(body, _TABLE)
-    holds, endpoints, since = (
-        _object(document, name) for name in ("holds", "endpoints", "affinities_since")
-    )
+    maps = ("holds", "endpoints", "affinities_since", "tenant_affinities_since")
+    holds, endpoints, since, ended = (_object(document, name) for name in maps)
     if endpoints.keys() != set(Slot) or since.keys() != set(Slot):
         raise ContractError("table: endpoints and affinities_since have both slots")
     return RoutingTable(
@@ -315,6 +317,7 @@ def decode_table(body: bytes) -> RoutingTable:
         "" if document["hold_all"] == "" else decode_name(document["hold_all"]),
         MappingProxyType(decode_drains(document["drains"])),
         MappingProxyType({slot: decode_version(since[slot]) for slot in Slot}),
+        MappingProxyType({decode_tenant(key): decode_version(at) for key, at in ended.items()}),
     )
 
 

@@ -8,6 +8,7 @@ All keys carry one hash tag, so that scripts that touch several of them work in 
     {prefix}:workers   hash                       worker → its status (`ack.WorkerStatus`)
     {prefix}:news      channel                    a worker's status whenever it changes
     {prefix}:pace:<drain>  string, expires        up to when a drain's closings are paid for, µs
+    {prefix}:affinity:… string, with expiry       where a key belongs: slot and version
 """
 
 from dataclasses import dataclass
@@ -47,3 +48,7 @@ class Keys:
     def pace(self, drain: str) -> str:
         """Up to when what the workers have closed for a drain is paid for; see proxy/pace.lua."""
         return f"{{{self.prefix}}}:pace:{drain}"
+
+    def affinity(self, digest: str) -> str:
+        """Where a key belongs. digest: the key's, see `proxy.affinity.rules`."""
+        return f"{{{self.prefix}}}:affinity:{digest}"

@@ -128,6 +128,10 @@ def _no_drains() -> Mapping[str, Drain]:
     return MappingProxyType({})
 
 
+def _no_ends() -> Mapping[str, int]:
+    return MappingProxyType({})
+
+
 def _since_ever() -> Mapping[Slot, int]:
     return MappingProxyType({Slot.BLUE: 0, Slot.GREEN: 0})
 
@@ -142,7 +146,8 @@ class RoutingTable:
     endpoints: the instances of each slot; both slots are always present. holds: tenant → the
     switch that parks its requests. hold_all: the switch that parks everybody's, empty without
     one. drains: by name. affinities_since: of each slot, the version since which affinities to
-    it count; those made before have ended.
+    it count; those made before have ended. tenant_affinities_since: the same of single tenants,
+    for both slots.
     """
 
     version: int = 0
@@ -156,6 +161,7 @@ class RoutingTable:
     hold_all: str = ""
     drains: Mapping[str, Drain] = field(default_factory=_no_drains)
     affinities_since: Mapping[Slot, int] = field(default_factory=_since_ever)
+    tenant_affinities_since: Mapping[str, int] = field(default_factory=_no_ends)
 
     @property
     def standby(self) -> Slot:
@@ -167,6 +173,12 @@ class RoutingTable:
         if self.hold_all or tenant is None:
             return self.hold_all
         return self.holds.get(tenant, "")
+
+    def affinity_counts_since(self, tenant: str) -> tuple[int, int]:
+        """From which versions on this tenant's affinities to blue and to green count."""
+        own = self.tenant_affinities_since.get(tenant, 0)
+        since = self.affinities_since
+        return max(own, since[Slot.BLUE]), max(own, since[Slot.GREEN])
 
     def knows(self, tenant: str) -> bool:
         """Whether somebody has named this tenant: registered or pinned."""

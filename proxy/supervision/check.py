@@ -37,6 +37,7 @@ def look(report: Report[Settings]) -> None:
     _networks(report, settings)
     _files(report, settings)
     _secrets(report, shared, settings)
+    _affinity(report, shared, settings)
     _tls(report, settings)
     _addresses(report, settings)
     advice = files.fit(settings.limits.connections, files.hard_limit()).advice
@@ -154,6 +155,26 @@ def _secrets(report: Report[Settings], shared: Shared, settings: Settings) -> No
     for path, is_secret in held:
         if is_secret and path in report.lines and path not in report.variables:
             report.add(WARNING, path, "a secret in a file that everybody can read")
+
+
+def _affinity(report: Report[Settings], shared: Shared, settings: Settings) -> None:
+    """Rules that work, and say something other than what is mostly meant."""
+    if settings.affinity and not shared.routing_key:
+        report.add(
+            WARNING,
+            ("proxy", "affinity"),
+            "without a `routing_key` the keys in Redis are plain hashes: who reads them can"
+            " guess short ones",
+        )
+    bound = False
+    for number, rule in enumerate(settings.affinity):
+        if rule.born.header and bound:
+            report.add(
+                NOTE,
+                ("proxy", "affinity", number),
+                f"{rule.name} stands after rules that bind at first sight, which decide first",
+            )
+        bound = bound or not rule.born.header
 
 
 def _addresses(report: Report[Settings], settings: Settings) -> None:

@@ -14,6 +14,7 @@ from proxy.routing.change import (
     Change,
     Cutover,
     EndAffinities,
+    EndAffinitiesOf,
     EndDrain,
     Forget,
     Hold,
@@ -83,6 +84,7 @@ operations: st.SearchStrategy[Operation] = st.one_of(
     st.builds(SetDrain, _drain_names, slots, st.none() | _paces, _whose, st.none() | st.booleans()),
     st.builds(EndDrain, _drain_names),
     st.builds(EndAffinities, slots),
+    st.builds(EndAffinitiesOf, _whose),
 )
 operation_lists = st.lists(operations, min_size=1, max_size=6).map(tuple)
 
@@ -101,6 +103,9 @@ tables = st.builds(
         _drain_names, st.builds(Drain, slots, _whose, _paces, st.booleans())
     ).map(MappingProxyType),
     affinities_since=st.fixed_dictionaries(dict.fromkeys(Slot, st.integers(0, 2**53 - 50))).map(
+        MappingProxyType
+    ),
+    tenant_affinities_since=st.dictionaries(tenants, st.integers(0, 2**53 - 50), max_size=4).map(
         MappingProxyType
     ),
 )

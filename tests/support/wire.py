@@ -29,13 +29,14 @@ from proxy.observability import telemetry
 from proxy.observability.telemetry import Telemetry
 from proxy.routing.model import Endpoint, RoutingTable, Slot
 from proxy.worker import _services as services_of_worker
+from tests.support.affinity_store import AffinityStoreFake
 from tests.support.memory_transport import END_OF_FILE, Dialled, MemoryLoop, MemoryTransport
 from tests.support.messages import Message, take_message
 
 __all__ = ["TRANSITIONS", "Event", "Message", "State", "Wire", "playbook", "table"]
 
 PEER = "192.0.2.7"
-_CLAIMED = (State.CLAIMING, State.AWAITING, State.RELAYING)
+_CLAIMED = (State.CLAIMING, State.AWAITING, State.STORING, State.RELAYING)
 
 Cut = Callable[[bytes], Iterable[bytes]]
 
@@ -229,6 +230,9 @@ class Wire:
         self.block = Telemetry(1).blocks[0]
         self.services = services_of_worker(self.settings, self.block, seed)
         self.services.request_id_prefix = b"wire-"
+        self.affinity_store = AffinityStoreFake(self.loop)
+        if self.services.affinities is not None:
+            self.services.affinities.store = self.affinity_store
         self.trusted = trusted
         self.clients: list[ClientSide] = []
         self.endpoints: list[EndpointSide] = []
@@ -317,7 +321,8 @@ class Wire:
         tunnels = [each for each in self.exchanges if State(each.state) is State.TUNNEL]
         queued = [each for each in self.exchanges if State(each.state) is State.QUEUED]
         parked = [each for each in self.exchanges if State(each.state) is State.PARKED]
-        waiting = len(queued) + len(parked)
+        binding = [each for each in self.exchanges if State(each.state) is State.BINDING]
+        waiting = len(queued) + len(parked) + len(binding)
         assert self.gauge(telemetry.IN_FLIGHT) == len(under_way) + waiting, under_way
         assert self.services.parking.count == len(parked), parked
         assert parked or not self.services.parking.size
@@ -344,6 +349,8 @@ class Wire:
         self.settle()
         assert self.gauge(telemetry.ENDPOINT_CONNECTIONS) == 0
         assert not self._log.lines
+        if self.services.affinities is not None:
+            assert "waiting=0" in repr(self.services.affinities)
 
     # ── the parts ─────────────────────────────────────────────────────────────────────────────
 

@@ -131,6 +131,11 @@ def test_these_files_are_pure(path: Path) -> None:
     assert impurities(path.read_text(encoding="utf-8"), path, set()) == set()
 
 
+def test_the_rules_of_affinity_are_pure() -> None:
+    path = PROXY / "affinity/rules.py"
+    assert impurities(path.read_text(encoding="utf-8"), path, {"proxy.affinity.settings"}) == set()
+
+
 @pytest.mark.parametrize("path", HTTP1, ids=lambda path: path.stem)
 def test_http1_is_pure(path: Path) -> None:
     assert impurities(path.read_text(encoding="utf-8"), path, {"proxy.http1"}) == set()

@@ -214,3 +214,34 @@ def test_the_reference_is_good_for_its_own_machine() -> None:
     look(report)
     assert report.good
     assert report.shared == Shared()
+
+
+JOB = 'name = "job"\npath = "/{key}"\nborn = {header = "Location", pattern = "/{key}"}\n'
+SESSION = 'name = "session"\ncookie = "sid"\n'
+
+
+def test_affinity_without_a_secret_is_warned_of(check: Check) -> None:
+    result = check(f"{FEW}[[proxy.affinity]]\n{SESSION}")
+    assert "[proxy] affinity: without a `routing_key` the keys in Redis" in result.output
+    keyed = check(f"routing_key = '{'k' * 32}'\n{FEW}[[proxy.affinity]]\n{SESSION}")
+    assert "affinity" not in keyed.output
+
+
+def test_a_rule_that_others_forestall_is_told(check: Check) -> None:
+    head = f"routing_key = '{'k' * 32}'\n{FEW}"
+    first, second = (f"[[proxy.affinity]]\n{rule}" for rule in (JOB, SESSION))
+    assert "which decide first" in check(head + second + first).output
+    assert "which decide first" not in check(head + first + second).output
+
+
+def test_what_is_wrong_with_a_rule_has_its_line(check: Check) -> None:
+    result = check(f'{FEW}[[proxy.affinity]]\nname = "a"\ncookie = "c d"\n')
+    assert result.exit_code == 2
+    assert "turnout.toml:5: " in result.output
+    assert "is the name of a cookie" in result.output
+
+
+def test_what_a_rule_lacks_is_said(check: Check) -> None:
+    result = check(f'{FEW}[[proxy.affinity]]\ncookie = "sid"\n')
+    assert result.exit_code == 2
+    assert "needs `name`" in result.output

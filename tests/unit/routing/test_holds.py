@@ -7,6 +7,7 @@ from proxy.routing.change import (
     ContractError,
     Cutover,
     EndAffinities,
+    EndAffinitiesOf,
     EndDrain,
     Hold,
     Operation,
@@ -115,3 +116,18 @@ def test_lists_that_are_not_given_stay() -> None:
     table = after(SetCanary(100, allow=ACME, deny=BRAVO), SetCanary(200))
     assert (table.canary.allow, table.canary.deny) == (ACME, BRAVO)
     assert not after(SetCanary(200, allow=frozenset()), table=table).canary.allow
+
+
+def test_affinities_of_a_tenant_end_at_a_version() -> None:
+    table = after(EndAffinitiesOf(ACME), table=RoutingTable(version=7))
+    assert table.tenant_affinities_since == {"acme": 8}
+    assert table.affinity_counts_since("acme") == (8, 8)
+    assert table.affinity_counts_since("bravo") == (0, 0)
+    later = after(EndAffinities(BLUE), table=table)
+    assert later.affinity_counts_since("acme") == (9, 8)
+
+
+def test_affinities_of_all_end_at_a_version() -> None:
+    table = after(EndAffinitiesOf(ACME), EndAffinitiesOf(), table=RoutingTable(version=7))
+    assert table.tenant_affinities_since == {}
+    assert table.affinity_counts_since("acme") == (8, 8)

@@ -99,12 +99,14 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "end-drain": {"op": "end-drain", "drain": "d-1"},
     "end-affinities": {"op": "end-affinities", "slot": "blue"},
+    "end-affinities-of": {"op": "end-affinities-of", "tenants": ["acme"]},
 }  # fmt: skip
 FIELDS = [(name, field) for name, operation in GOOD.items() for field in operation]
 OPTIONAL = {
     *(("canary", field) for field in ("unit", "salt", "allow", "deny")),
     *(("drain", field) for field in ("per_second", "tenants", "hurry")),
     ("hold", "tenants"),
+    ("end-affinities-of", "tenants"),
 }
 
 

@@ -50,6 +50,7 @@ BAD: dict[str, list[Any]] = {
         {"blue": [], "green": ["h:0"]},
         {"blue": ["h:1", "H:1"], "green": []},
     ],
+    "tenant_affinities_since": [*JUNK, {"acme": -1}, {"acme": "1"}, {"A": 1}, {"acme": None}],
     "holds": [*JUNK, {"acme": ""}, {"acme": None}, {"A": "s-1"}, {"acme": "S 1"}, ["acme"]],
     "hold_all": [*JUNK, "S 1", {}, ["s-1"]],
     "drains": [
