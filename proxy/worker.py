@@ -130,6 +130,8 @@ class Worker:
             self._tasks.start(source.run(), f"keys of {source.issuer.issuer}")
         await self._wait_for_table()
         await self._wait_for_keys()
+        if self._affinities is not None and not self._told_to_end.is_set():
+            await self._affinities.tried.wait()  # else the first requests would be decided alone
         if not self._told_to_end.is_set():
             self._listener.start()
             cells[telemetry.STATE] = telemetry.SERVING

@@ -29,7 +29,10 @@ _VALUE: Final = re.compile(rb"(blue|green)\|([0-9]{1,16})")
 
 
 class RedisAffinities:
-    """See the module. first: gives what is to be written after a connection is made."""
+    """See the module. first: gives what is to be written after a connection is made.
+
+    tried: the first connection was made, or could not be.
+    """
 
     def __init__(self, store: Store, settings: Follow, first: Callable[[], list[Question]]) -> None:
         self._store = store
@@ -41,6 +44,7 @@ class RedisAffinities:
         self._news = asyncio.Event()
         self._ended = False
         self.reachable = False
+        self.tried = asyncio.Event()
 
     def ask(self, question: Question) -> None:
         """Answer it by and by, or fail it."""
@@ -72,6 +76,7 @@ class RedisAffinities:
         self._sha = await client.script_load(self._script)
         self._asked = [*self._first(), *self._asked]
         self.reachable = True
+        self.tried.set()
         while not self._ended:
             while self._asked:
                 batch = self._asked[:_BATCH]
@@ -104,6 +109,7 @@ class RedisAffinities:
         if self.reachable:
             log.warning("affinities can't be asked for (%s): deciding alone", reason)
         self.reachable = False
+        self.tried.set()
         asked, self._asked = self._asked, []
         for question in asked:
             question.failed()

@@ -52,9 +52,12 @@ async def running(url: str, first: list[Question] | None = None) -> AsyncIterato
 
     unwritten = [] if first is None else first
     store = RedisAffinities(Store(url, Keys(), b""), SETTINGS, give)
+    assert not store.tried.is_set()
     task = asyncio.get_running_loop().create_task(store.run())
     try:
-        await until(lambda: store.reachable)
+        async with asyncio.timeout(SECONDS):
+            await store.tried.wait()
+        assert store.reachable
         yield store
     finally:
         store.end()
@@ -154,6 +157,17 @@ async def test_a_value_of_another_type_fails_its_question_alone(redis_url: str) 
         await client.rpush(Keys().affinity(KEYS[0].digest), "x")
         assert (await answered(store, question("b"))) is not None  # MGET gives nil, SET replaces
         assert store.reachable
+
+
+async def test_a_first_try_ends_whether_or_not_there_is_a_server() -> None:
+    """A worker takes no requests before that."""
+    store = RedisAffinities(Store("redis://127.0.0.1:1", Keys(), b""), SETTINGS, list)
+    task = asyncio.get_running_loop().create_task(store.run())
+    async with asyncio.timeout(SECONDS):
+        await store.tried.wait()
+    assert not store.reachable
+    store.end()
+    await task
 
 
 async def test_away_it_fails_what_is_asked_and_writes_later(fresh_redis: EmbeddedRedis) -> None:
