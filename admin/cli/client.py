@@ -93,12 +93,16 @@ class AdminClient:
         path: str,
         fields: Mapping[str, object] | None = None,
         limit_ms: int = 0,
+        *,
+        waits: bool = True,
     ) -> dict[str, Any]:
         """A write → its result. Fields that are None are left out. Raises Unreachable, Refused.
 
-        limit_ms: how long the write itself may take, beside the wait for the workers.
+        limit_ms: how long the write itself may take, beside the wait for the workers. waits: False
+        for a write that waits for no workers, and takes no time-out.
         """
-        values = {"timeout_ms": limit_ms or self._timeout_ms, **_given(fields)}
+        wait: dict[str, object] = {"timeout_ms": limit_ms or self._timeout_ms} if waits else {}
+        values = {**wait, **_given(fields)}
         headers = {**self._headers, "Idempotency-Key": secrets.token_hex(16)}
         if method == "DELETE":
             request = _Request(method, self._target(path, values), None, headers)

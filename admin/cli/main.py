@@ -15,6 +15,7 @@ COMMANDS = {
     "rollback": ("admin.cli.switch", "Move all tenants, or some, back."),
     "switches": ("admin.cli.switches", "Fenced switches: list, show, cancel."),
     "endpoints": ("admin.cli.endpoints", "The instances of a slot."),
+    "drain": ("admin.cli.drain", "End what lasts long on a slot."),
     "workers": ("admin.cli.fleet", "Which worker serves which version."),
     "audit": ("admin.cli.fleet", "Who changed what, newest first."),
     "events": ("admin.cli.fleet", "Follow changes and workers live."),
