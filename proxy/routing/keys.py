@@ -9,6 +9,7 @@ All keys carry one hash tag, so that scripts that touch several of them work in 
     {prefix}:news      channel                    a worker's status whenever it changes
     {prefix}:pace:<drain>  string, expires        up to when a drain's closings are paid for, µs
     {prefix}:affinity:… string, with expiry       where a key belongs: slot and version
+    {prefix}:traffic:<minute>  hash, expires      tenant → its requests in it, see `routing.traffic`
 """
 
 from dataclasses import dataclass
@@ -52,3 +53,7 @@ class Keys:
     def affinity(self, digest: str) -> str:
         """Where a key belongs. digest: the key's, see `proxy.affinity.rules`."""
         return f"{{{self.prefix}}}:affinity:{digest}"
+
+    def traffic(self, minute: int) -> str:
+        """Who made how many requests in a minute. minute: since 1970, by Redis' clock."""
+        return f"{{{self.prefix}}}:traffic:{minute}"
