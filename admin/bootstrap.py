@@ -14,6 +14,8 @@ from admin.api.changing import check
 from admin.api.metrics import Metrics
 from admin.api.problems import Problem
 from admin.api.route import Parts
+from admin.canary.controller import Ramps
+from admin.canary.traffic import LastHour
 from admin.config import Settings
 from admin.drains.controller import Drains
 from admin.routing.control import Control
@@ -27,7 +29,9 @@ from admin.schema import migrate, migrations
 from admin.switches.controller import Switches
 from admin.tasks import Tasks
 from config import Shared, split_address
+from proxy.routing.change import Change
 from proxy.routing.keys import Keys
+from proxy.routing.model import RoutingTable
 
 log = structlog.get_logger(__name__)
 RETRY_S = 0.25
@@ -117,19 +121,19 @@ def _compose(
     tasks.start("fleet-news", fleet.follow)
     tasks.start("reconcile", reconciler.run)
     tasks.start("prune", reconciler.prune)
-    networks = settings.endpoint_networks
-    switches = Switches(
-        control,
-        hub,
-        tasks,
-        settings,
-        lambda table, made: check(table, made, networks, force=False),
-        Problem,
-    )
+
+    def may_be_made(table: RoutingTable, made: Change) -> None:
+        check(table, made, settings.endpoint_networks, force=False)
+
+    switches = Switches(control, hub, tasks, settings, may_be_made, Problem)
     tasks.start("switches", switches.run)
     drains = Drains(control, hub, tasks, settings)
     tasks.start("drains", drains.run)
-    parts = Parts(settings, control, hub, Authenticator(settings), metrics, switches, drains)
+    last_hour = LastHour(redis, keys)
+    ramps = Ramps(control, hub, tasks, last_hour, may_be_made, Problem)
+    tasks.start("ramps", ramps.run)
+    known = Authenticator(settings)
+    parts = Parts(settings, control, hub, known, metrics, switches, drains, ramps, last_hour)
     return parts, tasks
 
 

@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from config import split_address
 
-_DRAINS_AT_ONCE = 2  # one a slot
+_OTHERS_AT_ONCE = 3  # a drain of each slot, and a ramp
 MIN_SECRET_BYTES = 32
 """A shorter HS256 key than its digest weakens the signature (RFC 7518, section 3.2)."""
 
@@ -64,8 +64,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`steps` has the arguments of a command for each name")
         if not all(url.startswith(("http://", "https://")) for url in self.step_urls):
             raise ValueError("`step_urls` begin with http:// or https://")
-        if self.switches_at_once + _DRAINS_AT_ONCE >= self.database_pool_max:
-            raise ValueError("`switches_at_once` lies more than 2 below `database_pool_max`")
+        if self.switches_at_once + _OTHERS_AT_ONCE >= self.database_pool_max:
+            raise ValueError("`switches_at_once` lies more than 3 below `database_pool_max`")
         if self.database_pool_min > self.database_pool_max:
             raise ValueError("`database_pool_min` lies above `database_pool_max`")
 

@@ -10,6 +10,8 @@ from aiohttp import web
 from admin.api.auth import Authenticator
 from admin.api.messages import Given
 from admin.api.metrics import Metrics
+from admin.canary.controller import Ramps
+from admin.canary.traffic import LastHour
 from admin.config import Settings
 from admin.drains.controller import Drains
 from admin.routing.audit import Author
@@ -31,6 +33,8 @@ class Parts:
     metrics: Metrics
     switches: Switches
     drains: Drains
+    ramps: Ramps
+    last_hour: LastHour
 
     @property
     def store(self) -> Store:

@@ -3,7 +3,17 @@
 import asyncio
 from typing import Any
 
-KINDS = ("change", "converged", "worker", "worker-lost", "republished", "store", "switch", "drain")
+KINDS = (
+    "change",
+    "converged",
+    "worker",
+    "worker-lost",
+    "republished",
+    "store",
+    "switch",
+    "drain",
+    "ramp",
+)
 
 
 class TooManyListenersError(Exception):
