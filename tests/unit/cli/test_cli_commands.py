@@ -156,7 +156,8 @@ def test_tenants_of_a_file_move_in_one_step_each_once(play: Play, tmp_path: Path
     operations = [
         {"op": "pin", "tenant": tenant, "slot": "green"} for tenant in ("hooli", "acme", "globex")
     ]
-    assert sent(script)[1]["operations"] == operations
+    wanted = {"operations": operations, "timeout_ms": 5000}
+    assert sent(script) == ("POST /v1/routing/changes", wanted)
 
 
 @pytest.mark.parametrize(
