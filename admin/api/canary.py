@@ -81,18 +81,26 @@ def chosen(choice: Choice) -> Chosen:
 
 def _sentence(choice: Choice) -> str:
     """The choice in words."""
-    weight, share = percent(choice.basis_points), choice.share * 100
-    drawn_are = "" if choice.tenants is None else f", {choice.tenants} of the tenants seen,"
     text = (
-        f"asked for {percent(choice.asked):g} % of the last hour's traffic; the weight {weight:g} %"
-        f" draws{drawn_are} {share:.4g} % of it"
+        f"asked for {percent(choice.asked):g} % of the last hour's traffic; the weight"
+        f" {percent(choice.basis_points):g} % draws {_whom(choice)}{choice.share * 100:.4g} % of it."
     )
     following = choice.following
-    if following is None:
-        return f"{text}."
-    also = following.requests * 100 / choice.total
-    place = percent(following.bucket)
-    return f"{text}. The next is {following.tenant}, at {place:g} %, with {also:.4g} %."
+    if following is not None and choice.basis_points:
+        also = following.requests * 100 / choice.total
+        text += f" The next, {following.tenant}, made {also:.4g} %."
+    elif following is not None and choice.asked:
+        also = following.requests * 100 / choice.total
+        text += f" The first, {following.tenant}, made {also:.4g} %; another salt draws anew."
+    return text
+
+
+def _whom(choice: Choice) -> str:
+    if choice.tenants is None:
+        return ""
+    if not choice.requests:
+        return "nobody: "
+    return f"{choice.tenants} tenant{'' if choice.tenants == 1 else 's'}, which made "
 
 
 ROUTES = (

@@ -26,7 +26,7 @@ def traffic(session: Session, limit: int, cursor: int | None) -> None:
             (
                 item.get("tenant"),
                 item.get("requests"),
-                percent(item.get("percent")),
+                percent(round(item.get("percent") or 0, 2)),
                 item.get("slot"),
                 item.get("reason"),
             )

@@ -47,6 +47,6 @@ def _row(move: dict[str, Any]) -> tuple[object, ...]:
         move.get("to_slot"),
         f"{move.get('from_reason')} → {move.get('to_reason')}",
         move.get("requests"),
-        percent(move.get("percent")),
+        percent(round(move.get("percent") or 0, 2)),
         "all" if part == 1 else percent(part * 100 if isinstance(part, float) else None),
     )
