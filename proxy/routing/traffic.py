@@ -35,19 +35,29 @@ class Traffic:
         return sum(self.requests.values()) + self.others
 
 
-def add_up(minutes: Iterable[Mapping[bytes, bytes]]) -> Traffic:
-    """The hashes of some minutes, added up. What can't be a figure is passed over."""
+def decode(fields: Mapping[bytes, bytes]) -> Traffic:
+    """One minute, from its hash. What can't be a figure is passed over."""
+    requests: dict[str, int] = {}
+    others = 0
+    for name, count in fields.items():
+        tenant, number = name.decode("ascii", "replace"), _number(count)
+        if tenant == OTHERS:
+            others = number
+        elif number and is_tenant(tenant):
+            requests[tenant] = number
+    return Traffic(requests, others, int(bool(fields)))
+
+
+def add_up(parts: Iterable[Traffic]) -> Traffic:
+    """All of it together."""
     total: dict[str, int] = {}
-    others = seen = 0
-    for fields in minutes:
-        seen += bool(fields)
-        for name, count in fields.items():
-            tenant, number = name.decode("ascii", "replace"), _number(count)
-            if tenant == OTHERS:
-                others += number
-            elif number and is_tenant(tenant):
-                total[tenant] = total.get(tenant, 0) + number
-    return Traffic(total, others, seen)
+    others = minutes = 0
+    for part in parts:
+        others += part.others
+        minutes += part.minutes
+        for tenant, number in part.requests.items():
+            total[tenant] = total.get(tenant, 0) + number
+    return Traffic(total, others, minutes)
 
 
 def _number(text: bytes) -> int:

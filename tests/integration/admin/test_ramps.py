@@ -1,6 +1,8 @@
 """Ramps through the real stores: walked, paused, turned, disturbed, refused, told."""
 
 import asyncio
+import itertools
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -299,3 +301,35 @@ async def test_any_admin_may_speak_to_it(call: Client, start: Callable[..., Any]
     assert (await call("GET", RAMP))[1]["state"] == "paused"
     await command(other, "resume")
     await until(call, at(1))
+
+
+@pytest.mark.timeout(240)
+async def test_whatever_operators_say_it_walks_from_step_to_step(
+    call: Client, start: Callable[..., Any], seeded_random: random.Random
+) -> None:
+    """Two of them, through two admins, in any order, while its steps are being made."""
+    shares = [1.0, 5.0, 25.0, 100.0]
+    other = await start()
+    await begun(call, shares, [0.02, 0.02, 0.02, 3600.0])
+    words = ["pause", "resume", "reverse"]
+
+    async def speak(admin: Client) -> None:
+        for _ in range(40):
+            answer = await admin("POST", f"{RAMP}/{seeded_random.choice(words)}")
+            assert answer[0] in {200, 409}, answer[1]
+
+    await asyncio.gather(speak(call), speak(other))
+    ramp = (await call("GET", RAMP))[1]
+    if ramp["state"] == "paused":
+        assert "canary" not in ramp["reason"], ramp
+        await command(call, "resume")
+    if ramp["state"] != "done":
+        ramp = await until(call, lambda ramp: done(ramp) or at(4)(ramp))
+    made = [0.0, *await steps_made(call)]
+    walk = [0.0, *shares]
+    # One that was being made when it was turned may be left out, but none is made out of its turn.
+    assert all(share in walk for share in made)
+    assert all(one != following for one, following in itertools.pairwise(made))
+    rows = (await call("GET", "/v1/audit?action=ramp-step"))[1]["items"]
+    assert len({row["version"] for row in rows}) == len(made) - 1
+    assert await weight(call) == made[-1] == ramp["weight"]

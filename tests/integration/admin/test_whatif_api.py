@@ -180,6 +180,11 @@ async def test_an_hour_is_an_hour(call: Client, shared: Shared) -> None:
     found = (await call("GET", "/v1/traffic"))[1]
     assert [(item["tenant"], item["requests"]) for item in found["items"]] == [("acme", 3)]
     assert found["minutes"] == 2
+    # The minute under way is read anew, those that are over are remembered.
+    await told(shared, {"acme": 5, "bravo": 1})
+    await told(shared, {"acme": 100}, minutes_ago=30)
+    again = (await call("GET", "/v1/traffic"))[1]
+    assert [(i["tenant"], i["requests"]) for i in again["items"]] == [("acme", 8), ("bravo", 1)]
 
 
 async def test_what_would_be_refused_is_said_before(call: Client) -> None:

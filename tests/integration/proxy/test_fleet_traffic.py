@@ -11,7 +11,7 @@ from proxy.observability import telemetry
 from proxy.routing.change import Cutover
 from proxy.routing.keys import Keys
 from proxy.routing.model import Slot
-from proxy.routing.traffic import Traffic, add_up
+from proxy.routing.traffic import Traffic, add_up, decode
 from tests.support.counting import Workers
 from tests.support.fleet import Fleet, FleetOf, Routing
 
@@ -22,7 +22,7 @@ async def figures(redis: "Redis") -> Traffic:
     """All minutes that are there."""
     names = await redis.keys(Keys().traffic(0)[:-1] + "*")
     found: list[Any] = [await redis.hgetall(name) for name in names]
-    return add_up(found)
+    return add_up(map(decode, found))
 
 
 async def told(fleet: Fleet, redis: "Redis", exact: dict[str, int]) -> None:
