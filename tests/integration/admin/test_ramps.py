@@ -154,6 +154,36 @@ async def test_somebody_else_s_change_pauses_it_and_is_not_overridden(call: Clie
     assert (canary["percent"], canary["unit"]) == (1, "tenant")
 
 
+async def waiting(database: Any, wanted: int) -> None:
+    """Until so many wait for a lock."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    while True:
+        if await database.fetchval(query) >= wanted:
+            return
+        await asyncio.sleep(0.01)
+
+
+async def test_a_change_that_comes_in_just_before_a_step_is_not_overridden(
+    start: Callable[..., Any], database: Any
+) -> None:
+    """Both wait for the head's row, somebody else's first."""
+    patient = {"database_lock_timeout_s": 60.0, "database_statement_timeout_s": 60.0}
+    one, other = await start(**patient), await start(**patient)
+    await begun(one, [1, 50], [1.0])
+    await until(one, at(1))
+    held = database.transaction()
+    await held.start()
+    await database.execute("SELECT * FROM turnout.routing_head FOR UPDATE")
+    change = asyncio.get_running_loop().create_task(other("PUT", "/v1/canary", {"percent": 40}))
+    await waiting(database, 1)
+    await waiting(database, 2)
+    await held.commit()
+    assert (await change)[0] == 200
+    ramp = await until(one, lambda r: r["step"] == 2 and (r["version"] or r["state"] == "paused"))
+    assert "tester set the canary to 40 %" in ramp["reason"]
+    assert (await weight(one), await steps_made(one)) == (40, [1])
+
+
 async def test_a_change_that_was_taken_back_counts_too(call: Client) -> None:
     """Between two looks: the canary is as it was, and yet it was not for a while."""
     await begun(call, [1, 50], LONG)
@@ -254,7 +284,7 @@ async def test_a_clock_that_jumps_skips_no_step(call: Client, database: Any, jum
     await until(call, lambda ramp: ramp["dwelt_s"] > 0.3)
     before = await database.fetchval("SELECT dwelt_s FROM turnout.ramps")
     await database.execute(f"UPDATE turnout.ramps SET looked_at = looked_at - interval '{jump}'")
-    ramp = await until(call, lambda ramp: ramp["dwelt_s"] > before + 1.0)
+    ramp = await until(call, lambda r: r["dwelt_s"] > before + 1.0 or r["state"] != "dwelling")
     assert ramp["state"] == "dwelling"
     assert ramp["dwelt_s"] < 60
 

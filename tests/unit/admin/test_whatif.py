@@ -104,6 +104,13 @@ def test_a_cutover_moves_what_the_canary_had_not() -> None:
     assert found.moving_others == 30
 
 
+def test_a_cutover_with_a_canary_back_moves_both_ends() -> None:
+    """Before, buckets below 2 500 go to green; then all from 4 000 on."""
+    turned = after(Cutover(Slot.GREEN), SetCanary(4_000))
+    (move,) = what_if(ALL, turned, Traffic({"acme": 100})).moves
+    assert move.part == 0.85
+
+
 def test_a_rollback_of_nothing_ends_the_canary() -> None:
     found = what_if(ALL, after(Rollback()), Traffic({"acme": 100}))
     (move,) = found.moves

@@ -41,6 +41,27 @@ def test_another_reporter_begins_where_it_begins() -> None:
     assert before.gather() == {"acme": 7}
 
 
+def test_who_was_left_out_and_comes_back_begins_anew() -> None:
+    workers = Workers(1, limit=1)
+    look = Look(workers.all.blocks[0])
+    workers.answers(0, {"back": 5})
+    assert look.again() == {"back": 5, OTHERS: 0}
+    crowd = {f"t-{number}": 9 for number in range(CAPACITY_PER_TENANT)}
+    workers.answers(0, crowd)
+    assert "back" not in look.again()
+    workers.answers(0, {"back": 2})
+    found = look.again()
+    assert (found["back"], found[OTHERS]) == (2, 0)
+    # And within one look: what it had before it was left out is among the others.
+    workers.answers(0, crowd)
+    workers.answers(0, {"back": 1})
+    found = look.again()
+    assert found["back"] + found[OTHERS] == 1 + 9 * CAPACITY_PER_TENANT - sum(
+        found.get(tenant, 0) for tenant in crowd
+    )
+    assert min(found.values()) >= 0
+
+
 def test_who_does_not_fit_is_among_the_others_and_nobody_has_too_much(
     seeded_random: random.Random,
 ) -> None:
