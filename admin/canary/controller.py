@@ -239,7 +239,7 @@ class Ramps:
         table = await self._control.store.current()
         async with self._database.connection() as connection:
             changes = await store.foreign(connection, record.ramp.seen, table.version)
-            found = happened(record.ramp.state, changes)
+            found = happened(record.ramp, table, changes)
             known = record.ramp if found else record.ramp.knowing(table)
             return await store.look(connection, record, known, measured_s), found
 

@@ -214,12 +214,20 @@ class Foreign:
     to: Mapping[str, object]
 
 
-def happened(state: State, changes: Iterable[Foreign]) -> tuple[Event, str] | None:
-    """The first that is anything to a ramp in this state: a paused one is not disturbed."""
+def happened(
+    ramp: Ramp, table: RoutingTable, changes: Iterable[Foreign]
+) -> tuple[Event, str] | None:
+    """What others have done to a ramp. table: as it is. changes: that led to it.
+
+    The first that is anything to it counts: a paused one is not disturbed.
+    """
     for change in changes:
         found = verdict(change)
-        if found and (state, found[0]) in TRANSITIONS:
+        if found and (ramp.state, found[0]) in TRANSITIONS:
             return found
+    if ramp.state is State.DWELLING and table.canary != ramp.wanted():
+        # A failover of the database has taken changes back.
+        return Event.DISTURBED, "the canary is not as the ramp left it, and no change says why"
     return None
 
 

@@ -195,6 +195,19 @@ async def test_a_change_that_was_taken_back_counts_too(call: Client) -> None:
     assert "set the canary to" in (await until(call, at(1, "paused")))["reason"]
 
 
+async def test_a_step_that_the_database_has_lost_pauses_it(call: Client, database: Any) -> None:
+    """As a failover that lost the last commits leaves it: the head, and no word of why."""
+    await begun(call, [1, 50], LONG)
+    await until(call, at(1))
+    await database.execute(
+        "UPDATE turnout.routing_head SET canary_basis_points = 0, commit_id = 'another'"
+    )
+    assert "no change says why" in (await until(call, at(1, "paused")))["reason"]
+    await command(call, "resume")
+    await until(call, at(1))
+    assert await weight(call) == 1
+
+
 async def test_other_changes_are_nothing_to_it(call: Client) -> None:
     await begun(call, [1, 50], LONG)
     await until(call, at(1))

@@ -16,6 +16,7 @@ from admin.canary.model import (
     Ramp,
     State,
     Step,
+    happened,
     verdict,
 )
 from admin.canary.weights import By, NoTrafficError
@@ -162,6 +163,22 @@ def test_what_others_do(action: str, to: dict[str, object], event: Event | None)
         assert "version 9" in found[1]
     if action == "canary":
         assert found == (Event.DISTURBED, "carol set the canary to 40.5 % by request (version 9)")
+
+
+def test_what_no_change_explains_disturbs_it_too() -> None:
+    dwelling = replace(after(Event.SERVED), weight=100)
+    own = RoutingTable(canary=dwelling.wanted())
+    assert happened(dwelling, own, []) is None
+    found = happened(dwelling, RoutingTable(), [])
+    assert found is not None
+    assert found[0] is Event.DISTURBED
+    pinned = Foreign(8, "carol", "pin", {"pins": {}})
+    cut = Foreign(9, "carol", "cutover", {"active": "green"})
+    assert happened(dwelling, RoutingTable(), [pinned, cut]) == verdict(cut)
+    paused = dwelling.take(Event.PAUSE)
+    canary = Foreign(8, "carol", "canary", {"canary": {"percent": 4, "unit": "tenant"}})
+    assert happened(paused, RoutingTable(), [canary]) is None
+    assert happened(paused, RoutingTable(), [canary, cut]) == verdict(cut)
 
 
 def test_it_fits_only_what_it_left_behind() -> None:
