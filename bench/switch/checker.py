@@ -84,9 +84,7 @@ class Timeline:
 def timelines(history: History) -> dict[str, Timeline]:
     """Tenant → its timeline."""
     return {
-        tenant: Timeline(
-            slot, [each for each in history.switches if each.tenant in {None, tenant}]
-        )
+        tenant: Timeline(slot, [each for each in history.switches if each.tenant in {None, tenant}])
         for tenant, slot in history.standing.items()
     }
 

@@ -9,6 +9,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -46,7 +47,8 @@ class Serving(asyncio.Protocol):
     def _answer(self, head: bytes) -> None:
         line, *lines = head.split(b"\r\n")
         fields = {
-            name.lower(): value.strip() for name, _, value in (each.partition(b":") for each in lines)
+            name.lower(): value.strip()
+            for name, _, value in (each.partition(b":") for each in lines)
         }
         key = fields.get(b"sec-websocket-key")
         if key is not None:
@@ -55,7 +57,9 @@ class Serving(asyncio.Protocol):
             return
         tenant = fields.get(b"x-tenant-id", b"-")
         body = b" ".join((str(self._slot).encode(), tenant, line.split(b" ")[1]))
-        self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        self._transport.write(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
 
     def _echo(self) -> None:
         for opcode, payload in take(self._buffer):
@@ -80,7 +84,7 @@ async def _serve(ports: Sequence[int]) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, told.set)
     for slot, port in zip(Slot, ports, strict=True):
-        await loop.create_server(lambda slot=slot: Serving(slot), "127.0.0.1", port, backlog=BACKLOG)
+        await loop.create_server(partial(Serving, slot), "127.0.0.1", port, backlog=BACKLOG)
     await told.wait()
 
 

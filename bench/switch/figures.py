@@ -155,7 +155,9 @@ def figures(name: Name, turns: Sequence[Turn]) -> Figures:
         unacked=sum(each.unacked for each in verdicts),
         rate=statistics.median([turn.rate for turn in valid]) if valid else 0.0,
         sockets=sockets([turn.survival for turn in valid if turn.survival]),
-        faults=tuple(dict.fromkeys(fault for turn in turns for fault in (*turn.said, *turn.faults))),
+        faults=tuple(
+            dict.fromkeys(fault for turn in turns for fault in (*turn.said, *turn.faults))
+        ),
     )
 
 
@@ -192,13 +194,13 @@ def _median(turn: Turn) -> float:
 def targets(own: Figures, reload: Figures | None) -> list[Target]:
     """What Turnout has to keep to."""
     found = [
-        Target("request → last ack, p50", own.acked and own.acked.p50, P50_MS, " ms"),
-        Target("request → last ack, p99", own.acked and own.acked.p99, P99_MS, " ms"),
+        Target("request → last ack, p50", own.acked.p50 if own.acked else None, P50_MS, " ms"),
+        Target("request → last ack, p99", own.acked.p99 if own.acked else None, P99_MS, " ms"),
         Target("requests failed", own.failed_count, 0, ""),
         Target("requests misrouted after the ack", own.misrouted, 0, ""),
     ]
     if reload is not None:
         against = ratio(own, reload)
-        what = f"until it is true, against {reload.name.title}"
-        found.append(Target(what, against and against.median, OF_RELOAD, "×"))
+        what = f"until it is true, as a share of {reload.name.title}"
+        found.append(Target(what, against.median if against else None, OF_RELOAD, ""))
     return found

@@ -71,7 +71,9 @@ class Load:
         """All connections, spread as the proxy spreads them, and all WebSockets."""
         self._clients = [Client(self) for _ in range(self.plan.connections)]
         await asyncio.gather(*(client.open() for client in self._clients))
-        named = zip(range(self.plan.websockets), itertools.cycle(enumerate(self._tenants)), strict=False)
+        named = zip(
+            range(self.plan.websockets), itertools.cycle(enumerate(self._tenants)), strict=False
+        )
         self._sockets = [
             Socket(number, index, name, self.plan.port, self.seen.events.append)
             for number, (index, name) in named
@@ -92,8 +94,10 @@ class Load:
         while any(client.is_busy for client in self._clients):
             self._abandon_late()
             await asyncio.sleep(TICK_S)
-        for each in (*self._clients, *self._sockets):
-            each.stop()
+        for client in self._clients:
+            client.stop()
+        for socket in self._sockets:
+            socket.stop()
 
     def begin_due(self) -> None:
         """As many requests as the rate has come to, as far as connections are idle."""
@@ -245,8 +249,6 @@ async def _main(plan: Plan) -> Seen:
     await load.run(told)
     await lines
     return load.seen
-
-
 
 
 def main(arguments: Iterable[str]) -> None:

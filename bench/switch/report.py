@@ -171,9 +171,10 @@ def _ratio(own: Figures, reload: Figures | None) -> str:
 
 
 def _closes(own: Figures) -> str:
-    """As in "32 × 1012"; without a close frame it was lost."""
+    """As in "32 of 1012"; without a close frame it was lost."""
     return ", ".join(
-        f"{count} × {code or 'lost'}" for code, count in sorted(own.sockets.closes.items())
+        f"{count} of {code}" if code else f"{count} lost"
+        for code, count in sorted(own.sockets.closes.items())
     )
 
 
@@ -181,7 +182,7 @@ def target_line(target: Target) -> str:
     """A target and what became of it."""
     if target.measured is None:
         return f"{target.what}: not measured"
-    digits = 0 if isinstance(target.measured, int) else 3 if target.unit == "×" else 2
+    digits = 0 if isinstance(target.measured, int) else 3 if target.at_most < 1 else 2
     return (
         f"{target.what}: {target.measured:.{digits}f}{target.unit}, "
         f"at most {target.at_most:g}{target.unit}: {MET[target.met]}"
@@ -226,7 +227,7 @@ def where(outcome: Outcome) -> str:
     """The commit, the machine and the settings, in one line."""
     identifier = str(outcome.commit.get("id", ""))[:10] or "no commit"
     changed = " with changes" if outcome.commit.get("changed") else ""
-    machine = f"{outcome.machine['cores']} × {outcome.machine['cpu']}"
+    machine = f"{outcome.machine['cpu']}, {outcome.machine['cores']} cores"
     chosen = ", ".join(f"{name} {value}" for name, value in outcome.settings.items())
     return f"{identifier}{changed}; {machine}; {chosen}"
 
@@ -321,7 +322,10 @@ def panels(outcome: Outcome) -> list[plot.Panel]:
         plot.Bar(own.name.title, [_wrong(turn) for turn in own.turns if turn.verdict])
         for own in outcome.figures
     ]
-    return [*found, plot.Panel("Failed or misrouted after the ack", "requests a round", wrong, None)]
+    return [
+        *found,
+        plot.Panel("Failed or misrouted after the ack", "requests a round", wrong, None),
+    ]
 
 
 def _true(heading: str, shown: Sequence[Figures], mark: float | None) -> plot.Panel:

@@ -36,7 +36,9 @@ class Outcome:
     @property
     def is_clean(self) -> bool:
         """Whether all turns count, and Turnout did nothing that it promises not to do."""
-        return all(each.is_clean if each.name.name in OWNS else not each.faults for each in self.figures)
+        return all(
+            each.is_clean if each.name.name in OWNS else not each.faults for each in self.figures
+        )
 
     @property
     def counts(self) -> bool:

@@ -68,7 +68,11 @@ class Contestant:
     def _history(self) -> History:
         course, before = self._course, dict(self._standing)
         plan = Plan(
-            self._door.port, course.connections, course.rate, list(course.tenants), course.websockets
+            self._door.port,
+            course.connections,
+            course.rate,
+            list(course.tenants),
+            course.websockets,
         )
         with loaded(plan, self._folder) as load:
             time.sleep(WARM_UP_S)
@@ -150,6 +154,7 @@ class Load:
             return msgspec.json.decode(said, type=Seen)
         except (subprocess.TimeoutExpired, msgspec.DecodeError) as error:
             raise StartError(f"the load broke: {error}{tail(self._folder)}") from error
+
 
 @contextmanager
 def loaded(plan: Plan, folder: Path) -> Iterator[Load]:

@@ -94,7 +94,7 @@ class ByMap:
         if said:
             raise SwitchError(f"set map: {said}")
 
-    def drain(self, slot: Slot) -> None:  # noqa: ARG002 - it has no such thing
+    def drain(self, slot: Slot) -> None:
         """Tunnels stay; closing them (`shutdown sessions`) sends no close frame."""
 
 
@@ -131,7 +131,7 @@ class ByReload:
         except OSError:
             return ()
 
-    def drain(self, slot: Slot) -> None:  # noqa: ARG002 - it has no such thing
+    def drain(self, slot: Slot) -> None:
         """Old processes keep their WebSockets."""
 
 

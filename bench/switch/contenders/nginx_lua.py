@@ -20,7 +20,8 @@ from bench.switch.contenders.nginx_reload import PROXYING, UPGRADED, VARIABLE, u
 from proxy.routing.model import Slot
 
 MODULES = tuple(
-    Path("/usr/lib/nginx/modules") / name for name in ("ndk_http_module.so", "ngx_http_lua_module.so")
+    Path("/usr/lib/nginx/modules") / name
+    for name in ("ndk_http_module.so", "ngx_http_lua_module.so")
 )
 CLIENT = Path("/usr/share/lua/5.1/nginx/redis.lua")
 PACKAGES = "libnginx-mod-http-lua lua-nginx-redis"
@@ -79,7 +80,7 @@ class Running:
         except RedisError as error:
             raise SwitchError(repr(error)) from error
 
-    def drain(self, slot: Slot) -> None:  # noqa: ARG002 - it has no such thing
+    def drain(self, slot: Slot) -> None:
         """WebSockets stay where they are."""
 
 

@@ -81,7 +81,7 @@ class Running:
         if done.returncode != 0:
             raise SwitchError(f"nginx -s reload: {done.stderr.strip()}")
 
-    def drain(self, slot: Slot) -> None:  # noqa: ARG002 - it has no such thing
+    def drain(self, slot: Slot) -> None:
         """Old workers keep their WebSockets; there is no word to end them in good order."""
 
 
