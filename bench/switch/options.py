@@ -65,7 +65,7 @@ def parse(argv: Sequence[str]) -> Options:
 def parser() -> argparse.ArgumentParser:
     """What is understood."""
     parser = argparse.ArgumentParser(
-        prog="bench switch",
+        prog="python -m bench switch",
         description="Switches under load: Turnout (4 workers, durable in PostgreSQL) beside reloads "
         "of nginx and HAProxy, HAProxy's runtime map, and nginx with Lua and Redis. About 10 minutes.",
         epilog="Exit codes: 0 measured, and of Turnout's requests none failed and none was misrouted "
