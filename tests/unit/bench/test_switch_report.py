@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from rich.console import Console
@@ -107,7 +107,7 @@ def test_tables_and_page_have_a_row_for_each(tmp_path: Path) -> None:
         assert words in said, words
     paths = report.write(found, tmp_path)
     assert {path.name for path in paths} == {"switch.json", "switch.md", "switch.svg"}
-    drawing = ElementTree.fromstring((tmp_path / "switch.svg").read_text("utf-8"))
+    drawing = ET.fromstring((tmp_path / "switch.svg").read_text("utf-8"))
     assert "A <quick> one" in "".join(drawing.itertext())
 
 
