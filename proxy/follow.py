@@ -240,6 +240,8 @@ class Follower:
                 if not self._take(entry_id, entry):
                     await self._load_after(client)
                     break
+            # `renew` goes first: a switch waits for its ack, and nobody for our next question.
+            await asyncio.sleep(0)
 
     def _take(self, entry_id: bytes, entry: dict[bytes, bytes]) -> bool:
         """Apply one entry. False where only the whole table helps."""
