@@ -35,6 +35,11 @@ class Access:
     def __repr__(self) -> str:
         return f"<Access {self._url.kind} tls={self._url.tls}>"
 
+    @property
+    def place(self) -> Address | None:
+        """Where Redis was found last; None: not yet, or there is nothing to find."""
+        return None if self._finder is None else self._finder.place
+
     def client(self, timeout_s: float, connect_s: float, *, again: int = 0, **pool: Any) -> "Redis":
         """A client, which connects when it is used.
 
