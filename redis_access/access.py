@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config import Kind, RedisUrl, Shared
 from config.redis_url import Address
-from redis_access.connection import FoundConnection, SocketConnection
+from redis_access.connection import FoundConnection, NodeConnection, SocketConnection
 from redis_access.finding import Cluster, Finder, Sentinels, watch
 from redis_access.tls import Security
 
@@ -82,12 +82,12 @@ class Access:
             return Cluster(url.nodes, partial(self._dial, _credentials(shared, url)), key)
         return None
 
-    def _dial(self, credentials: dict[str, Any], node: Address, limit_s: float) -> FoundConnection:
+    def _dial(self, credentials: dict[str, Any], node: Address, limit_s: float) -> NodeConnection:
         limits = {"socket_timeout": limit_s, "socket_connect_timeout": limit_s}
         host, port = node
         # Answers of version 2 of the protocol: one question needs no greeting.
         more = {**credentials, **self._kind, **limits}
-        return FoundConnection(host=host, port=port, protocol=2, **more)
+        return NodeConnection(host=host, port=port, protocol=2, **more)
 
 
 class _PasswordFile(CredentialProvider):

@@ -28,11 +28,25 @@ _ELSEWHERE_BY_CODE: Final = ("NOREPLICAS ", "UNBLOCKED ")
 """What redis-py has no class for. A master without its replicas may be one that was deposed."""
 
 
-class FoundConnection(Connection):
+class NodeConnection(Connection):
+    """To the host that is given. security: None, if it is not TLS."""
+
+    def __init__(self, *, security: Security | None = None, **others: Any) -> None:
+        super().__init__(**others)
+        self._security = security
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        arguments: dict[str, Any] = {"host": self.host, "port": self.port}
+        if self._security is not None:
+            arguments["ssl"] = self._security.context()
+        return arguments
+
+
+class FoundConnection(NodeConnection):
     """See the module. finder: None, if the host is the one that was given.
 
-    is_master: whether the server has to say of itself that it is a master. security: None, if it
-    is not TLS.
+    is_master: whether the server has to say of itself that it is a master. find_s: how long it
+    may be looked for.
     """
 
     def __init__(
@@ -40,12 +54,11 @@ class FoundConnection(Connection):
         *,
         finder: Finder | None = None,
         is_master: bool = False,
-        security: Security | None = None,
         find_s: float = 1.0,
         **others: Any,
     ) -> None:
         super().__init__(redis_connect_func=_arrived, **others)
-        self._finder, self._security = finder, security
+        self._finder = finder
         self.is_master = is_master
         self._find_s = find_s
 
@@ -53,12 +66,6 @@ class FoundConnection(Connection):
         if self._finder is not None:
             self.host, self.port = await self._finder.find(self._find_s)
         await super()._connect()  # type: ignore[no-untyped-call]
-
-    def _connection_arguments(self) -> Mapping[str, Any]:
-        arguments: dict[str, Any] = {"host": self.host, "port": self.port}
-        if self._security is not None:
-            arguments["ssl"] = self._security.context()
-        return arguments
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True

@@ -178,9 +178,10 @@ class Sharded:
                 if node is not self.replica:
                     last = min((number + 1) * third, KEY_SLOTS) - 1
                     await client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * third, last)
-                for other in self.servers:
-                    bus = other.configuration.split()[-1]
-                    await client.execute_command("CLUSTER", "MEET", LOOPBACK, other.port, bus)
+        async with self.replica.client() as client:  # only now: who is met has an epoch already
+            for other in self.masters:
+                bus = other.configuration.split()[-1]
+                await client.execute_command("CLUSTER", "MEET", LOOPBACK, other.port, bus)
         for node in self.servers:
             await until(node, _is_whole, "the cluster is whole")
         owner = await self.owner()
