@@ -59,12 +59,14 @@ async def both_planes(
     shared: Shared,
     endpoints: Endpoints,
     of_proxy: Mapping[str, object] | None = None,
+    **proxy: object,
 ) -> AsyncIterator[Planes]:
     """Started, with the two endpoints in their slots, and all workers serving.
 
     of_proxy: what differs for the proxy from the keys that all share, as its own user in Redis.
+    proxy: of its section, see `fleet.settings`.
     """
-    own = settings(folder, shared.redis_url, workers=WORKERS, node="test")
+    own = settings(folder, shared.redis_url, workers=WORKERS, node="test", **proxy)
     given = {**msgspec.structs.asdict(shared), **(of_proxy or {})}
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(running(shared, ADMIN))
