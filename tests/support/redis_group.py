@@ -1,15 +1,18 @@
 """Several real Valkeys that belong together: a master with a replica and sentinels, or a cluster.
 
 Rules: each server is one process, ends with this one, and lies in a folder of its own. They share
-one password. What a test waits for is what the servers themselves say.
+one password. What a test waits for is what the servers themselves say. The embedded Valkey has no TLS:
+a group with TLS needs another server's binary (`OTHER_SERVER`), and any group can be run by it.
 """
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +26,8 @@ from admin.embedded.ports import LOOPBACK, free_port
 from admin.embedded.server import start_all, write_private
 from proxy.routing.keys import Keys
 
+OTHER_SERVER = os.environ.get("TURNOUT_TEST_REDIS_SERVER") or shutil.which("redis-server")
+"""A Redis or Valkey with TLS, if there is one."""
 PASSWORD = "canary-password-of-redis"
 SENTINEL_PASSWORD = "canary-password-of-sentinels"
 SERVICE = "routing"
@@ -58,19 +63,53 @@ sentinel failover-timeout {service} 3000
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files of a group that speaks TLS only, and asks clients for a certificate."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+    def lines(self, port: int) -> str:
+        """As they stand in a server's configuration."""
+        files = (
+            f"tls-cert-file {self.certificate}\ntls-key-file {self.key}\ntls-ca-cert-file {self.ca}"
+        )
+        return f"port 0\ntls-port {port}\n{files}\ntls-replication yes\n"
+
+
 class Node(EmbeddedRedis):
     """One server. configuration: beside what all have. is_sentinel: it only watches others."""
 
-    def __init__(self, folder: Path, configuration: str = "", *, is_sentinel: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        configuration: str = "",
+        tls: Tls | None = None,
+        *,
+        is_sentinel: bool = False,
+    ) -> None:
         super().__init__(folder, free_port())
         self.configuration = configuration
+        self._tls = tls
         self._is_sentinel = is_sentinel
 
     @asynccontextmanager
     async def client(self) -> Any:
         """Past Turnout, with all rights."""
+        tls = self._tls
+        secure: dict[str, Any] = {}
+        if tls is not None:
+            files = {"ca_certs": tls.ca, "certfile": tls.certificate, "keyfile": tls.key}
+            secure = {"ssl": True, **{f"ssl_{name}": str(path) for name, path in files.items()}}
         async with Redis(
-            host=LOOPBACK, port=self.port, password=self._password(), socket_timeout=5.0, protocol=2
+            host=LOOPBACK,
+            port=self.port,
+            password=self._password(),
+            socket_timeout=5.0,
+            protocol=2,
+            **secure,
         ) as made:
             yield made
 
@@ -91,36 +130,40 @@ class Node(EmbeddedRedis):
         return SENTINEL_PASSWORD if self._is_sentinel else PASSWORD
 
     def _launch(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        lines = f"port {self.port}\n{_COMMON.format(password=self._password())}"
+        listening = self._tls.lines(self.port) if self._tls else f"port {self.port}\n"
+        lines = listening + _COMMON.format(password=self._password())
         write_private(self.folder / "valkey.conf", lines + self.configuration)
-        command: list[str | Path] = [valkey_server(), "valkey.conf"]
+        chosen = self._tls or "TURNOUT_TEST_REDIS_SERVER" in os.environ
+        server = OTHER_SERVER if chosen and OTHER_SERVER else valkey_server()
+        command: list[str | Path] = [server, "valkey.conf"]
         if self._is_sentinel:
             command.append("--sentinel")
         return fork(command, log=log, death_signal=signal.SIGKILL, cwd=self.folder)
 
     def _answers(self) -> bool:
-        if self._is_sentinel:
-            return "Sentinel ID is" in self.log.read_text("utf-8", errors="replace")
-        return super()._answers()
+        word = "Sentinel ID is" if self._is_sentinel else "Ready to accept connections"
+        return word in self.log.read_text("utf-8", errors="replace")
 
 
 class Watched:
     """A master, its replica, and three sentinels. first: who is the master at the start."""
 
-    def __init__(self, folder: Path) -> None:
-        self.first = Node(folder / "first", _REPLICATED)
+    def __init__(self, folder: Path, tls: Tls | None = None) -> None:
+        self.first = Node(folder / "first", _REPLICATED, tls)
         replica_of = f"replicaof {LOOPBACK} {self.first.port}\n"
-        self.second = Node(folder / "second", _REPLICATED + replica_of)
+        self.second = Node(folder / "second", _REPLICATED + replica_of, tls)
+        self._scheme = "rediss" if tls else "redis"
         watching = _SENTINEL.format(service=SERVICE, master=self.first.port, password=PASSWORD)
         self.sentinels = [
-            Node(folder / f"sentinel-{number}", watching, is_sentinel=True) for number in range(3)
+            Node(folder / f"sentinel-{number}", watching, tls, is_sentinel=True)
+            for number in range(3)
         ]
         self.servers = [self.first, self.second, *self.sentinels]
 
     @property
     def url(self) -> str:
         nodes = ",".join(f"{LOOPBACK}:{each.port}" for each in self.sentinels)
-        return f"redis+sentinel://:{PASSWORD}@{nodes}/{SERVICE}"
+        return f"{self._scheme}+sentinel://:{PASSWORD}@{nodes}/{SERVICE}"
 
     async def ready(self) -> None:
         """Wait until the replica follows, and all sentinels know of it and of each other."""
@@ -153,20 +196,17 @@ class Watched:
 class Sharded:
     """Three nodes with a third of the key slots each, and a replica of who has ours."""
 
-    def __init__(self, folder: Path) -> None:
-        self.masters = [self._node(folder / f"node-{number}") for number in range(3)]
-        self.replica = self._node(folder / "replica")
+    def __init__(self, folder: Path, tls: Tls | None = None) -> None:
+        self._scheme = "rediss" if tls else "redis"
+        self.masters = [_cluster_node(folder / f"node-{number}", tls) for number in range(3)]
+        self.replica = _cluster_node(folder / "replica", tls)
         self.servers = [*self.masters, self.replica]
         self.ids: dict[int, str] = {}
-
-    @staticmethod
-    def _node(folder: Path) -> Node:
-        return Node(folder, f"{_CLUSTER}cluster-port {free_port()}\n")
 
     @property
     def url(self) -> str:
         nodes = ",".join(f"{LOOPBACK}:{each.port}" for each in self.masters)
-        return f"redis+cluster://:{PASSWORD}@{nodes}"
+        return f"{self._scheme}+cluster://:{PASSWORD}@{nodes}"
 
     async def ready(self) -> None:
         """Make them a cluster."""
@@ -211,6 +251,11 @@ class Sharded:
                 await old.execute_command("MIGRATE", *where, "AUTH", PASSWORD, "KEYS", *keys)
             for each in (new, old):
                 await each.execute_command("CLUSTER", "SETSLOT", slot, "NODE", target_id)
+
+
+def _cluster_node(folder: Path, tls: Tls | None) -> Node:
+    secure = "tls-cluster yes\n" if tls else ""
+    return Node(folder, f"{_CLUSTER}{secure}cluster-port {free_port()}\n", tls)
 
 
 @contextmanager
