@@ -59,6 +59,7 @@ async def both_planes(
     shared: Shared,
     endpoints: Endpoints,
     of_proxy: Mapping[str, object] | None = None,
+    of_admin: AdminSettings = ADMIN,
     **proxy: object,
 ) -> AsyncIterator[Planes]:
     """Started, with the two endpoints in their slots, and all workers serving.
@@ -69,7 +70,7 @@ async def both_planes(
     own = settings(folder, shared.redis_url, workers=WORKERS, node="test", **proxy)
     given = {**msgspec.structs.asdict(shared), **(of_proxy or {})}
     async with AsyncExitStack() as stack:
-        address = await stack.enter_async_context(running(shared, ADMIN))
+        address = await stack.enter_async_context(running(shared, of_admin))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         call = Client(session, address)
         await published(call)

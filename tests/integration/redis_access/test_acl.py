@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -50,7 +51,7 @@ async def planes(
     spawn: Children, tmp_path: Path, server: EmbeddedRedis, database_url: str, endpoints: Endpoints
 ) -> AsyncIterator[Planes]:
     shared = Shared(url_of("turnout-admin", server), database_url=database_url, routing_key=KEY)
-    more = {
+    more: dict[str, Any] = {
         "affinity": [{"name": "session", "cookie": "sid"}],
         "follow": {"state_dir": str(tmp_path / "state"), "state_write_s": 0.1},
     }
