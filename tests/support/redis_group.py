@@ -26,7 +26,7 @@ from admin.embedded.ports import LOOPBACK, free_port
 from admin.embedded.server import start_all, write_private
 from proxy.routing.keys import Keys
 
-OTHER_SERVER = os.environ.get("TURNOUT_TEST_REDIS_SERVER") or shutil.which("redis-server")
+OTHER_SERVER = os.environ.get("TEST_REDIS_SERVER") or shutil.which("redis-server")
 """A Redis or Valkey with TLS, if there is one."""
 PASSWORD = "canary-password-of-redis"
 SENTINEL_PASSWORD = "canary-password-of-sentinels"
@@ -133,7 +133,7 @@ class Node(EmbeddedRedis):
         listening = self._tls.lines(self.port) if self._tls else f"port {self.port}\n"
         lines = listening + _COMMON.format(password=self._password())
         write_private(self.folder / "valkey.conf", lines + self.configuration)
-        chosen = self._tls or "TURNOUT_TEST_REDIS_SERVER" in os.environ
+        chosen = self._tls or "TEST_REDIS_SERVER" in os.environ
         server = OTHER_SERVER if chosen and OTHER_SERVER else valkey_server()
         command: list[str | Path] = [server, "valkey.conf"]
         if self._is_sentinel:

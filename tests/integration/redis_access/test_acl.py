@@ -15,6 +15,7 @@ from redis.exceptions import NoPermissionError
 
 from admin.embedded import EmbeddedRedis
 from admin.embedded.ports import LOOPBACK
+from admin.routing import publish
 from config import Shared
 from tests.support.endpoint import Endpoints
 from tests.support.fleet import KEY
@@ -48,8 +49,14 @@ async def server(fresh_redis: EmbeddedRedis) -> EmbeddedRedis:
 
 @pytest.fixture
 async def planes(
-    spawn: Children, tmp_path: Path, server: EmbeddedRedis, database_url: str, endpoints: Endpoints
+    spawn: Children,
+    tmp_path: Path,
+    server: EmbeddedRedis,
+    database_url: str,
+    endpoints: Endpoints,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Planes]:
+    monkeypatch.setattr(publish, "SMALL_TABLE_BYTES", 1)  # so that the log leads on from a snapshot
     shared = Shared(url_of("turnout-admin", server), database_url=database_url, routing_key=KEY)
     more: dict[str, Any] = {
         "affinity": [{"name": "session", "cookie": "sid"}],

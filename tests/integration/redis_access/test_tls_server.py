@@ -1,6 +1,6 @@
 """Sentinels and a cluster that speak TLS only, by a server that has it: run where there is one.
 
-The embedded Valkey has none. TURNOUT_TEST_REDIS_SERVER names a binary; else redis-server of PATH is
+The embedded Valkey has none. TEST_REDIS_SERVER names a binary; else redis-server of PATH is
 taken (Debian's has TLS).
 """
 
