@@ -162,8 +162,8 @@ class Follower:
             status = encode_status(self._current_status())
             asked = time.monotonic()
             published = await renew(
-                keys=[keys.leases, keys.workers, keys.table],
-                args=[self._status.worker, status, lease_ms, keys.news],
+                keys=[keys.leases, keys.workers],
+                args=[self._status.worker, status, lease_ms, keys.news, keys.table],
             )
             self._renewed(asked, number(published))
             if not self._block.cells[telemetry.STORE_REACHABLE]:

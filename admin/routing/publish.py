@@ -16,9 +16,6 @@ from time import monotonic
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from proxy.routing.ack import WorkerStatus, decode_status
@@ -27,6 +24,7 @@ from proxy.routing.codec import encode_table
 from proxy.routing.envelope import seal
 from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
+from redis_access import Access
 
 ANY = "any"
 RESET = "reset"
@@ -82,15 +80,10 @@ class Published:
     snapshot: Snapshot
 
 
-def open_redis(url: str, timeout_s: float) -> "Redis":
-    """A client that doesn't hide a fault behind repeated tries. Connects when it is used."""
-    return Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        max_connections=16,
-        client_name="turnout-admin",
-        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+def open_redis(access: Access, timeout_s: float) -> "Redis":
+    """A client that tries once more what failed by a broken connection. Connects when it is used."""
+    return access.client(
+        timeout_s, timeout_s, again=1, max_connections=16, client_name="turnout-admin"
     )
 
 
