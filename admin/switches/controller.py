@@ -267,9 +267,11 @@ class Switches:
         """Seconds that are left to it. FailedError if there are none, or it was cancelled."""
         switch = record.switch
         async with self._database.connection() as connection:
-            left_s = switch.limit_s - await store.age_s(connection, switch.name)
             found = await store.find(connection, switch.name)
-        if found is not None and found.cancelled_by is not None and switch.state in CANCELLABLE:
+            if found is None:
+                raise StaleError(switch.name)  # the database has lost it, and what it held with it
+            left_s = switch.limit_s - await store.age_s(connection, switch.name)
+        if found.cancelled_by is not None and switch.state in CANCELLABLE:
             raise FailedError(f"cancelled: by {found.cancelled_by}")
         if left_s > 0:
             return left_s

@@ -1,0 +1,213 @@
+"""What goes wrong in a history: servers that are away, slow or forget; processes that stand still, die and
+start anew; connections that break. All of it ends.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tests.sim.network import Way
+
+if TYPE_CHECKING:
+    from tests.sim.scenario import Scenario
+
+Kind = Callable[["Faults", float], None]
+"""Begins a fault; its argument is a time, in seconds, that it lasts for."""
+
+
+class Faults:
+    """The faults of one history."""
+
+    def __init__(self, scenario: "Scenario") -> None:
+        self.of = scenario
+        self.world = scenario.world
+        self.lots = scenario.lots
+        self._undo: list[Callable[[], None]] = []
+        self._over = False
+
+    def plan(self, begin: float, end: float) -> None:
+        """Some, at some time."""
+        for _ in range(self.lots.randint(1, 4)):
+            kind = self.lots.choice(KINDS)
+            lasts_s = self.lots.choice((0.05, 0.3, 1.0, 2.5, 4.0))
+            when = self.lots.uniform(begin, end)
+            self.world.at(when, lambda kind=kind, lasts_s=lasts_s: kind(self, lasts_s))
+
+    def end(self) -> None:
+        """No more faults; what is broken is mended."""
+        self._over = True
+        self.world.tell("faults", "end")
+        for undo in self._undo:
+            undo()
+        self.world.network.heal()
+        self._restart()
+
+    def _restart(self) -> None:
+        """Somebody has to be there."""
+        while sum(admin.node.alive for admin in self.of.admins) < 2:
+            self.of.start_admin()
+        while len(self.of.fleet.alive) < 2:
+            self.of.fleet.start()
+
+    def _for(self, lasts_s: float, what: str, undo: Callable[[], None]) -> None:
+        """Undo it after a time, or when all faults end."""
+        self.world.tell("faults", f"{what}, for {lasts_s} s")
+        open_ = [True]
+
+        def once() -> None:
+            if open_[0]:
+                open_[0] = False
+                self.world.tell("faults", f"over: {what}")
+                undo()
+
+        self._undo.append(once)
+        self.world.after(lasts_s, once)
+
+    def _later(self, act: Callable[[], None], most_s: float) -> None:
+        """After a while, if faults are not over by then."""
+        self.world.after(self.lots.uniform(0.0, most_s), lambda: None if self._over else act())
+
+    # ── servers ───────────────────────────────────────────────────────────────────────────────
+
+    def _server(self) -> Any:
+        return self.lots.choice((self.of.redis, self.of.redis, self.of.postgres))
+
+    def down(self, lasts_s: float) -> None:
+        """It is stopped; what it knows stays."""
+        server, network = self._server(), self.world.network
+        network.set_way(server, Way.REFUSED)
+        undo = lambda: network.set_way(server, Way.OPEN)  # noqa: E731
+        self._for(lasts_s, f"{server.name} is down", undo)
+
+    def emptied(self, lasts_s: float) -> None:
+        """Redis starts anew, and knows nothing."""
+        redis, network = self.of.redis, self.world.network
+        network.set_way(redis, Way.REFUSED)
+        redis.restore(type(redis.data)())
+        undo = lambda: network.set_way(redis, Way.OPEN)  # noqa: E731
+        self._for(lasts_s, "redis has lost everything", undo)
+
+    def fails_over(self, lasts_s: float) -> None:
+        """Redis' replica takes over. It is behind by a moment."""
+        redis = self.of.redis
+        replica = redis.data.copied()
+        behind_s = self.lots.choice((0.01, 0.1, 0.5, 1.0))
+
+        def take_over() -> None:
+            redis.restore(replica)
+            self.world.network.set_way(redis, Way.REFUSED)
+            undo = lambda: self.world.network.set_way(redis, Way.OPEN)  # noqa: E731
+            self._for(min(lasts_s, 1.0), f"redis fails over, and loses {behind_s} s", undo)
+
+        self.world.after(behind_s, lambda: None if self._over else take_over())
+
+    def database_fails_over(self, lasts_s: float) -> None:
+        """PostgreSQL's replica takes over, which is behind: commits are lost."""
+        postgres = self.of.postgres
+        replica = postgres.data
+        behind_s = self.lots.choice((0.05, 0.5))
+
+        def take_over() -> None:
+            self.of.books.takes_back = True
+            postgres.restore(replica)
+            self.world.network.set_way(postgres, Way.REFUSED)
+            undo = lambda: self.world.network.set_way(postgres, Way.OPEN)  # noqa: E731
+            self._for(min(lasts_s, 1.0), f"postgres fails over, and loses {behind_s} s", undo)
+
+        self.world.after(behind_s, lambda: None if self._over else take_over())
+
+    def hole(self, lasts_s: float) -> None:
+        """What is sent to it gets no answer."""
+        server, network = self._server(), self.world.network
+        nodes = [*(a.node for a in self.of.admins), *(w.node for w in self.of.fleet.workers)]
+        nodes = [node for node in nodes if node.alive]
+        node = self.lots.choice((None, *nodes, *nodes))
+        network.set_way(server, Way.HOLE, node)
+        undo = lambda: network.set_way(server, Way.OPEN, node)  # noqa: E731
+        who = "everybody" if node is None else node.name
+        self._for(lasts_s, f"a black hole between {who} and {server.name}", undo)
+
+    def slow(self, lasts_s: float) -> None:
+        server, network = self._server(), self.world.network
+        factor = self.lots.choice((20.0, 200.0, 1000.0))
+        network.slow(server, factor)
+        undo = lambda: network.slow(server, 1.0)  # noqa: E731
+        self._for(lasts_s, f"{server.name} is {factor:g} times as slow", undo)
+
+    def cuts(self, _: float) -> None:
+        server = self._server()
+        self.world.tell("faults", f"the connections to {server.name} break")
+        self.world.network.cut(server)
+
+    def flaky(self, lasts_s: float) -> None:
+        """Connections break at any message, before or after it had its effect."""
+        network = self.world.network
+        network.cut_share = self.lots.choice((0.05, 0.3))
+        self._for(lasts_s, "connections break", lambda: setattr(network, "cut_share", 0.0))
+
+    # ── processes ─────────────────────────────────────────────────────────────────────────────
+
+    def worker_stops(self, lasts_s: float) -> None:
+        """SIGSTOP, and SIGCONT later."""
+        alive = self.of.fleet.alive
+        if alive:
+            worker = self.lots.choice(alive)
+            worker.node.stop()
+            self._for(lasts_s, f"{worker.node.name} stands still", worker.goes_on)
+
+    def worker_dies(self, _: float) -> None:
+        """kill -9; the supervisor starts another."""
+        alive = self.of.fleet.alive
+        if alive:
+            goodbye_s = self.lots.choice((None, 0.002, 0.05))
+            self.of.fleet.kill(self.lots.choice(alive), goodbye_s)
+            self._later(lambda: self.of.fleet.start() and None, 0.5)
+
+    def worker_is_replaced(self, _: float) -> None:
+        """SIGTERM: it drains; another starts."""
+        serving = [worker for worker in self.of.fleet.alive if worker.accepts]
+        if serving:
+            worker = self.lots.choice(serving)
+            self.world.tell(worker.node.name, "is told to end")
+            worker.retire(3.0)
+            self.of.fleet.start()
+
+    def admin_stops(self, lasts_s: float) -> None:
+        alive = [admin.node for admin in self.of.admins if admin.node.alive]
+        if alive:
+            node = self.lots.choice(alive)
+            node.stop()
+            self._for(lasts_s, f"{node.name} stands still", node.go_on)
+
+    def admin_dies(self, _: float) -> None:
+        alive = [admin.node for admin in self.of.admins if admin.node.alive]
+        if alive:
+            node = self.lots.choice(alive)
+            self.world.tell(node.name, "is killed")
+            node.kill()
+            self._later(lambda: self.of.start_admin() and None, 1.0)
+
+
+KINDS: tuple[Kind, ...] = (
+    Faults.down,
+    Faults.down,
+    Faults.emptied,
+    Faults.fails_over,
+    Faults.fails_over,
+    Faults.database_fails_over,
+    Faults.hole,
+    Faults.hole,
+    Faults.hole,
+    Faults.slow,
+    Faults.cuts,
+    Faults.flaky,
+    Faults.worker_stops,
+    Faults.worker_stops,
+    Faults.worker_stops,
+    Faults.worker_dies,
+    Faults.worker_dies,
+    Faults.worker_is_replaced,
+    Faults.admin_stops,
+    Faults.admin_dies,
+    Faults.admin_dies,
+)
+"""How often each is drawn, by how often it stands here."""
