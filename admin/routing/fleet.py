@@ -34,7 +34,7 @@ class Fleet:
     ) -> None:
         self._redis, self._keys, self._publisher, self._hub = redis, keys, publisher, hub
         self._timeout_s = timeout_s
-        self._view = FleetView()
+        self._view = FleetView(publisher.forget_s)
         self._changed = asyncio.Event()
         self._settled_at = float("-inf")
         self._expected: tuple[int, float] | None = None
