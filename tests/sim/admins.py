@@ -28,6 +28,7 @@ from admin.switches.steps import StepError
 from proxy.routing.change import ContractError, Operation
 from proxy.routing.model import RoutingTable, Slot
 from tests.sim.books import Books, Wished
+from tests.sim.network import nothing
 from tests.sim.postgres_server import PostgresPool
 from tests.sim.workers import SHARED
 from tests.sim.world import CLOCK, Node, World
@@ -62,6 +63,7 @@ class Admin:
 
     async def change(self, wished: Wished, plan: Plan) -> None:
         """POST /v1/routing/changes, and what is like it."""
+        wished.outcome = ""
         key = Key(wished.key, sha256(wished.key.encode()).digest()) if wished.key else None
         author = Author("operator", "admin", wished.name)
         proposal = Proposal("change", author, plan, None, wished.expected, key)
@@ -82,7 +84,13 @@ class Admin:
                 self.tells_converged(outcome.version)
             self.world.tell(self.node.name, f"{wished.name} is version {outcome.version}")
         if wished.outcome != "made":
+            self.books.says_nothing(wished)
             self.world.tell(self.node.name, f"{wished.name} comes to {wished.outcome}")
+
+    def knows(self, worker: str) -> bool:
+        """Whether it reckons with this worker, live or silent."""
+        fleet = self.parts.control.fleet
+        return any(status.worker == worker for status in (*fleet.live(), *fleet.silent))
 
     async def ask_again(self, version: int) -> None:
         """GET: is that version served by now?"""
@@ -135,11 +143,14 @@ class Admin:
 
 
 class Steps:
-    """What switches have done in their middle. ends: how each step ends: ok, fails, hangs; and when."""
+    """What switches have done in their middle. ends: how each step ends: ok, fails, hangs; and
+    when. trap: told of the process that has one done.
+   """
 
     def __init__(self, world: World, books: Books) -> None:
         self.world, self.books = world, books
         self.ends: dict[str, tuple[str, float]] = {}
+        self.trap: Callable[[Node], None] = nothing
 
     async def webhook(self, url: str, switch: Switch, limit_s: float) -> None:
         await self._run("webhook", switch, limit_s)
@@ -151,6 +162,9 @@ class Steps:
         end, lasts_s = self.ends.get(switch.name, ("ok", 0.01))
         self.books.runs_step(switch.name, kind)
         self.world.tell("step", f"the {kind} of {switch.name} runs")
+        assert CLOCK.loop is not None
+        node = CLOCK.loop.node
+        self.world.after(0.0, lambda: self.trap(node))
         try:
             async with asyncio.timeout(limit_s):
                 await asyncio.sleep(1e6 if end == "hangs" else lasts_s)

@@ -21,12 +21,15 @@ In words:
    commit and release; a step's command runs at most once. Who is told that nothing was changed is
    told the truth, and who is told that a change was made too.
 
+A worker that fell silent as Redis lost all it knew, and that an admin which began since has never heard of,
+is known to nobody: 3 is not asked of what it sends on.
+
 A failover of PostgreSQL that loses commits takes back what was said: of those histories 1, 4, 5 and 7 are
 asked, and of 6 and 8 what concerns the commits that are left.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from proxy.routing.model import Slot
@@ -36,7 +39,8 @@ from tests.sim.world import World
 SETTLES_S = 8.0
 FENCED = ("f1", "f2")
 """Tenants that are moved by fenced switches alone."""
-_BOUNDS = frozenset({"parked-too-long", "parking-full", "no-table"})
+_BOUNDS = frozenset({"parked-too-long", "parking-full", "no-routing-table"})
+_NOTHING = frozenset({"nothing", "conflict"})
 _HELD_STILL = frozenset({"stepping", "committing"})
 
 
@@ -79,9 +83,10 @@ class Books:
         self.counts: Counter[str] = Counter()
         self.step_runs: Counter[str] = Counter()
         self._versions: dict[str, int] = {}
-        self._under_way: dict[str, Counter[Slot]] = {}
+        self._under_way: dict[str, tuple[str, Slot, str]] = {}
         self._seen: Counter[str] = Counter()
         self.data = Data()
+        self.is_forgotten: Callable[[str], bool] = lambda _: False
 
     def broken(self, rule: int, how: str) -> None:
         self.world.tell("BOOKS", f"rule {rule} is broken: {how}")
@@ -115,23 +120,33 @@ class Books:
 
     # ── endpoints ─────────────────────────────────────────────────────────────────────────────
 
-    def reaches(self, request: str, tenant: str, slot: Slot) -> None:
+    def reaches(self, request: str, tenant: str, slot: Slot, worker: str) -> None:
         """A request has reached an endpoint."""
         self._seen[request] += 1
         if self._seen[request] > 1:
             self.broken(4, f"request {request} reached an endpoint twice")
-        here = self._under_way.setdefault(tenant, Counter())
-        here[slot] += 1
+        self._under_way[request] = (tenant, slot, worker)
         if self.takes_back:
             return
-        if tenant in FENCED and here[slot.other] > 0:
+        if self.is_forgotten(worker):
+            self.counts["sent on by a worker that nobody knows of"] += 1
+            return
+        if tenant in FENCED and any(where is slot.other for _, where in self._counted({tenant})):
             self.broken(3, f"{tenant} is under way on both slots, by {request} on {slot}")
         for name in self._held_by(tenant):
             self.broken(3, f"{request} of {tenant} is under way while {name} holds it still")
 
-    def leaves(self, tenant: str, slot: Slot) -> None:
+    def leaves(self, request: str) -> None:
         """An endpoint has nothing more to do with a request."""
-        self._under_way[tenant][slot] -= 1
+        del self._under_way[request]
+
+    def _counted(self, tenants: Collection[str] | None) -> list[tuple[str, Slot]]:
+        """What is under way of these tenants (None: of all), and where."""
+        return [
+            (request, slot)
+            for request, (tenant, slot, worker) in self._under_way.items()
+            if (tenants is None or tenant in tenants) and not self.is_forgotten(worker)
+        ]
 
     def _held_by(self, tenant: str) -> list[str]:
         return [
@@ -159,10 +174,15 @@ class Books:
         self.world.tell("postgres", f"switch {name} is {state}")
         if state != "stepping" or self.takes_back:
             return
-        tenants = self.data.switches[name]["tenants"]
-        for tenant, slots in self._under_way.items():
-            if (tenants is None or tenant in tenants) and sum(slots.values()):
-                self.broken(3, f"{name} was drained while {tenant} was under way: {dict(slots)}")
+        left = self._counted(self.data.switches[name]["tenants"])
+        if left:
+            self.broken(3, f"{name} was drained while these were under way: {left}")
+
+    def says_nothing(self, wished: Wished) -> None:
+        """Somebody was told that a change was not made."""
+        made = any(row["request_id"] == wished.name for row in self.data.audit)
+        if made and wished.outcome in _NOTHING:
+            self.broken(8, f"{wished.name} was answered {wished.outcome}, but was made")
 
     def runs_step(self, name: str, kind: str) -> None:
         """A switch's step begins, outside."""
@@ -215,7 +235,7 @@ class Books:
             self.broken(8, f"{wished.name} was made as versions {versions}")
         if versions and wished.expected not in {None, versions[0] - 1}:
             self.broken(6, f"{wished.name} expected {wished.expected}, and made {versions[0]}")
-        if versions and wished.outcome in {"nothing", "conflict"}:
+        if versions and wished.outcome in _NOTHING:
             self.broken(8, f"{wished.name} was answered {wished.outcome}, but was made")
         if not versions and wished.outcome == "made" and not self.takes_back:
             self.broken(8, f"{wished.name} was answered as made, but is not")

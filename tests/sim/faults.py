@@ -5,7 +5,9 @@ start anew; connections that break. All of it ends.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tests.sim.network import Way
+from tests.sim.network import Connection, Way, nothing
+from tests.sim.workers import SimulatedWorker
+from tests.sim.world import Node
 
 if TYPE_CHECKING:
     from tests.sim.scenario import Scenario
@@ -29,7 +31,7 @@ class Faults:
         for _ in range(self.lots.randint(1, 4)):
             kind = self.lots.choice(KINDS)
             lasts_s = self.lots.choice((0.05, 0.3, 1.0, 2.5, 4.0))
-            when = self.lots.uniform(begin, end)
+            when = self.lots.uniform(begin, begin + 0.8 if kind in _LONG else end)
             self.world.at(when, lambda kind=kind, lasts_s=lasts_s: kind(self, lasts_s))
 
     def end(self) -> None:
@@ -150,17 +152,13 @@ class Faults:
         """SIGSTOP, and SIGCONT later."""
         alive = self.of.fleet.alive
         if alive:
-            worker = self.lots.choice(alive)
-            worker.node.stop()
-            self._for(lasts_s, f"{worker.node.name} stands still", worker.goes_on)
+            self._stop(self.lots.choice(alive).node, lasts_s)
 
     def worker_dies(self, _: float) -> None:
         """kill -9; the supervisor starts another."""
         alive = self.of.fleet.alive
         if alive:
-            goodbye_s = self.lots.choice((None, 0.002, 0.05))
-            self.of.fleet.kill(self.lots.choice(alive), goodbye_s)
-            self._later(lambda: self.of.fleet.start() and None, 0.5)
+            self._kill(self.lots.choice(alive).node)
 
     def worker_is_replaced(self, _: float) -> None:
         """SIGTERM: it drains; another starts."""
@@ -174,17 +172,112 @@ class Faults:
     def admin_stops(self, lasts_s: float) -> None:
         alive = [admin.node for admin in self.of.admins if admin.node.alive]
         if alive:
-            node = self.lots.choice(alive)
-            node.stop()
-            self._for(lasts_s, f"{node.name} stands still", node.go_on)
+            self._stop(self.lots.choice(alive), lasts_s)
 
     def admin_dies(self, _: float) -> None:
         alive = [admin.node for admin in self.of.admins if admin.node.alive]
         if alive:
-            node = self.lots.choice(alive)
-            self.world.tell(node.name, "is killed")
-            node.kill()
-            self._later(lambda: self.of.start_admin() and None, 1.0)
+            self._kill(self.lots.choice(alive))
+
+    # ── at the worst moment ───────────────────────────────────────────────────────────────────
+
+    def trap_of_database(self, lasts_s: float) -> None:
+        """Something happens to an admin as its change, or its switch's move, is committed."""
+        postgres, wanted = self.of.postgres, self.lots.choice(("commit", "commit", "move"))
+
+        def spring(connection: Connection, what: str) -> None:
+            if what == wanted and self._is_ours(connection.node):
+                postgres.trap = nothing
+                self._strike(connection, f"as it commits a {what}", lasts_s)
+
+        postgres.trap = spring
+        self._undo.append(lambda: setattr(postgres, "trap", nothing))
+
+    def trap_of_redis(self, lasts_s: float) -> None:
+        """Something happens to a process as its publication, its lease, its goodbye arrives."""
+        redis, wanted = self.of.redis, self.lots.choice(("publish", "publish", "renew", "leave"))
+
+        def spring(connection: Connection, what: str) -> None:
+            if what == wanted and self._is_ours(connection.node):
+                redis.trap = nothing
+                self._strike(connection, f"as Redis has its {what}", lasts_s)
+
+        redis.trap = spring
+        self._undo.append(lambda: setattr(redis, "trap", nothing))
+
+    def trap_of_steps(self, _: float) -> None:
+        """The admin dies as it has a step done."""
+
+        def spring(node: Node) -> None:
+            self.of.steps.trap = nothing
+            if node.alive:
+                self._kill(node)
+
+        self.of.steps.trap = spring
+        self._undo.append(lambda: setattr(self.of.steps, "trap", nothing))
+
+    def late_answer(self, _: float) -> None:
+        """A worker hears late that its lease is renewed, and then hears no more."""
+        redis, network = self.of.redis, self.world.network
+
+        def spring(connection: Connection, what: str) -> None:
+            if what == "renew":
+                redis.trap = nothing
+                connection.delay_answer(0.9)
+                node = connection.node
+                self.world.after(0.0, lambda: network.set_way(redis, Way.HOLE, node))
+                undo = lambda: network.set_way(redis, Way.OPEN, node)  # noqa: E731
+                self._for(8.0, f"{node.name} is answered late, then not any more", undo)
+
+        redis.trap = spring
+        self._undo.append(lambda: setattr(redis, "trap", nothing))
+
+    def cut_off(self, _: float) -> None:
+        """A worker hears nothing more of Redis, and goes on."""
+        alive = self.of.fleet.alive
+        if alive:
+            redis, node = self.of.redis, self.lots.choice(alive).node
+            self.world.network.set_way(redis, Way.HOLE, node)
+            undo = lambda: self.world.network.set_way(redis, Way.OPEN, node)  # noqa: E731
+            self._for(8.0, f"{node.name} is cut off from redis", undo)
+
+    def _is_ours(self, node: Node) -> bool:
+        """Whether it may die: the keeper, and who looks at the end, may not."""
+        return node.name not in {"keeper", "reader"}
+
+    def _strike(self, connection: Connection, when: str, lasts_s: float) -> None:
+        node, network = connection.node, self.world.network
+        act = self.lots.choice(("die", "die", "stand still", "cut", "cut", "hole"))
+        self.world.tell("faults", f"{node.name}, {when}: {act}")
+        if act == "die":
+            self._kill(node)
+        elif act == "cut":
+            connection.reset()
+        elif act == "hole":
+            network.set_way(connection.server, Way.HOLE, node)
+            undo = lambda: network.set_way(connection.server, Way.OPEN, node)  # noqa: E731
+            self._for(lasts_s, f"a black hole for {node.name}", undo)
+        else:
+            self._stop(node, lasts_s)
+
+    def _worker(self, node: Node) -> SimulatedWorker | None:
+        return next((each for each in self.of.fleet.workers if each.node is node), None)
+
+    def _stop(self, node: Node, lasts_s: float) -> None:
+        worker = self._worker(node)
+        node.stop()
+        go_on = node.go_on if worker is None else worker.goes_on
+        self._for(lasts_s, f"{node.name} stands still", go_on)
+
+    def _kill(self, node: Node) -> None:
+        worker = self._worker(node)
+        if worker is not None:
+            self.of.fleet.kill(worker, self.lots.choice((None, 0.002, 0.05)))
+            self._later(lambda: self.of.fleet.start() and None, 0.5)
+            return
+        self.world.tell(node.name, "is killed")
+        node.kill()
+        self._later(lambda: self.of.start_admin() and None, 1.0)
 
 
 KINDS: tuple[Kind, ...] = (
@@ -209,5 +302,14 @@ KINDS: tuple[Kind, ...] = (
     Faults.admin_stops,
     Faults.admin_dies,
     Faults.admin_dies,
+    Faults.trap_of_database,
+    Faults.trap_of_database,
+    Faults.trap_of_redis,
+    Faults.trap_of_redis,
+    Faults.trap_of_steps,
+    Faults.late_answer,
+    Faults.cut_off,
 )
+_LONG = frozenset({Faults.late_answer, Faults.cut_off})
+"""They last to the end, so they begin early."""
 """How often each is drawn, by how often it stands here."""

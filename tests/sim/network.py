@@ -188,6 +188,10 @@ class Connection:
 
         self._back = self.network.carry(self, self._back, arrive)
 
+    def delay_answer(self, seconds: float) -> None:
+        """What comes back next takes so long."""
+        self._back = max(self._back, self.network.world.now + seconds)
+
     def push(self, message: Any) -> None:
         """The server says something unasked."""
 
@@ -234,3 +238,7 @@ class Connection:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
         self.news.set()
+
+
+def nothing(*_: object) -> None:
+    """No trap is set."""

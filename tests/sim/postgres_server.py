@@ -15,7 +15,8 @@ from typing import Any
 import asyncpg
 
 from admin.config import Settings
-from tests.sim.network import OPENING, Connection, Network, connect
+from admin.switches.store import _MOVE
+from tests.sim.network import OPENING, Connection, Network, connect, nothing
 from tests.sim.postgres_data import (
     EPOCH,
     LOCK,
@@ -69,7 +70,9 @@ class Lock:
 
 
 class PostgresServer:
-    """The server. data: what is committed."""
+    """The server. data: what is committed. on_commit: told of it. trap: told of a change of the routing, or
+    of a switch, that is committed and not answered yet.
+    """  # noqa: D205 - one sentence a field
 
     name = "postgres"
 
@@ -77,6 +80,7 @@ class PostgresServer:
         self.world = world
         self.data = Data()
         self.on_commit: Callable[[Data], None] = lambda _: None
+        self.trap: Callable[[Connection, str], None] = nothing
         self._lock_timeout_s = settings.database_lock_timeout_s
         self._ahead_s = world.random.uniform(-100.0, 100.0)
         self._sessions: dict[Connection, Session] = {}
@@ -118,7 +122,10 @@ class PostgresServer:
                 connection, _HEAD_ROW, lambda: self._of_head(connection, session, text, args)
             )
         else:
-            connection.answer(self._run(session, text, args))
+            answer = self._run(session, text, args)
+            if text == _MOVE:
+                self.trap(connection, "move")
+            connection.answer(answer)
 
     def _run(self, session: Session, text: str, args: Args) -> list[Row] | int:
         now = EPOCH + timedelta(seconds=self._ahead_s + self.world.now)
@@ -135,7 +142,10 @@ class PostgresServer:
         return touched
 
     def _of_head(self, connection: Connection, session: Session, text: str, args: Args) -> None:
-        connection.answer(self._run(session, text, args))
+        answer = self._run(session, text, args)
+        if not session.within:
+            self.trap(connection, "commit")
+        connection.answer(answer)
         if not session.within:
             self._locks[_HEAD_ROW].free(connection)
 
@@ -148,6 +158,8 @@ class PostgresServer:
         if text == COMMIT:
             for written, args in writes:
                 self._run(session, written, args)
+            if writes:
+                self.trap(connection, "commit")
         connection.answer(0)
         if text != BEGIN and _HEAD_ROW in self._locks:
             self._locks[_HEAD_ROW].free(connection)

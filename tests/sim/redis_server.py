@@ -6,14 +6,14 @@ redis-py's own.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from redis.asyncio.retry import Retry
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tests.sim.network import OPENING, Connection, Network, connect
+from tests.sim.network import OPENING, Connection, Network, connect, nothing
 from tests.sim.redis_data import TWINS, Data
 from tests.sim.world import CLOCK, EPOCH_S, Node, World
 
@@ -21,13 +21,14 @@ Request = tuple[Any, ...]
 
 
 class RedisServer:
-    """The server. data: what lies there."""
+    """The server. data: what lies there. trap: told of a script that had its effect, not of its answer."""
 
     name = "redis"
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.data = Data()
+        self.trap: Callable[[Connection, str], None] = nothing
         self._ahead_s = world.random.uniform(-100.0, 100.0)
         self._waiting: dict[Connection, tuple[str, int, int]] = {}
         self._listening: dict[Connection, str] = {}
@@ -81,8 +82,13 @@ class RedisServer:
     def _hget(self, _: Connection, key: str, name: str) -> list[Any]:
         return [self.data.hget(key, name.encode())]
 
-    def _eval(self, _: Connection, text: str, keys: list[str], args: list[bytes]) -> list[Any]:
-        return [TWINS[text](self.data, self.now_ms(), keys, args)]
+    def _eval(
+        self, connection: Connection, text: str, keys: list[str], args: list[bytes]
+    ) -> list[Any]:
+        twin = TWINS[text]
+        answer = twin(self.data, self.now_ms(), keys, args)
+        self.trap(connection, twin.__name__)
+        return [answer]
 
     def _xread(
         self, connection: Connection, key: str, after: int, count: int, block_ms: int
@@ -166,29 +172,25 @@ class RedisClient:
         self._idle.clear()
 
     async def _ask(self, *request: Any) -> Any:
-        """Again, as often as it may, if the connection broke. A time-out ends it."""
-        for _ in range(self.retries):
+        """Again on a new connection, as often as it may, if one broke. A time-out ends it."""
+        connection = self._idle.pop() if self._idle else await self.dial()
+        for left in reversed(range(self.retries + 1)):
             try:
-                return await self._ask_once(request)
+                return await self._ask_on(connection, request)
             except RedisConnectionError:
-                continue
-        return await self._ask_once(request)
+                if not left:
+                    raise
+            connection = await self.dial()
+        raise AssertionError
 
-    async def _ask_once(self, request: Request) -> Any:
-        connection = await self._connection()
+    async def _ask_on(self, connection: Connection, request: Request) -> Any:
+        """One that broke while it idled is not known to be broken."""
         try:
             answer = await connection.ask(request, self.timeout_s)
         except TimeoutError:
             raise RedisTimeoutError("Timeout reading from socket") from None
         self._idle.append(connection)
         return answer
-
-    async def _connection(self) -> Connection:
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.open:
-                return connection
-        return await self.dial()
 
     async def dial(self) -> Connection:
         """A new connection. RedisConnectionError, RedisTimeoutError."""

@@ -88,6 +88,7 @@ class Scenario:
         self.fleet = Fleet(world, self.books, _proxy(lots))
         self.traffic = Traffic(world, self.fleet, self.books, Random(f"traffic {seed}"))
         self.admins: list[Admin] = []
+        self.books.is_forgotten = self._is_forgotten
         self.faults = Faults(self)
         self._numbers = 0
 
@@ -105,14 +106,17 @@ class Scenario:
             if not self._failed():
                 self.faults.end()
                 self._settle(busy_until)
-            lasted_s = world.now
+            for fault in world.faults():
+                self.fault(fault)
+            return self._history()
         finally:
             world.close()
-        for fault in world.faults():
-            self.fault(fault)
+
+    def _history(self) -> History:
+        world, books = self.world, self.books
         trace = tuple(world.trace or ())
-        found = tuple(self.books.violations)
-        return History(world.seed, found, dict(self.books.summary()), trace, lasted_s)
+        found = tuple(books.violations)
+        return History(world.seed, found, dict(books.summary()), trace, world.now)
 
     def _failed(self) -> bool:
         return bool(self.books.violations)
@@ -134,6 +138,13 @@ class Scenario:
         self.admins.append(admin)
         self.world.tell(admin.node.name, "starts")
         return admin
+
+    def _is_forgotten(self, worker: str) -> bool:
+        """Whether neither Redis nor some living admin has ever heard of this worker."""
+        name = next(w._inherited.name for w in self.fleet.workers if w.node.name == worker)
+        if name.encode() in self.redis.data.leases.get(Keys(SHARED.redis_prefix).leases, {}):
+            return False
+        return not all(admin.knows(name) for admin in self.admins if admin.node.alive)
 
     def admin(self) -> Admin | None:
         """One that lives, by lot."""

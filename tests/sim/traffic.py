@@ -73,7 +73,7 @@ class Traffic:
             wire = Wire(worker.node.loop, cast("asyncio.BaseProtocol", connection))
             worker.node.loop.call_soon(connection.connection_made, wire)
         self.world.tell("client", f"{asked.name} of {tenant} to {worker.node.name}")
-        wire.on_write = partial(self._answered, asked, wire)
+        wire.on_write = partial(self._answered, asked, wire, worker)
         worker.cut.append(partial(self._cut, asked))
         wire.deliver(self._request(asked))
         if self._lots.random() < 0.04:
@@ -92,13 +92,15 @@ class Traffic:
             lines.append(b"Content-Length: %d" % len(body))
         return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
-    def _answered(self, asked: Asked, wire: Wire, data: bytes) -> None:
+    def _answered(self, asked: Asked, wire: Wire, worker: SimulatedWorker, data: bytes) -> None:
         status = _STATUS.match(data)
         if status is None:
             return
         word = (_SLOT if status[1] == b"200" else _CODE).search(data)
         asked.answers.append(f"{status[1].decode()} {'?' if word is None else word[1].decode()}")
         self.world.tell("client", f"{asked.name} is answered {asked.answers[-1]}")
+        if asked.answers[-1].endswith("parked-too-long") and not worker.holds(asked.tenant):
+            self.books.broken(4, f"{asked.name} waited too long, though nobody held {asked.tenant}")
         self.world.after(self._lots.uniform(*HOP_S), lambda: wire.deliver(END_OF_FILE))
 
     def _leave(self, asked: Asked, wire: Wire) -> None:
@@ -135,7 +137,7 @@ class Endpoint:
     """One request at an endpoint: seen, worked on, answered."""
 
     def __init__(self, traffic: Traffic, worker: SimulatedWorker, wire: Wire, host: str) -> None:
-        self._traffic, self._wire = traffic, wire
+        self._traffic, self._worker, self._wire = traffic, worker, wire
         self._world, self._books = traffic.world, traffic.books
         self._slot = Slot.BLUE if host.startswith(BLUE) else Slot.GREEN
         self._request = self._tenant = ""
@@ -155,7 +157,7 @@ class Endpoint:
             return
         self._works = True
         self._world.tell(str(self._slot), f"{self._request} of {self._tenant} has come")
-        self._books.reaches(self._request, self._tenant, self._slot)
+        self._books.reaches(self._request, self._tenant, self._slot, self._worker.node.name)
         self._world.after(self._traffic.service_s(), self._answer)
 
     def _answer(self) -> None:
@@ -167,7 +169,7 @@ class Endpoint:
     def _stop(self) -> None:
         self._works = False
         self._world.tell(str(self._slot), f"{self._request} of {self._tenant} is done")
-        self._books.leaves(self._tenant, self._slot)
+        self._books.leaves(self._request)
 
     def _end(self) -> None:
         """Its connection has ended."""

@@ -73,6 +73,10 @@ class SimulatedWorker(Worker):
     def table(self) -> RoutingTable | None:
         return self._services.router.table
 
+    def holds(self, tenant: str) -> bool:
+        """Whether its requests have to wait here."""
+        return self._services.router.holds(tenant)
+
     @property
     def accepts(self) -> bool:
         """Whether clients are let in."""
