@@ -65,7 +65,7 @@ Write = Callable[[Data, datetime, Args], tuple[Data, int]]
 """The state after it, and how many rows it touched."""
 
 
-def _commit(data: Data, _: datetime, args: Args) -> tuple[Data, int]:
+def _commit(data: Data, now: datetime, args: Args) -> tuple[Data, int]:
     """admin/routing/commit.sql; its parameters by their numbers less one."""
     head = data.head
     if (head["version"], head["commit_id"]) != (args[23], args[34]):
@@ -80,7 +80,7 @@ def _commit(data: Data, _: datetime, args: Args) -> tuple[Data, int]:
         | dict(zip((*tail, *since), args[24:30], strict=True))
         | {"commit_id": args[33]}
     )
-    made = Row(version=version, action=args[16], actor=args[14], request_id=args[20])
+    made = Row(version=version, action=args[16], actor=args[14], request_id=args[20], at=now)
     keys = dict(data.keys)
     if args[21] is not None:
         kept = Row(fingerprint=args[22], version=version, status=None, body=None)
@@ -118,6 +118,11 @@ def _find_key(data: Data, _: datetime, args: Args) -> list[Row]:
 
 def _since(data: Data, _: datetime, args: Args) -> list[Row]:
     return [row for row in data.audit if row["version"] > args[0]]
+
+
+def _republished(data: Data, now: datetime, _: Args) -> list[Row]:
+    anew = [row for row in data.audit if row["action"] == "republish" and row["version"] > 1]
+    return [Row(ago=(now - anew[-1]["at"]) / timedelta(seconds=1))] if anew else []
 
 
 def _prune_changes(data: Data, _: datetime, args: Args) -> tuple[Data, int]:
@@ -207,6 +212,7 @@ READS: dict[str, Read] = {
     routing._LOCK_HEAD: lambda data, _, __: [data.head],
     routing._FIND_KEY: _find_key,
     routing._COMMIT_AT: _commit_at,
+    routing._REPUBLISHED: _republished,
     "SELECT tenant, slot FROM turnout.pins": _by_tenant("pins", "slot"),
     "SELECT tenant FROM turnout.tenants": lambda data, _, __: [
         Row(tenant=tenant) for tenant in sorted(data.tenants)
