@@ -243,7 +243,16 @@ def renewed(client: Any, worker: bytes = b"w1") -> Any:
 
 def published(client: Any, version: int) -> Any:
     publish = client.register_script(_lua("snapshot") + _lua("publish"))
-    fixed = [version - 1 if version > 1 else "any", version, b"table", b"mac", 1000, 60_000, b"c", b""]
+    fixed = [
+        version - 1 if version > 1 else "any",
+        version,
+        b"table",
+        b"mac",
+        1000,
+        60_000,
+        b"c",
+        b"",
+    ]
     return publish(keys=list(KEYS), args=[*fixed, version, b"change", b"sealed"])
 
 
@@ -264,9 +273,9 @@ async def what_was_published_can_be_read(place: Place) -> None:
     entries = _entries(await client.xread({LOG: "0-0"}, count=100, block=1000))
     assert entries == [(b"%d-0" % n, {b"body": b"change", b"mac": b"sealed"}) for n in (1, 2)]
     assert len(_entries(await client.xread({LOG: "0-0"}, count=1, block=1000))) == 1
-    assert [name for name, _ in _entries(await client.xread({LOG: "1-0"}, count=9, block=1000))] == [
-        b"2-0"
-    ]
+    assert [
+        name for name, _ in _entries(await client.xread({LOG: "1-0"}, count=9, block=1000))
+    ] == [b"2-0"]
 
 
 async def a_reader_waits_for_what_comes(place: Place) -> None:

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import structlog
 
-from admin.api.route import Parts
 from admin.bootstrap import _compose
 from admin.config import Settings
 from admin.routing.audit import Author
@@ -22,10 +21,11 @@ from admin.routing.control import Served
 from admin.routing.database import Database, DatabaseUnavailableError
 from admin.routing.publish import StoreUnavailableError
 from admin.routing.store import Key, OutcomeUnknownError, Proposal, VersionConflictError
+from admin.switches import controller
 from admin.switches.controller import TooManyError
 from admin.switches.model import State, Switch
 from admin.switches.steps import StepError
-from proxy.routing.change import ContractError, Operation
+from proxy.routing.change import ContractError, Operation, Pin
 from proxy.routing.model import RoutingTable, Slot
 from tests.sim.books import Books, Wished
 from tests.sim.network import nothing
@@ -145,7 +145,7 @@ class Admin:
 class Steps:
     """What switches have done in their middle. ends: how each step ends: ok, fails, hangs; and
     when. trap: told of the process that has one done.
-   """
+    """
 
     def __init__(self, world: World, books: Books) -> None:
         self.world, self.books = world, books
@@ -177,14 +177,13 @@ class Steps:
 @contextlib.contextmanager
 def simulated_steps(steps: Steps) -> Iterator[None]:
     """Steps of switches are these."""
-    import admin.switches.controller as controller
-
-    before = controller.steps
-    controller.steps = cast("Any", steps)
+    module: Any = controller
+    before = module.steps
+    module.steps = steps
     try:
         yield
     finally:
-        controller.steps = before
+        module.steps = before
 
 
 _EXPECTED = frozenset({"postgresql", "redis", "the table can't be published", "switch"})
@@ -212,11 +211,6 @@ def watched_log(fault: Callable[[str], None]) -> Iterator[None]:
         structlog.configure(**before)
 
 
-def pins(tenants: tuple[str, ...], slot: Slot) -> Plan:
+def pins(tenants: tuple[str, ...], slot: Slot) -> tuple[Operation, ...]:
     """These tenants go there."""
-    from proxy.routing.change import Pin
-
-    return lambda _: tuple(Pin(tenant, slot) for tenant in tenants)
-
-
-__all__ = ["Admin", "Node", "Parts", "Steps", "pins", "simulated_steps", "watched_log"]
+    return tuple(Pin(tenant, slot) for tenant in tenants)

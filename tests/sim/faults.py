@@ -3,6 +3,7 @@ start anew; connections that break. All of it ends.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.sim.network import Connection, Way, nothing
@@ -32,7 +33,7 @@ class Faults:
             kind = self.lots.choice(KINDS)
             lasts_s = self.lots.choice((0.05, 0.3, 1.0, 2.5, 4.0))
             when = self.lots.uniform(begin, begin + 0.8 if kind in _LONG else end)
-            self.world.at(when, lambda kind=kind, lasts_s=lasts_s: kind(self, lasts_s))
+            self.world.at(when, partial(kind, self, lasts_s))
 
     def end(self) -> None:
         """No more faults; what is broken is mended."""
@@ -64,7 +65,7 @@ class Faults:
         self._undo.append(once)
         self.world.after(lasts_s, once)
 
-    def _later(self, act: Callable[[], None], most_s: float) -> None:
+    def _later(self, act: Callable[[], object], most_s: float) -> None:
         """After a while, if faults are not over by then."""
         self.world.after(self.lots.uniform(0.0, most_s), lambda: None if self._over else act())
 
@@ -92,7 +93,7 @@ class Faults:
         """Redis' replica takes over. It is behind by a moment."""
         redis = self.of.redis
         replica = redis.data.copied()
-        behind_s = self.lots.choice((0.01, 0.1, 0.5, 1.0))
+        behind_s = self.lots.choice((0.01, 0.5, 1.0, 1.0))
 
         def take_over() -> None:
             redis.restore(replica)
@@ -273,17 +274,18 @@ class Faults:
         worker = self._worker(node)
         if worker is not None:
             self.of.fleet.kill(worker, self.lots.choice((None, 0.002, 0.05)))
-            self._later(lambda: self.of.fleet.start() and None, 0.5)
+            self._later(self.of.fleet.start, 0.5)
             return
         self.world.tell(node.name, "is killed")
         node.kill()
-        self._later(lambda: self.of.start_admin() and None, 1.0)
+        self._later(self.of.start_admin, 1.0)
 
 
 KINDS: tuple[Kind, ...] = (
     Faults.down,
     Faults.down,
     Faults.emptied,
+    Faults.fails_over,
     Faults.fails_over,
     Faults.fails_over,
     Faults.database_fails_over,

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import admin.routing.fleet as fleet
-import admin.routing.reconcile as reconcile
-import admin.routing.store as routing
-import admin.switches.controller as controller
-from admin.switches.model import Waiting, waiting_for
+from admin.routing import fleet, reconcile
+from admin.routing import store as routing
+from admin.switches import controller
+from admin.switches.model import Event, State, Waiting, waiting_for
 from proxy.exchange.fence import Fence
 from proxy.exchange.parking import Parking
 from proxy.follow import Follower, _table_at
@@ -85,7 +84,9 @@ def a_version_is_said_before_it_is_served() -> list[Patch]:
         serve, self._on_table = self._on_table, lambda _: None
         swap(self, table)
         self._on_table = serve
-        self._lease_timer._loop.call_later(0.02, serve, table) if self._lease_timer else serve(table)
+        self._lease_timer._loop.call_later(0.02, serve, table) if self._lease_timer else serve(
+            table
+        )
 
     return [(Follower, "_swap", early)]
 
@@ -112,8 +113,8 @@ def a_lease_is_counted_from_its_answer() -> list[Patch]:
 @mutation(2)
 def a_lease_that_was_over_counts_again_at_once() -> list[Patch]:
     def holds(self: Any, version: int, now: float) -> bool:
-        self._held = now < self.ends
-        return self._held
+        self._held = held = bool(now < self.ends)
+        return held
 
     return [(Lease, "holds", holds)]
 
@@ -196,9 +197,9 @@ def nobody_goes_on_with_what_another_began() -> list[Patch]:
 @mutation(5)
 def what_is_undone_is_not_released() -> list[Patch]:
     async def undo(self: Any, record: Any) -> Any:
-        return controller.Event.RELEASED
+        return Event.RELEASED
 
-    actions = dict(controller._ACTIONS) | {controller.State.UNDOING: undo}
+    actions = dict(controller._ACTIONS) | {State.UNDOING: undo}
     return [(controller, "_ACTIONS", actions)]
 
 
@@ -275,5 +276,5 @@ def a_command_is_run_again() -> list[Patch]:
         record.switch = replace(record.switch, step_begun=False)
         return await step(self, record)
 
-    actions = dict(controller._ACTIONS) | {controller.State.STEPPING: again}
+    actions = dict(controller._ACTIONS) | {State.STEPPING: again}
     return [(controller, "_ACTIONS", actions)]

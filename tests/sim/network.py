@@ -12,6 +12,9 @@ from typing import Any, Protocol
 
 from tests.sim.world import Node, World
 
+_SLOWEST_S = 1.0
+"""A message takes no longer, so that none outlives the faults by much."""
+
 
 class Way(Enum):
     """How a server is reached."""
@@ -89,10 +92,14 @@ class Network:
             else:
                 deliver()
 
-    def carry(self, connection: "Connection", earliest: float, deliver: Callable[[], None]) -> float:
+    def carry(
+        self, connection: "Connection", earliest: float, deliver: Callable[[], None]
+    ) -> float:
         """Take a message over; when it arrives."""
         if self.way(connection.node, connection.server) is Way.HOLE:
-            self._held.append((connection, lambda: self.world.after(self._delay(connection), deliver)))
+            self._held.append(
+                (connection, lambda: self.world.after(self._delay(connection), deliver))
+            )
             return earliest
         when = max(earliest, self.world.now + self._delay(connection))
         self.world.at(when, deliver)
@@ -102,7 +109,7 @@ class Network:
         low, high = self.delay_s
         random = self.world.random
         delay = random.uniform(low, high) * self._slow.get(connection.server.name, 1.0)
-        return delay * 10 if random.random() < 0.01 else delay
+        return min(delay * 10 if random.random() < 0.01 else delay, _SLOWEST_S)
 
     def is_unlucky(self) -> bool:
         """Whether the connection breaks at this message."""

@@ -72,7 +72,7 @@ class Lock:
 class PostgresServer:
     """The server. data: what is committed. on_commit: told of it. trap: told of a change of the routing, or
     of a switch, that is committed and not answered yet.
-    """  # noqa: D205 - one sentence a field
+    """
 
     name = "postgres"
 

@@ -117,9 +117,7 @@ class RedisServer:
 class RedisClient:
     """redis.asyncio.Redis. Made by `from_url`, for the process that runs then."""
 
-    def __init__(
-        self, node: Node, *, timeout_s: float, connect_s: float, retries: int
-    ) -> None:
+    def __init__(self, node: Node, *, timeout_s: float, connect_s: float, retries: int) -> None:
         self.node, self.timeout_s, self.connect_s, self.retries = (
             *(node, timeout_s, connect_s),
             retries,

@@ -4,13 +4,11 @@ A history has three parts: it begins, undisturbed; for `BUSY_S` there are change
 then the faults end, and it has `SETTLES_S` to come to rest, which is looked at.
 """
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
-from types import MappingProxyType
 from typing import Any
 
 from admin.config import Settings
@@ -28,7 +26,7 @@ from proxy.routing.change import (
 )
 from proxy.routing.codec import decode_table, encode_change
 from proxy.routing.keys import Keys
-from proxy.routing.model import RoutingTable, Slot
+from proxy.routing.model import Slot
 from tests.sim.admins import Admin, Steps, pins, simulated_steps, watched_log
 from tests.sim.books import FENCED, SETTLES_S, Books, Wished
 from tests.sim.faults import Faults
@@ -222,7 +220,7 @@ class Scenario:
         name = f"s{self._numbers}"
         tenants = lots.choice((None, ("f1",), ("f2",), FENCED, FENCED))
         slot = lots.choice(tuple(Slot))
-        operations = (Cutover(slot),) if tenants is None else pins(tenants, slot)(RoutingTable())
+        operations = (Cutover(slot),) if tenants is None else pins(tenants, slot)
         kind = lots.choice(("", "", "webhook", "webhook", "command"))
         self.steps.ends[name] = (
             lots.choice(("ok", "ok", "ok", "fails", "hangs")),
@@ -286,10 +284,12 @@ class Scenario:
         found = []
         if decode_table(stored[b"body"]) != table:
             found.append("Redis has another table than PostgreSQL at the same version")
-        for worker in self.fleet.alive:
-            if not worker._told_to_end.is_set() and worker.table != table:
-                found.append(f"{worker.node.name} has another table than PostgreSQL")
-        return found
+        unlike = [
+            f"{worker.node.name} has another table than PostgreSQL"
+            for worker in self.fleet.alive
+            if not worker._told_to_end.is_set() and worker.table != table
+        ]
+        return found + unlike
 
     def _standing(self) -> Standing:
         """What PostgreSQL has, as the admin's own code reads it."""
@@ -364,6 +364,3 @@ class _Errors(logging.Handler):
         if record.exc_info:
             text = f"{text}: {record.exc_info[1]!r}"
         self._fault(f"logged as an error: {text}")
-
-
-__all__ = ["History", "MappingProxyType", "Scenario", "asyncio", "play"]

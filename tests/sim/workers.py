@@ -6,12 +6,14 @@ What is put in its place: clients come by `Fleet.connects`, not by a socket; end
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import msgspec
 
+from admin.routing import publish
 from config import Shared
+from proxy import store
 from proxy.config import Settings
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Door
@@ -28,6 +30,7 @@ from proxy.routing.model import RoutingTable
 from proxy.store import Store
 from proxy.worker import Worker
 from tests.sim.books import Books
+from tests.sim.redis_server import RedisClient
 from tests.sim.world import Node, World
 
 SHARED = Shared("redis://simulated", "sim", "postgresql://simulated", "a routing key")
@@ -105,7 +108,7 @@ class SimulatedWorker(Worker):
         policy = self._follow.without_lease_tenants.get(tenant, self._follow.without_lease)
         self.books.decides(
             self.node.name,
-            self._follower.version,
+            0 if self.table is None else self.table.version,
             leased=lease._held and self.node.loop.time() < lease.ends,
             parks=policy == "park",
             first=self.first_turn,
@@ -141,8 +144,7 @@ class Fleet:
         self.on_start: Callable[[SimulatedWorker], None] = lambda _: None
         self.keeper_node = world.node("keeper")
         with self.keeper_node.inside():
-            store = Store.of(SHARED)
-            self._keeper = Keeper(store, self.settings.follow, Telemetry(1), -1)
+            self._keeper = Keeper(Store.of(SHARED), self.settings.follow, Telemetry(1), -1)
             self.keeper_node.start(self._keeper.bury())
 
     @property
@@ -192,13 +194,9 @@ def _block() -> Block:
 
 
 @contextlib.contextmanager
-def simulated_redis() -> Any:
+def simulated_redis() -> Iterator[None]:
     """Both planes open simulated connections."""
-    import admin.routing.publish
-    import proxy.store
-    from tests.sim.redis_server import RedisClient
-
-    modules: list[Any] = [proxy.store, admin.routing.publish]
+    modules: list[Any] = [store, publish]
     before = [module.Redis for module in modules]
     for module in modules:
         module.Redis = RedisClient

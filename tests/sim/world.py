@@ -71,11 +71,11 @@ class World:
         if self.trace is not None:
             self.trace.append(f"{self.now:10.6f}  {who:<8}  {what}")
 
-    def at(self, when: float, act: Callable[[], None]) -> None:
+    def at(self, when: float, act: Callable[[], object]) -> None:
         """Something happens at a time, outside of all processes."""
         self.push(max(when, self.now), None, act)
 
-    def after(self, seconds: float, act: Callable[[], None]) -> None:
+    def after(self, seconds: float, act: Callable[[], object]) -> None:
         self.push(self.now + seconds, None, act)
 
     def push(self, when: float, loop: "NodeLoop | None", what: Any) -> None:
@@ -158,7 +158,7 @@ class NodeLoop(MemoryLoop):
     def time(self) -> float:
         return self._began + self.world.now * self._rate
 
-    def call_soon(
+    def call_soon(  # type: ignore[override] # typeshed's names the callback's arguments
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
@@ -167,7 +167,7 @@ class NodeLoop(MemoryLoop):
         self._ready.append(handle)
         return handle
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self,
         delay: float,
         callback: Callable[..., object],
@@ -176,8 +176,12 @@ class NodeLoop(MemoryLoop):
     ) -> asyncio.TimerHandle:
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
-    def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         self.world.push((when - self._began) / self._rate + _ROUNDING_S, self, handle)
@@ -194,7 +198,7 @@ class NodeLoop(MemoryLoop):
         await asyncio.sleep(0)
         return transport, protocol
 
-    def add_reader(self, fd: Any, callback: Callable[..., object], *args: Any) -> None:
+    def add_reader(self, fd: Any, callback: Any, *args: Any) -> None:  # type: ignore[override]
         """No file is ever ready."""
 
     def remove_reader(self, fd: Any) -> bool:
