@@ -166,7 +166,7 @@ class Switches:
         switch = record.switch
         if switch.held is None:
             await self._left_s(record)
-            version = await self._change(record, "hold", switch.hold())
+            version = await self._change(record, "hold", lambda _: switch.hold())
             async with self._database.connection() as connection:
                 await store.note_held(connection, switch.name, version)
             return await self._hold(await self._again(record))
@@ -225,14 +225,23 @@ class Switches:
 
     async def _commit(self, record: Record) -> Event:
         switch = record.switch
-        version = await self._change(record, "commit", switch.commit(), self._check)
+
+        def operations(table: RoutingTable) -> tuple[Operation, ...]:
+            if not (table.hold_all == switch.name or switch.name in table.holds.values()):
+                raise ContractError("it holds nobody any more, so some may be under way")
+            return switch.commit()
+
+        version = await self._change(record, "commit", operations, self._check)
         async with self._database.connection() as connection:
             await store.note_committed(connection, switch.name, version)
         return Event.COMMITTED
 
     async def _undo(self, record: Record) -> Event:
-        await self._change(record, "release", record.switch.release())
+        await self._release(record)
         return Event.RELEASED
+
+    async def _release(self, record: Record) -> None:
+        await self._change(record, "release", lambda _: record.switch.release())
 
     # ── what they share ───────────────────────────────────────────────────────────────────────
 
@@ -240,14 +249,14 @@ class Switches:
         self,
         record: Record,
         what: str,
-        operations: tuple[Operation, ...],
+        plan: Callable[[RoutingTable], tuple[Operation, ...]],
         check: Check | None = None,
     ) -> int:
         """Make one of the switch's changes, once; its version. Workers aren't waited for here."""
         switch = record.switch
         key = Key(f"switch/{switch.name}/{what}", sha256(what.encode()).digest())
         action = f"switch-{what}"
-        proposal = Proposal(action, record.author, lambda _: operations, check, None, key)
+        proposal = Proposal(action, record.author, plan, check, None, key)
         try:
             outcome = await self._control.change(proposal, monotonic(), 0.0)
         except (ContractError, self._refusal) as error:
@@ -260,6 +269,8 @@ class Switches:
     async def _again(self, record: Record) -> Record:
         found = await self.record(record.switch.name)
         if found is None:
+            # The database lost it (a failover) before it was held: nobody else would let go.
+            await self._release(record)
             raise StaleError(record.switch.name)
         return found
 
