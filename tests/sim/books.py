@@ -21,6 +21,10 @@ In words:
    commit and release; a step's command runs at most once. Who is told that nothing was changed is
    told the truth, and who is told that a change was made too.
 
+A failover of Redis that loses what was published takes it back until an admin has published it anew. A worker
+that was cut off, and gets its lease again just then, believes Redis: 2 is not asked of it until it has a newer
+table.
+
 A worker that fell silent as Redis lost all it knew, and that an admin which began since has never heard of,
 is known to nobody: 3 is not asked of what it sends on.
 
@@ -83,6 +87,7 @@ class Books:
         self.counts: Counter[str] = Counter()
         self.step_runs: Counter[str] = Counter()
         self._versions: dict[str, int] = {}
+        self._misled: set[str] = set()
         self._under_way: dict[str, tuple[str, Slot, str]] = {}
         self._seen: Counter[str] = Counter()
         self.data = Data()
@@ -100,13 +105,22 @@ class Books:
         if version <= before:
             self.broken(1, f"{worker} went from version {before} to {version}")
         self._versions[worker] = version
+        if version >= self.converged:
+            self._misled.discard(worker)
+
+    def is_renewed(self, worker: str, published: int) -> None:
+        """A worker's lease is renewed, by a Redis that has this version."""
+        if published < self.converged:
+            self._misled.add(worker)
 
     def decides(self, worker: str, version: int, *, leased: bool, parks: bool, first: bool) -> None:
         """A worker sends a request on. first: in the first turn after it stood still."""
         self.counts["decisions"] += 1
         if self.takes_back or first:
             return
-        if leased and version < self.converged:
+        if worker in self._misled:
+            self.counts["decided while Redis had lost a version"] += 1
+        elif leased and version < self.converged:
             self.broken(
                 2, f"{worker} decided by version {version} after {self.converged} had converged"
             )

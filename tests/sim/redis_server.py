@@ -14,14 +14,16 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tests.sim.network import OPENING, Connection, Network, connect, nothing
-from tests.sim.redis_data import TWINS, Data
+from tests.sim.redis_data import TWINS, Data, renew
 from tests.sim.world import CLOCK, EPOCH_S, Node, World
 
 Request = tuple[Any, ...]
 
 
 class RedisServer:
-    """The server. data: what lies there. trap: told of a script that had its effect, not of its answer."""
+    """The server. data: what lies there. on_renewal: told whose lease was renewed. trap: told of a script
+    that had its effect, and is not answered yet.
+    """
 
     name = "redis"
 
@@ -29,6 +31,7 @@ class RedisServer:
         self.world = world
         self.data = Data()
         self.trap: Callable[[Connection, str], None] = nothing
+        self.on_renewal: Callable[[str], None] = nothing
         self._ahead_s = world.random.uniform(-100.0, 100.0)
         self._waiting: dict[Connection, tuple[str, int, int]] = {}
         self._listening: dict[Connection, str] = {}
@@ -87,6 +90,8 @@ class RedisServer:
     ) -> list[Any]:
         twin = TWINS[text]
         answer = twin(self.data, self.now_ms(), keys, args)
+        if twin is renew:
+            self.on_renewal(connection.node.name)
         self.trap(connection, twin.__name__)
         return [answer]
 

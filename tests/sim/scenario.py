@@ -27,6 +27,7 @@ from proxy.routing.change import (
 from proxy.routing.codec import decode_table, encode_change
 from proxy.routing.keys import Keys
 from proxy.routing.model import Slot
+from proxy.store import number
 from tests.sim.admins import Admin, Steps, pins, simulated_steps, watched_log
 from tests.sim.books import FENCED, SETTLES_S, Books, Wished
 from tests.sim.faults import Faults
@@ -87,6 +88,7 @@ class Scenario:
         self.traffic = Traffic(world, self.fleet, self.books, Random(f"traffic {seed}"))
         self.admins: list[Admin] = []
         self.books.is_forgotten = self._is_forgotten
+        self.redis.on_renewal = lambda name: self.books.is_renewed(name, self._published())
         self.faults = Faults(self)
         self._numbers = 0
 
@@ -136,6 +138,10 @@ class Scenario:
         self.admins.append(admin)
         self.world.tell(admin.node.name, "starts")
         return admin
+
+    def _published(self) -> int:
+        stored = self.redis.data.hget(Keys(SHARED.redis_prefix).table, b"version")
+        return number(stored)
 
     def _is_forgotten(self, worker: str) -> bool:
         """Whether neither Redis nor some living admin has ever heard of this worker."""
