@@ -77,7 +77,7 @@ class Admin:
         except ContractError:
             wished.outcome = "nothing"
         except OutcomeUnknownError:
-            wished.outcome = "unknown"
+            wished.outcome, wished.unsure = "unknown", True
         else:
             wished.outcome = "made"
             if isinstance(outcome, Served) and outcome.converged:

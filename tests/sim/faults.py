@@ -96,6 +96,7 @@ class Faults:
         behind_s = self.lots.choice((0.01, 0.5, 1.0, 1.0))
 
         def take_over() -> None:
+            self.of.books.loses_too = True
             redis.restore(replica)
             self.world.network.set_way(redis, Way.REFUSED)
             undo = lambda: self.world.network.set_way(redis, Way.OPEN)  # noqa: E731
