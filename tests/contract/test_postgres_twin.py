@@ -179,15 +179,17 @@ def drawn(lots: Random) -> Operation:
 async def changes_of_all_kinds(place: Place, lots: Random) -> Any:
     """Two admins in turn; what a third then reads, the log's entries and the audit's rows."""
     stores = [await place.store(), await place.store()]
+    tables = []
     for _ in range(_CHANGES):
         operations = tuple(drawn(lots) for _ in range(lots.randint(1, 3)))
         await lots.choice(stores).commit(wish(*operations))
+        tables.append(await Store(stores[0].database).current())
     reader = await place.store()
     table = await reader.current()
     async with reader.database.connection() as connection:
         rows = await audit.since(connection, 0)
     assert await stores[0].current() == table == await stores[1].current()
-    return table, rows, await reader.bodies(3, 17), await reader.bodies(_CHANGES, 99)
+    return tables, rows, await reader.bodies(3, 17), await reader.bodies(_CHANGES, 99)
 
 
 async def a_commit_is_found_by_its_version(place: Place, _: Random) -> Any:
