@@ -36,6 +36,7 @@ AGAIN_S = 0.25
 """How soon a store that could not be reached is asked again."""
 LOOK_S = 0.5
 """How often unfinished switches are looked for, and a waiting switch looks for its own end."""
+_AWAY = (DatabaseUnavailableError, StoreUnavailableError, OutcomeUnknownError)
 Check = Callable[[RoutingTable, Change], None]
 
 
@@ -137,7 +138,7 @@ class Switches:
                     await self._act(name)
         except StaleError:
             return True
-        except (DatabaseUnavailableError, StoreUnavailableError, OutcomeUnknownError) as error:
+        except _AWAY as error:
             log.warning("a switch waits for a store", switch=name, fault=type(error).__name__)
             return False
         return True
@@ -270,9 +271,20 @@ class Switches:
         found = await self.record(record.switch.name)
         if found is None:
             # The database lost it (a failover) before it was held: nobody else would let go.
-            await self._release(record)
+            await self._let_go(record)
             raise StaleError(record.switch.name)
         return found
+
+    async def _let_go(self, record: Record) -> None:
+        """Take the hold off, however long a store is away."""
+        while True:
+            try:
+                await self._release(record)
+            except _AWAY as error:
+                log.warning("a lost switch waits for a store", fault=type(error).__name__)
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return
 
     async def _left_s(self, record: Record, waiting: Waiting | None = None) -> float:
         """Seconds that are left to it. FailedError if there are none, or it was cancelled."""

@@ -56,7 +56,9 @@ def drawn(lots: Random, now: int) -> Data:
         if lots.random() < 0.9:
             data.hset(WORKERS, {name: b"status of " + name})
     version = lots.choice((lots.randrange(8), lots.randrange(8, 18)))
-    for logged in range(max(version - lots.choice((3, 14)), 1), version + lots.choice((0, 1, 1, 1, 2))):
+    for logged in range(
+        max(version - lots.choice((3, 14)), 1), version + lots.choice((0, 1, 1, 1, 2))
+    ):
         data.xadd(LOG, logged, {b"body": b"entry", b"mac": b""}, 1000)
     if lots.random() < 0.9:
         written = lots.choice((b"%d" % version, b"%d" % version, b"", b"spoilt"))

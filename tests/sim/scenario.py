@@ -267,7 +267,8 @@ class Scenario:
         data = self.postgres.data
         ended = all(row["state"] in {"done", "undone"} for row in data.switches.values())
         over = all(asked.is_over for asked in self.books.requests)
-        return ended and over and not data.holds and not self._left()
+        held = data.holds or data.head["hold_all"]
+        return ended and over and not held and not self._left()
 
     def _left(self) -> list[str]:
         """Where the planes are not of PostgreSQL's mind."""
