@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from admin.config import Settings
+from admin.intents import StaleError, acting
 from admin.routing import audit, idempotency
 from admin.routing.audit import Author
 from admin.routing.database import Database, DatabaseUnavailableError, open_pool
@@ -29,7 +30,6 @@ from admin.routing.store import (
 from admin.schema import migrate, migrations
 from admin.switches import store as switches
 from admin.switches.model import Event, State, Step, Switch
-from admin.switches.store import StaleError
 from proxy.routing.change import (
     Cutover,
     EndAffinities,
@@ -300,16 +300,16 @@ async def a_session_that_breaks_gives_its_locks_back(place: Place, _: Random) ->
     holder, others = await place.database(), await place.database()
 
     async def act() -> None:
-        async with switches.acting(holder, "s1") as mine:
+        async with acting(holder, "s1") as mine:
             assert mine
-            async with switches.acting(others, "s1") as theirs:
+            async with acting(others, "s1") as theirs:
                 assert not theirs
             await place.cut()
             raise asyncpg.ConnectionDoesNotExistError
 
     with pytest.raises(DatabaseUnavailableError) as broken:
         await act()
-    async with switches.acting(await place.database(), "s1") as mine:
+    async with acting(await place.database(), "s1") as mine:
         return broken.value.answered, mine
 
 
@@ -346,7 +346,7 @@ async def a_switch_moves_on_from_where_it_was_seen(place: Place, _: Random) -> A
     async with database.connection() as connection:
         await switches.begin(connection, switch, "cutover", WHO)
         await switches.begin(connection, Switch("s2", (Cutover(Slot.GREEN),)), "cutover", WHO)
-        seen.append([record.switch.name for record in await switches.unfinished(connection)])
+        seen.append(await switches.unfinished(connection))
         await switches.note_held(connection, "s1", 3)
         for event in (Event.DRAINED, Event.STEPPED):
             seen.append(told(record := await switches.find(connection, "s1")))
@@ -364,7 +364,7 @@ async def a_switch_moves_on_from_where_it_was_seen(place: Place, _: Random) -> A
         assert other.switch.state is State.HOLDING
         await switches.move(connection, other.switch, Event.FAILED, "cancelled")
         seen += [told(await switches.find(connection, name)) for name in ("s1", "s2")]
-        seen.append([record.switch.name for record in await switches.unfinished(connection)])
+        seen.append(await switches.unfinished(connection))
         assert 0 <= await switches.age_s(connection, "s1") < 60
         return seen, await switches.find(connection, "s3")
 

@@ -65,6 +65,9 @@ def drawn(lots: Random, now: int) -> Data:
         data.hset(TABLE, {b"version": written, b"body": b"table", b"mac": b"m"})
         if lots.random() < 0.8:
             data.hset(TABLE, {b"commit": lots.choice((b"c1", b"c2", b""))})
+        if lots.random() < 0.7:
+            at = lots.choice((version, version, max(version - 2, 0), max(version - 9, 0), 19))
+            data.hset(TABLE, {b"at": lots.choice((b"%d" % at, b"%d" % at, b"spoilt"))})
     return data
 
 
@@ -106,12 +109,17 @@ def content_of(data: Data) -> dict[str, Any]:
 
 def drawn_call(lots: Random, there: int) -> tuple[str, list[str], list[Any]]:
     """A script, its keys and its arguments. there: the version that is published."""
-    name = lots.choice(("renew", "leave", "look", *["publish"] * 6))
+    name = lots.choice(("renew", "leave", "look", "load", "checkpoint", *["publish"] * 6))
     worker = b"w%d" % lots.randrange(6)
     if name == "renew":
         return script(name), [LEASES, WORKERS, TABLE], [worker, b"says", 3000, NEWS]
     if name == "leave":
         return script(name), [LEASES, WORKERS], [worker, b"gone", NEWS]
+    if name == "load":
+        return script(name), [TABLE, LOG], [lots.choice((3, 1000))]
+    if name == "checkpoint":
+        commit = lots.choice((b"c1", b"c1", b"c2"))
+        return _lua(name), [TABLE], [there, b"snapshot", b"sealed", commit]
     if name == "look":
         return _lua("snapshot") + _lua("look"), list(KEYS), [60_000]
     expected = lots.choice((there, there, there, lots.randrange(9), "any", "reset"))
@@ -121,7 +129,9 @@ def drawn_call(lots: Random, there: int) -> tuple[str, list[str], list[Any]]:
     for version in range(first, target + 1):
         entries += [version, b"change", b"sealed"]
     after = lots.choice((b"", b"c1", b"c2"))
-    fixed = [expected, target, b"new", b"mac", lots.choice((10, 1000)), 60_000, b"c9", after]
+    body = b"new" if isinstance(expected, str) else lots.choice((b"new", b"", b""))
+    limits = (lots.choice((10, 1000)), lots.choice((4, 100)), 60_000)
+    fixed = [expected, target, body, b"mac", *limits, b"c9", after]
     return _lua("snapshot") + _lua("publish"), list(KEYS), [*fixed, *entries]
 
 
@@ -148,8 +158,8 @@ def test_each_script_does_what_its_twin_does(server: Any, seeded_random: Random)
         for members in (there.get("leases", {}), here.get("leases", {})):
             members.update({name: round(ends / _SLACK_MS) for name, ends in members.items()})
         assert there == here, (keys, given)
-        seen.add(real[0] if isinstance(real, list) else type(real))
-    assert {b"published", b"ahead", b"behind"} <= seen, seen
+        seen.add(real[0] if isinstance(real, list) else real)
+    assert {b"published", b"ahead", b"behind", b"whole", 0, 1} <= seen, seen
 
 
 # ── the client ────────────────────────────────────────────────────────────────────────────────
@@ -252,16 +262,8 @@ def renewed(client: Any, worker: bytes = b"w1") -> Any:
 
 def published(client: Any, version: int) -> Any:
     publish = client.register_script(_lua("snapshot") + _lua("publish"))
-    fixed = [
-        version - 1 if version > 1 else "any",
-        version,
-        b"table",
-        b"mac",
-        1000,
-        60_000,
-        b"c",
-        b"",
-    ]
+    expected = version - 1 if version > 1 else "any"
+    fixed = [expected, version, b"table", b"mac", 1000, 100, 60_000, b"c", b""]
     return publish(keys=list(KEYS), args=[*fixed, version, b"change", b"sealed"])
 
 
@@ -275,8 +277,8 @@ async def what_is_missing_is_none(place: Place) -> None:
 async def what_was_published_can_be_read(place: Place) -> None:
     client = place.client()
     await published(client, 1)
-    word, version, last, commit, _ = await published(client, 2)
-    assert (word, version, last, commit) == (b"published", 2, 2, b"c")
+    word, version, last, commit, at, _ = await published(client, 2)
+    assert (word, version, last, commit, at) == (b"published", 2, 2, b"c", 2)
     assert await client.hmget(TABLE, ["version", "body", "mac"]) == [b"2", b"table", b"mac"]
     assert await renewed(client) == b"2"
     entries = _entries(await client.xread({LOG: "0-0"}, count=100, block=1000))

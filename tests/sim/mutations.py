@@ -9,18 +9,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from admin.intents import Carrier
 from admin.routing import fleet, reconcile
 from admin.routing import store as routing
 from admin.switches import controller
 from admin.switches.model import Event, State, Waiting, waiting_for
 from proxy.exchange.fence import Fence
 from proxy.exchange.parking import Parking
-from proxy.follow import Follower, _table_at
+from proxy.follow import Follower
 from proxy.lease import Lease
 from proxy.observability import telemetry
 from proxy.router import Router
 from proxy.routing.ack import Convergence
-from proxy.store import table_of
+from proxy.routing.stored import restored
+from proxy.store import stored
 
 Patch = tuple[Any, str, Any]
 """Where, what, and what is there instead."""
@@ -65,10 +67,10 @@ def mutation(*rules: int) -> Callable[[Callable[[], list[Patch]]], Callable[[], 
 @mutation(1)
 def whatever_redis_has_is_taken() -> list[Patch]:
     async def load(self: Any, client: Any) -> None:
-        stored_at, body, _ = await table_of(client, self._store.keys)
-        if stored_at >= 0 and stored_at != self.version:
+        found = await stored(client, self._store.keys)
+        if found.version not in {-1, self.version}:
             self._block.cells[telemetry.RELOADS] += 1
-            self._swap(_table_at(stored_at, body))
+            self._swap(restored(found, self._store.key))
 
     return [(Follower, "_load", load)]
 
@@ -191,7 +193,7 @@ def nobody_goes_on_with_what_another_began() -> list[Patch]:
     async def run(self: Any) -> None:
         return
 
-    return [(controller.Switches, "run", run)]
+    return [(Carrier, "run", run)]
 
 
 @mutation(5)

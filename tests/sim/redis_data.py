@@ -95,8 +95,8 @@ def look(data: Data, now_ms: int, keys: Sequence[str], args: Sequence[bytes]) ->
 
 def publish(data: Data, now_ms: int, keys: Sequence[str], args: Sequence[bytes]) -> Any:
     """admin/routing/publish.lua"""
-    expected, target_text, body, mac, most, forget_ms, commit, after = args[:8]
-    version, last, there = _standing(data, keys)
+    expected, target_text, body, mac, most, tail, forget_ms, commit, after = args[:9]
+    version, last, there, at = _standing(data, keys)
     target = int(target_text)
     word = b""
     if expected == b"reset":
@@ -107,23 +107,55 @@ def publish(data: Data, now_ms: int, keys: Sequence[str], args: Sequence[bytes])
         word = b"ahead"
     elif version != int(expected) or last != version or (after and there and there != after):
         word = b"behind"
+    elif not body and (at < 0 or at > version or target - at > int(tail)):
+        word = b"whole"
     if not word:
-        for index in range(8, len(args), 3):
+        for index in range(9, len(args), 3):
             fields = {b"body": args[index + 1], b"mac": args[index + 2]}
             data.xadd(keys[1], int(args[index]), fields, int(most))
-        data.delete(keys[0])
-        row = {b"version": target_text, b"body": body, b"mac": mac, b"commit": commit}
+        if body:
+            data.delete(keys[0])
+            data.hset(keys[0], {b"body": body, b"mac": mac})
+            at = target
+        row = {b"version": target_text, b"commit": commit, b"at": b"%d" % at}
         data.hset(keys[0], row)
         word, version, last, there = b"published", target, target, commit
-    return [word, version, last, there, _fleet(data, now_ms, keys, int(forget_ms))]
+    return [word, version, last, there, at, _fleet(data, now_ms, keys, int(forget_ms))]
 
 
-def _standing(data: Data, keys: Sequence[str]) -> tuple[int, int, bytes]:
-    version = data.hget(keys[0], b"version") or b""
+def checkpoint(data: Data, now_ms: int, keys: Sequence[str], args: Sequence[bytes]) -> Any:
+    """admin/routing/checkpoint.lua"""
+    version, body, mac, commit = args
+    there = (data.hget(keys[0], b"version"), data.hget(keys[0], b"commit"))
+    if there != (version, commit):
+        return 0
+    data.hset(keys[0], {b"at": version, b"body": body, b"mac": mac})
+    return 1
+
+
+def load(data: Data, now_ms: int, keys: Sequence[str], args: Sequence[bytes]) -> Any:
+    """proxy/load.lua"""
+    names = (b"version", b"at", b"body", b"mac")
+    version, at, body, mac = (data.hget(keys[0], name) for name in names)
+    at = version if at is None else at
+    tail: list[Any] = []
+    if at is not None and version != at and _NUMBER.fullmatch(at):
+        for entry_id, fields in data.xread(keys[1], int(at), int(args[0])):
+            tail.append([entry_id, [each for pair in fields.items() for each in pair]])
+    return [version, at, body, mac, tail]
+
+
+def _standing(data: Data, keys: Sequence[str]) -> tuple[int, int, bytes, int]:
+    version = _number(data.hget(keys[0], b"version"))
+    at = data.hget(keys[0], b"at")
     entries = data.streams.get(keys[1], Stream()).entries
     last = entries[-1][0] if entries else -1
-    number = int(version) if _NUMBER.fullmatch(version) else -1
-    return number, last, data.hget(keys[0], b"commit") or b""
+    commit = data.hget(keys[0], b"commit") or b""
+    return version, last, commit, version if at is None else _number(at)
+
+
+def _number(text: bytes | None) -> int:
+    return int(text) if text is not None and _NUMBER.fullmatch(text) else -1
 
 
 def _fleet(data: Data, now_ms: int, keys: Sequence[str], forget_ms: int) -> list[Any]:
@@ -141,6 +173,8 @@ Twin = Callable[[Data, int, Sequence[str], Sequence[bytes]], Any]
 TWINS: dict[str, Twin] = {
     script("renew"): renew,
     script("leave"): leave,
+    script("load"): load,
+    _lua("checkpoint"): checkpoint,
     _lua("snapshot") + _lua("look"): look,
     _lua("snapshot") + _lua("publish"): publish,
 }

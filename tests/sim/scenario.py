@@ -12,9 +12,11 @@ from random import Random
 from typing import Any
 
 from admin.config import Settings
+from admin.routing import publish
 from admin.routing.database import Database
-from admin.routing.store import Standing, Store
+from admin.routing.store import Store
 from admin.switches.model import Step, Switch
+from proxy import store as proxy_store
 from proxy.routing.change import (
     Change,
     Cutover,
@@ -24,10 +26,10 @@ from proxy.routing.change import (
     SetCanary,
     Unpin,
 )
-from proxy.routing.codec import decode_table, encode_change
+from proxy.routing.codec import encode_change
 from proxy.routing.keys import Keys
-from proxy.routing.model import Slot
-from proxy.store import number
+from proxy.routing.model import RoutingTable, Slot
+from proxy.routing.stored import restored
 from tests.sim.admins import Admin, Steps, pins, simulated_steps, watched_log
 from tests.sim.books import FENCED, SETTLES_S, Books, Wished
 from tests.sim.faults import Faults
@@ -62,7 +64,7 @@ def play(seed: int, *, traced: bool = False) -> History:
     """The history of this seed, always the same."""
     with simulated_time(), simulated_redis():
         scenario = Scenario(seed, traced=traced)
-        with simulated_steps(scenario.steps), _errors(scenario.fault):
+        with simulated_steps(scenario.steps), _errors(scenario.fault), scenario.small_tables():
             return scenario.play()
 
 
@@ -91,6 +93,16 @@ class Scenario:
         self.redis.on_renewal = lambda name: self.books.is_renewed(name, self._published())
         self.faults = Faults(self)
         self._numbers = 0
+
+    @contextlib.contextmanager
+    def small_tables(self) -> Iterator[None]:
+        """In every second history a table counts as large: a snapshot, and the log after it."""
+        before = publish.SMALL_TABLE_BYTES
+        publish.SMALL_TABLE_BYTES = self.lots.choice((0, before))
+        try:
+            yield
+        finally:
+            publish.SMALL_TABLE_BYTES = before
 
     def fault(self, what: str) -> None:
         """The code under test did what it must never do."""
@@ -141,7 +153,7 @@ class Scenario:
 
     def _published(self) -> int:
         stored = self.redis.data.hget(Keys(SHARED.redis_prefix).table, b"version")
-        return number(stored)
+        return proxy_store.number(stored)
 
     def _is_forgotten(self, worker: str) -> bool:
         """Whether neither Redis nor some living admin has ever heard of this worker."""
@@ -273,10 +285,9 @@ class Scenario:
     def _left(self) -> list[str]:
         """Where the planes are not of PostgreSQL's mind."""
         decided = self.postgres.data.head["version"]
-        stored = self.redis.data.hashes.get(Keys(SHARED.redis_prefix).table, {})
         found = []
-        if stored.get(b"version") != b"%d" % decided:
-            found.append(f"PostgreSQL is at {decided}, Redis at {stored.get(b'version')!r}")
+        if self._published() != decided:
+            found.append(f"PostgreSQL is at {decided}, Redis at {self._published()}")
         for worker in self.fleet.alive:
             table = worker.table
             if not worker._told_to_end.is_set() and (table is None or table.version != decided):
@@ -288,10 +299,9 @@ class Scenario:
         """Versions agree: do the tables?"""
         if self.books.takes_back and self.books.loses_too:
             return []
-        table = self._standing().table
-        stored = self.redis.data.hashes[Keys(SHARED.redis_prefix).table]
+        table, there = self._read()
         found = []
-        if decode_table(stored[b"body"]) != table:
+        if there != table:
             found.append("Redis has another table than PostgreSQL at the same version")
         unlike = [
             f"{worker.node.name} has another table than PostgreSQL"
@@ -300,15 +310,22 @@ class Scenario:
         ]
         return found + unlike
 
-    def _standing(self) -> Standing:
-        """What PostgreSQL has, as the admin's own code reads it."""
+    def _read(self) -> tuple[RoutingTable, RoutingTable]:
+        """What PostgreSQL and Redis have, as the planes' own code reads it."""
         reader = self.world.node("reader")
-        with reader.inside():
+
+        async def read() -> tuple[RoutingTable, RoutingTable]:
             pool: Any = PostgresPool(reader, self.settings)
-            task = reader.start(Store(Database(pool, 1.0)).standing())
+            decided = await Store(Database(pool, 1.0)).current()
+            place = proxy_store.Store.of(SHARED)
+            found = await proxy_store.stored(place.connect(1.0, 1.0), place.keys)
+            return decided, restored(found, place.key)
+
+        with reader.inside():
+            task = reader.start(read())
         self.world.run(self.world.now + 5.0, task.done)
-        standing: Standing = task.result()
-        return standing
+        tables: tuple[RoutingTable, RoutingTable] = task.result()
+        return tables
 
 
 def _first(lots: Random) -> Data:
