@@ -88,12 +88,16 @@ def open_redis(access: Access, timeout_s: float) -> "Redis":
 
 
 class Publisher:
-    """The only writer of table and log. seen: the highest version known to have been there."""
+    """The only writer of table and log. seen: the highest version known to have been there.
+
+    forget_s: how long a silent worker stays in the registry.
+    """
 
     def __init__(
         self, redis: "Redis", keys: Keys, routing_key: str, *, log_entries: int, forget_s: float
     ) -> None:
         self._redis, self._keys, self._key = redis, keys, routing_key.encode()
+        self.forget_s = forget_s
         self._log_entries, self._forget_ms = log_entries, round(forget_s * 1000)
         self._tail_entries = min(TAIL_ENTRIES, log_entries)
         self._snapshot_bytes = 0
