@@ -1,9 +1,9 @@
 """The routing store, Redis, as the data plane reaches it: where it is, and how it is asked."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -56,28 +56,20 @@ async def close(client: Redis) -> None:
 
 async def stored(client: Redis, keys: Keys) -> Stored:
     """What is published now."""
-    # Keys of a script that may write need the right to write them: this one only reads.
-    version, at, body, mac, tail = await client.eval_ro(
-        script("load"), 2, keys.table, keys.log, str(_TAIL_ENTRIES)
+    where = (keys.leases, keys.table, keys.log)
+    found: Any = await client.eval(script("load"), 1, *where, str(_TAIL_ENTRIES))
+    version, at, body, mac = (value if isinstance(value, bytes) else b"" for value in found[:4])
+    entries = ((name, dict(zip(each[::2], each[1::2], strict=True))) for name, each in found[4])
+    tail = tuple(
+        Entry(entry_version(name), fields.get(b"body", b""), fields.get(b"mac", b""))
+        for name, fields in entries
     )
-    entries = tuple(
-        Entry(entry_version(entry_id), *_sealed(dict(zip(fields[::2], fields[1::2], strict=True))))
-        for entry_id, fields in tail
-    )
-    return Stored(number(version), number(at), _bytes(body), _bytes(mac), entries)
+    return Stored(number(version), number(at), body, mac, tail)
 
 
 def entry_version(entry_id: bytes) -> int:
     """The version that the id of a log entry says."""
     return int(entry_id.partition(b"-")[0])
-
-
-def _sealed(fields: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
-    return fields.get(b"body", b""), fields.get(b"mac", b"")
-
-
-def _bytes(value: object) -> bytes:
-    return value if isinstance(value, bytes) else b""
 
 
 def number(stored: object) -> int:

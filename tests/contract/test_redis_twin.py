@@ -112,11 +112,11 @@ def drawn_call(lots: Random, there: int) -> tuple[str, list[str], list[Any]]:
     name = lots.choice(("renew", "leave", "look", "load", "checkpoint", *["publish"] * 6))
     worker = b"w%d" % lots.randrange(6)
     if name == "renew":
-        return script(name), [LEASES, WORKERS, TABLE], [worker, b"says", 3000, NEWS]
+        return script(name), [LEASES, WORKERS], [worker, b"says", 3000, NEWS, TABLE]
     if name == "leave":
         return script(name), [LEASES, WORKERS], [worker, b"gone", NEWS]
     if name == "load":
-        return script(name), [TABLE, LOG], [lots.choice((3, 1000))]
+        return script(name), [LEASES], [TABLE, LOG, lots.choice((3, 1000))]
     if name == "checkpoint":
         commit = lots.choice((b"c1", b"c1", b"c2"))
         return _lua(name), [TABLE], [there, b"snapshot", b"sealed", commit]
@@ -208,12 +208,7 @@ class SimulatedPlace(Place):
         self.world, self.server = world, server
 
     def client(self, retries: int = 0, timeout_s: float = 5.0) -> Any:
-        return RedisClient.from_url(
-            "redis://simulated",
-            socket_timeout=timeout_s,
-            socket_connect_timeout=5.0,
-            retry=Retry(NoBackoff(), retries),
-        )
+        return RedisClient.here(timeout_s, 5.0, again=retries)
 
     async def cut(self) -> None:
         self.world.network.cut(self.server)
@@ -257,7 +252,7 @@ async def real_place(url: str) -> AsyncIterator[Place]:
 
 def renewed(client: Any, worker: bytes = b"w1") -> Any:
     renew = client.register_script(script("renew"))
-    return renew(keys=[LEASES, WORKERS, TABLE], args=[worker, b"says", 3000, NEWS])
+    return renew(keys=[LEASES, WORKERS], args=[worker, b"says", 3000, NEWS, TABLE])
 
 
 def published(client: Any, version: int) -> Any:

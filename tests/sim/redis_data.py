@@ -72,11 +72,11 @@ class Data:
 
 def renew(data: Data, now_ms: int, keys: Sequence[str], args: Sequence[bytes]) -> Any:
     """proxy/renew.lua"""
-    worker, status, lease_ms, news = args
+    worker, status, lease_ms, news, table = args
     data.zadd(keys[0], now_ms + int(lease_ms), worker)
     data.hset(keys[1], {worker: status})
     data.published.append((news.decode(), status))
-    return data.hget(keys[2], b"version")
+    return data.hget(table.decode(), b"version")
 
 
 def leave(data: Data, now_ms: int, keys: Sequence[str], args: Sequence[bytes]) -> Any:
@@ -135,12 +135,13 @@ def checkpoint(data: Data, now_ms: int, keys: Sequence[str], args: Sequence[byte
 
 def load(data: Data, now_ms: int, keys: Sequence[str], args: Sequence[bytes]) -> Any:
     """proxy/load.lua"""
+    table, log, count = args[0].decode(), args[1].decode(), int(args[2])
     names = (b"version", b"at", b"body", b"mac")
-    version, at, body, mac = (data.hget(keys[0], name) for name in names)
+    version, at, body, mac = (data.hget(table, name) for name in names)
     at = version if at is None else at
     tail: list[Any] = []
     if at is not None and version != at and _NUMBER.fullmatch(at):
-        for entry_id, fields in data.xread(keys[1], int(at), int(args[0])):
+        for entry_id, fields in data.xread(log, int(at), count):
             tail.append([entry_id, [each for pair in fields.items() for each in pair]])
     return [version, at, body, mac, tail]
 

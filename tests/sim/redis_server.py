@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
-from redis.asyncio.retry import Retry
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -120,7 +119,7 @@ class RedisServer:
 
 
 class RedisClient:
-    """redis.asyncio.Redis. Made by `from_url`, for the process that runs then."""
+    """redis.asyncio.Redis. Made by `here`, for the process that runs then."""
 
     def __init__(self, node: Node, *, timeout_s: float, connect_s: float, retries: int) -> None:
         self.node, self.timeout_s, self.connect_s, self.retries = (
@@ -132,22 +131,10 @@ class RedisClient:
         self._idle: list[Connection] = []
 
     @classmethod
-    def from_url(
-        cls,
-        url: str,
-        *,
-        socket_timeout: float,
-        socket_connect_timeout: float,
-        retry: Retry,
-        **_: Any,
-    ) -> Self:
-        assert CLOCK.loop is not None, url
-        return cls(
-            CLOCK.loop.node,
-            timeout_s=socket_timeout,
-            connect_s=socket_connect_timeout,
-            retries=retry._retries,
-        )
+    def here(cls, timeout_s: float, connect_s: float, *, again: int = 0, **_: Any) -> Self:
+        """As `redis_access.Access.client`."""
+        assert CLOCK.loop is not None
+        return cls(CLOCK.loop.node, timeout_s=timeout_s, connect_s=connect_s, retries=again)
 
     async def hget(self, key: str, name: str) -> Any:
         return await self._ask("hget", key, name)

@@ -11,9 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
-from admin.routing import publish
 from config import Shared
-from proxy import store
 from proxy.config import Settings
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Door
@@ -29,6 +27,7 @@ from proxy.router import Route
 from proxy.routing.model import RoutingTable
 from proxy.store import Store
 from proxy.worker import Worker
+from redis_access import Access
 from tests.sim.books import Books
 from tests.sim.redis_server import RedisClient
 from tests.sim.world import Node, World
@@ -196,12 +195,13 @@ def _block() -> Block:
 @contextlib.contextmanager
 def simulated_redis() -> Iterator[None]:
     """Both planes open simulated connections."""
-    modules: list[Any] = [store, publish]
-    before = [module.Redis for module in modules]
-    for module in modules:
-        module.Redis = RedisClient
+
+    def here(_: Access, *limits: float, **more: Any) -> Any:
+        return RedisClient.here(*limits, **more)
+
+    client = Access.client
+    Access.client = here  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
-        for module, redis in zip(modules, before, strict=True):
-            module.Redis = redis
+        Access.client = client  # type: ignore[method-assign]
