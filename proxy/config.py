@@ -205,6 +205,8 @@ class Tunnels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upgrades: tuple[str, ...] = ("websocket",)
     close_code: int = 1001
     close_reason: str = "going away"
+    drain_close_code: int = 1012
+    drain_close_reason: str = "service restart"
     last_message: str = ""
     events_retry_ms: int = 1_000
 
@@ -215,13 +217,16 @@ class Tunnels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if token.lower().startswith(("h2", "http/")):
                 # Requests would go by that nobody has checked.
                 raise ValueError("`tunnels.upgrades` can't hold HTTP itself")
-        try:
-            close_frame(self.close_code, self.close_reason)
-        except ValueError:
-            raise ValueError(
-                "`tunnels.close_code` is one that RFC 6455 lets be sent,"
-                " and `tunnels.close_reason` at most 123 bytes"
-            ) from None
+        for name in ("", "drain_"):
+            try:
+                close_frame(
+                    getattr(self, f"{name}close_code"), getattr(self, f"{name}close_reason")
+                )
+            except ValueError:
+                raise ValueError(
+                    f"`tunnels.{name}close_code` is one that RFC 6455 lets be sent,"
+                    f" and `tunnels.{name}close_reason` at most 123 bytes"
+                ) from None
         if not 0 <= self.events_retry_ms <= 3_600_000:
             raise ValueError("`tunnels.events_retry_ms` lies between 0 (no hint) and an hour")
         if len(self.last_message.encode()) > MAX_TEXT_BYTES:

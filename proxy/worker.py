@@ -102,7 +102,10 @@ class Worker:
             self._follower.on_lease = self._services.lease
         self._pace = Pace(inherited.shared, settings, block)
         self._draining = Draining(
-            lambda: self._listener.connections, self._pace.take, self._follower.tell
+            lambda: self._listener.connections,
+            self._pace.take,
+            self._follower.tell,
+            random.Random().random,  # noqa: S311 - when a connection ends is no secret
         )
         bearer = self._services.router.bearer
         self._key_sources = key_sources(bearer, settings.identity, block.key_sets)
@@ -167,6 +170,7 @@ class Worker:
             parked=services.parking.count,
             holding=services.fence.left(),
             draining=self._draining.left(),
+            left=self._draining.detail(),
         )
 
     async def _wait_for_table(self) -> None:

@@ -22,7 +22,7 @@ from proxy.downstream.client_hello import HelloError, IncompleteError, server_na
 from proxy.downstream.listener import Lost
 from proxy.downstream.peer import Peer
 from proxy.exchange import parking
-from proxy.exchange.drains import TCP, Lasting
+from proxy.exchange.drains import Lasting
 from proxy.exchange.services import Services
 from proxy.exchange.tunnel import Tunnel
 from proxy.http1.reply import LocalReply
@@ -30,6 +30,7 @@ from proxy.observability import telemetry
 from proxy.parties import Upgraded
 from proxy.router import NOWHERE, Held, Route
 from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, identify
+from proxy.routing.lasting import TCP
 from proxy.tls.session import Secure
 
 log = logging.getLogger("turnout.tcp")

@@ -8,6 +8,7 @@ from time import monotonic
 import aiohttp
 import pytest
 
+from proxy.draining import STEP_S
 from proxy.pace import BURST_S
 from proxy.routing.change import EndDrain, Pin, SetDrain, Unpin
 from proxy.routing.model import Slot
@@ -15,14 +16,14 @@ from tests.support.clients import connect
 from tests.support.endpoint import Endpoints
 from tests.support.fleet import Fleet, FleetOf, Routing
 
-GOODBYE = (aiohttp.WSMsgType.CLOSE, 1012, "moved")
+GOODBYE = (aiohttp.WSMsgType.CLOSE, 3001, "moved")
 WORKERS = 3
 
 
 @pytest.fixture(scope="module")
 async def fleet(module_fleet_of: FleetOf) -> Fleet:
     """What all tests of this module go through."""
-    tunnels = {"close_code": 1012, "close_reason": "moved", "last_message": "come back"}
+    tunnels = {"drain_close_code": 3001, "drain_close_reason": "moved", "last_message": "come back"}
     return await module_fleet_of(workers=WORKERS, tunnels=tunnels)
 
 
@@ -63,7 +64,7 @@ async def farewell(tunnel: aiohttp.ClientWebSocketResponse) -> float:
     assert await tunnel.receive_str() == "come back"
     message = await tunnel.receive()
     assert (message.type, message.data, message.extra) == GOODBYE
-    assert tunnel.close_code == 1012
+    assert tunnel.close_code == 3001
     return monotonic()
 
 
@@ -94,7 +95,7 @@ async def test_all_are_told_goodbye_at_one_pace_and_come_back_to_the_other_slot(
     ends = sorted(await asyncio.gather(*(farewell(tunnel) for tunnel in tunnels)))
     await left(module_routing, version)
     seconds = ends[-1] - began
-    assert count <= pace * (seconds + BURST_S) + 1, "all workers together keep to the pace"
+    assert count <= pace * (seconds + BURST_S + STEP_S) + 1, "all workers together keep to the pace"
     assert seconds < count / pace * 1.5
     async with session.ws_connect("/ws/again", headers={"X-Tenant-ID": tenant}) as again:
         await again.send_str("name")
@@ -112,7 +113,7 @@ async def test_an_endpoint_hears_the_goodbye_too(
     await module_routing.change(Pin(tenant, Slot.GREEN), SetDrain("d-1", Slot.BLUE))
     await farewell(tunnel)
     await endpoints.blue.left(key)
-    assert await endpoints.blue.close_code(key) == 1012
+    assert await endpoints.blue.close_code(key) == 3001
 
 
 async def test_a_request_ends_whole_and_only_a_hurry_cuts_it(
