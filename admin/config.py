@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     switches_at_once: Positive = 4
     drain_limit_s: Seconds = 600.0
     drain_hurry_s: Seconds = 10.0
+    drain_webhook_s: Seconds = 10.0
     steps: dict[str, tuple[str, ...]] = {}
     step_urls: tuple[str, ...] = ()
     log_level: Level = "info"

@@ -13,6 +13,7 @@ import msgspec
 
 from config import is_field_name, split_address
 from proxy.affinity.settings import AffinityRule, AffinityStore, check_rules
+from proxy.census.settings import CensusReport, CensusRule, check_census
 from proxy.observability.settings import AccessLogSettings, MetricsSettings, Tracing
 from proxy.routing.identity import Source
 from proxy.routing.model import Endpoint, is_tenant
@@ -361,6 +362,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parking: ParkingSettings = ParkingSettings()
     affinity: tuple[AffinityRule, ...] = ()
     affinity_store: AffinityStore = AffinityStore()
+    census: tuple[CensusRule, ...] = ()
+    census_report: CensusReport = CensusReport()
     checks: Checks = Checks()
     ejection: Ejection = Ejection()
     balancing: Balancing = Balancing()
@@ -384,6 +387,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not 0 <= self.workers <= 256:
             raise ValueError("`workers` lies between 0 (one per core) and 256")
         check_rules(self.affinity)
+        self._check_census()
         plain = (each.listen for each in self.tcp)
         addresses = (self.listen, self.tls_listen, self.management_listen, *plain)
         fixed = [address for address in addresses if address and not address.endswith(":0")]
@@ -398,6 +402,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self.networks()
         except ValueError:
             raise ValueError("`trusted_networks` are CIDRs, as in 10.0.0.0/8") from None
+
+    def _check_census(self) -> None:
+        reads_tokens = bool(self.identity.all_issuers()) and Source.CLAIM in self.identity.order
+        check_census(self.census, has_issuers=reads_tokens)
+        if self.tls.verify_clients == "off" and any(rule.certificate for rule in self.census):
+            raise ValueError("`census` by `certificate` needs `tls.verify_clients`")
 
     def networks(self) -> tuple[Network, ...]:
         """The trusted networks, parsed."""

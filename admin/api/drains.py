@@ -31,6 +31,7 @@ async def begin(call: Call, given: DrainBody) -> web.StreamResponse:
         given.per_second,
         settings.drain_limit_s if given.limit_s is None else given.limit_s,
         given.webhook,
+        tenant_per_second=given.tenant_per_second or 0.0,
     )
     permitted(call.principal, drain.begin())
     _foresee(slot, tenants or [], await call.parts.store.current())
@@ -83,6 +84,7 @@ def _report(call: Call, record: Record) -> DrainReport:
         str(drain.state),
         None if drain.tenants is None else sorted(drain.tenants),
         drain.per_second,
+        drain.tenant_per_second or None,
         drain.limit_s,
         drain.outcome,
         row["note"],
@@ -92,8 +94,11 @@ def _report(call: Call, record: Record) -> DrainReport:
         at("begun_at"),
         at("hurried_at"),
         at("ended_at"),
-        None if left is None else sum(left.counts.values()),
+        None if left is None else left.total,
         {} if left is None else left.counts,
+        {} if left is None else dict(left.kinds),
+        {} if left is None else dict(left.tenants),
+        0 if left is None else left.others,
         [] if left is None else list(left.unknown),
     )
 

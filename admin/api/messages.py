@@ -139,12 +139,14 @@ class SwitchesQuery(Given, kw_only=True):
 class DrainBody(Given, kw_only=True):
     """Whose connections end: of all who belong elsewhere by now, or of the tenants named.
 
-    per_second: how many in a second, at all workers together. limit_s: after so many seconds all
-    that is left is ended at once. webhook: under one of admin.step_urls, told of the end.
+    per_second: how many in a second, at all workers together. tenant_per_second: how many of these
+    may be one tenant's; null: all. limit_s: after so many seconds all that is left is ended at
+    once. webhook: under one of admin.step_urls, told of the end.
     """
 
     tenants: TenantsValue = "all"
     per_second: Annotated[float, Meta(gt=0, le=100_000)] = 100.0
+    tenant_per_second: Annotated[float, Meta(gt=0, le=100_000)] | None = None
     limit_s: Annotated[float, Meta(gt=0, le=86_400)] | None = None
     webhook: Annotated[str, Meta(max_length=2_000)] | None = None
 
@@ -254,7 +256,8 @@ class DrainReport(Struct):
     """A slot's drain. outcome: "empty", "limit" or "stopped" once it ends. note: what went wrong.
 
     left: how much is left, by those who said so; null before it is known, and after the end.
-    workers: by worker. unknown: workers that have not said yet, or fell silent.
+    workers: by worker. kinds: by kind. by_tenant: of the tenants that have most (empty: of nobody);
+    others: of the rest. unknown: workers that have not said yet, or fell silent.
     """
 
     drain: str
@@ -262,6 +265,7 @@ class DrainReport(Struct):
     state: str
     tenants: list[str] | None
     per_second: float
+    tenant_per_second: float | None
     limit_s: float
     outcome: str
     note: str
@@ -273,6 +277,9 @@ class DrainReport(Struct):
     ended_at: str | None
     left: int | None
     workers: dict[str, int]
+    kinds: dict[str, int]
+    by_tenant: dict[str, int]
+    others: int
     unknown: list[str]
 
 
@@ -306,6 +313,7 @@ class DrainState(Struct, omit_defaults=True):
     per_second: float
     hurry: bool
     tenants: list[str] | None = None
+    tenant_per_second: float | None = None
 
 
 class TableState(Struct):
@@ -388,7 +396,7 @@ class WorkerItem(Struct):
     """A worker as the registry knows it. lease_ms: what is left, 0 or less: lost.
 
     parked: requests that wait for a switch. holding: switch to what is under way of those that it
-    holds. draining: drain to the connections that are left. behind: versions that it lacks.
+    holds. draining: drain to the connections that are left; left: these by kind and by tenant. behind: versions that it lacks.
     from_disk: its table was kept on disk, and Redis has not confirmed it. age_ms: since it was last
     known to be the newest. without_lease: what becomes of requests once its lease is over: serve, park, or
     mixed, by tenant.
@@ -404,6 +412,7 @@ class WorkerItem(Struct):
     parked: int
     holding: dict[str, int]
     draining: dict[str, int]
+    left: dict[str, dict[str, dict[str, int]]]
     from_disk: bool
     age_ms: int
     without_lease: str

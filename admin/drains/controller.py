@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from secrets import token_hex
+from time import monotonic
 
 import structlog
 
@@ -19,7 +20,6 @@ from proxy.routing.change import Operation
 from proxy.routing.model import Slot
 
 log = structlog.get_logger(__name__)
-WEBHOOK_S = 10.0
 
 
 class RunningError(Exception):
@@ -100,11 +100,12 @@ class Drains:
 
     async def _wait(self, name: str, age: str, limit_s: float) -> Event:
         """Until nothing is left, it is stopped, or this age reaches the limit."""
-        fleet = self._control.fleet
+        fleet, told = self._control.fleet, Told(self._hub)
         while True:
             record = await self._find(name)
             version = record.drain.hurried_version or record.drain.version or 0
             left = self.left(record.drain)
+            told.left(record.drain, left)
             if left is not None and left.is_nothing and fleet.is_converged(version):
                 return Event.EMPTY
             if record.row["stopped_by"] is not None:
@@ -120,7 +121,7 @@ class Drains:
         if drain.webhook is not None:
             told = {"drain": drain.name, "slot": str(drain.slot), "outcome": drain.outcome}
             try:
-                await post(drain.webhook, drain.name, told, WEBHOOK_S)
+                await post(drain.webhook, drain.name, told, self._settings.drain_webhook_s)
             except StepError as error:
                 log.warning("a drain's end is not told", drain=drain.name, fault=str(error))
                 async with self._database.connection() as connection:
@@ -138,6 +139,25 @@ _ACTIONS: Mapping[State, Callable[[Drains, Record], Awaitable[Event]]] = {
     State.HURRYING: Drains._hurry,  # noqa: SLF001
     State.ENDING: Drains._end,  # noqa: SLF001
 }
+
+
+class Told:
+    """Tells listeners how much is left of one drain: whenever it is less, or more, but not often."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._last: Left | None = None
+        self._again = 0.0
+
+    def left(self, drain: Drain, left: Left | None) -> None:
+        """This is left now; None: it is not known."""
+        now = monotonic()
+        if left is None or left == self._last or now < self._again:
+            return
+        self._last, self._again = left, now + LOOK_S
+        about = {"drain": drain.name, "slot": str(drain.slot), "event": "left"}
+        told = {"left": left.total, "kinds": dict(left.kinds), "unknown": list(left.unknown)}
+        self._hub.tell("drain", about | told)
 
 
 def name_of_new() -> str:

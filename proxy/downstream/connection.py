@@ -418,6 +418,10 @@ class ClientConnection(Client):
         kind = WEBSOCKET if tunnel.is_framed else TUNNEL
         return Lasting(kind, route.slot, tenant, tunnel.idle_since, may_end=tunnel.is_open)
 
+    def device(self) -> str:
+        """The device that what lasts here is from; empty: nothing names it."""
+        return self._exchange.device()
+
     def end(self) -> None:
         """Its slot is drained: what is under way begins anew elsewhere."""
         words = self._services.settings.tunnels
