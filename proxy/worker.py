@@ -447,6 +447,7 @@ def _follower(
         WorkerStatus(
             *(inherited.name, settings.node_name(), os.getpid(), 0, "starting"),
             without_lease=settings.follow.policy_without_lease(),
+            census=bool(settings.census),
         ),
         inherited.block,
         on_table,

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from aiohttp import web
 
+from admin.api import census
 from admin.api.changing import permitted, slot_of, tenants_of
 from admin.api.messages import DrainBody, DrainReport, Given
 from admin.api.problems import Problem
@@ -39,12 +40,13 @@ async def begin(call: Call, given: DrainBody) -> web.StreamResponse:
         await call.parts.drains.begin(drain, call.author)
     except RunningError:
         raise Problem("drain-running", f"another drain of {slot} runs: wait, or stop it") from None
-    return reply(_report(call, await _found(call)), 202, {"Location": call.request.path})
+    report = await _report(call, await _found(call))
+    return reply(report, 202, {"Location": call.request.path})
 
 
 async def read(call: Call, _: Given) -> web.StreamResponse:
     """The slot's drain, and what is left."""
-    return reply(_report(call, await _found(call)))
+    return reply(await _report(call, await _found(call)))
 
 
 async def stop(call: Call, _: Given) -> web.StreamResponse:
@@ -53,7 +55,7 @@ async def stop(call: Call, _: Given) -> web.StreamResponse:
     permitted(call.principal, record.drain.begin())
     if not await call.parts.drains.stop(record.drain.name, call.author.actor):
         raise Problem("drain-ended", f"the drain is {record.drain.state}: too late to stop it")
-    return reply(_report(call, await _found(call)), 202)
+    return reply(await _report(call, await _found(call)), 202)
 
 
 async def _found(call: Call) -> Record:
@@ -70,7 +72,7 @@ def _foresee(slot: Slot, tenants: list[str], table: RoutingTable) -> None:
         raise Problem("still-routed", f"{staying[0]} still goes to {slot}: move it first")
 
 
-def _report(call: Call, record: Record) -> DrainReport:
+async def _report(call: Call, record: Record) -> DrainReport:
     row, drain = record.row, record.drain
     left = call.parts.drains.left(drain)
 
@@ -100,6 +102,7 @@ def _report(call: Call, record: Record) -> DrainReport:
         {} if left is None else dict(left.tenants),
         0 if left is None else left.others,
         [] if left is None else list(left.unknown),
+        await census.of_drain(call, drain.name),
     )
 
 

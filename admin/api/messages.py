@@ -151,6 +151,25 @@ class DrainBody(Given, kw_only=True):
     webhook: Annotated[str, Meta(max_length=2_000)] | None = None
 
 
+class CensusQuery(Given, kw_only=True):
+    """Which devices, and how many. cursor: `next` of the page before."""
+
+    slot: SlotValue = None
+    tenant: Text | None = None
+    kind: Text | None = None
+    limit: Limit = 100
+    cursor: Text = ""
+
+
+class RollQuery(Given, kw_only=True):
+    """Which devices of a drain's roll, and how many. cursor: `next` of the page before."""
+
+    standing: Annotated[str, Meta(pattern="^(back|still|missing|new)$")] | None = None
+    tenant: Text | None = None
+    limit: Limit = 100
+    cursor: Text = ""
+
+
 class EndpointsBody(Write, kw_only=True):
     """All instances of the slot. force: empty it although it serves requests."""
 
@@ -252,12 +271,84 @@ class SwitchesPage(Struct):
     next: str | None
 
 
+class RollReport(Struct):
+    """Who was connected when a drain began, by the names of devices; see [[proxy.census]].
+
+    before: on the slot. back: of these, on the other slot alone. still: on the slot. missing: nowhere.
+    new: on the other slot, and not there before. outcome: "complete", "limit", "stopped" or
+    "replaced"; empty while it is watched. Once it is not, the numbers are those of its end. beyond: devices
+    that were too many to be written down. unknown: workers that have not told all they know.
+    """
+
+    before: int
+    back: int
+    still: int
+    missing: int
+    new: int
+    outcome: str
+    beyond: int
+    unknown: list[str]
+    taken_at: str | None
+    ended_at: str | None
+
+
+class RollDevice(Struct):
+    """A device of a roll. since: when it was found missing, or has been connected since."""
+
+    tenant: str
+    device: str
+    standing: str
+    since: str | None
+
+
+class RollPage(Struct):
+    """Devices of a drain's roll as of now, by tenant and name. next: the cursor for more."""
+
+    drain: str
+    roll: RollReport
+    items: list[RollDevice]
+    next: str | None
+
+
+class SlotCensus(Struct):
+    """A slot's census. devices: how many. connections: of them. unnamed: others, by kind."""
+
+    devices: int
+    connections: int
+    unnamed: dict[str, int]
+
+
+class CensusDevice(Struct):
+    """A device on a slot. since: when the first of its connections there was seen."""
+
+    tenant: str
+    device: str
+    slot: str
+    kinds: list[str]
+    connections: int
+    since: str
+
+
+class CensusPage(Struct):
+    """Who is connected for long. by_tenant: devices of the tenants that have most. next: the cursor
+    for more. taken: whether any worker tells (has rules). unknown: those that have not told all.
+    """  # noqa: D205 - one sentence
+
+    taken: bool
+    slots: dict[str, SlotCensus]
+    by_tenant: dict[str, int]
+    unknown: list[str]
+    items: list[CensusDevice]
+    next: str | None
+
+
 class DrainReport(Struct):
     """A slot's drain. outcome: "empty", "limit" or "stopped" once it ends. note: what went wrong.
 
     left: how much is left, by those who said so; null before it is known, and after the end.
     workers: by worker. kinds: by kind. by_tenant: of the tenants that have most (empty: of nobody);
-    others: of the rest. unknown: workers that have not said yet, or fell silent.
+    others: of the rest. unknown: workers that have not said yet, or fell silent. census: who is back; null if
+    no worker names devices, or Redis can't be asked.
     """
 
     drain: str
@@ -281,6 +372,7 @@ class DrainReport(Struct):
     by_tenant: dict[str, int]
     others: int
     unknown: list[str]
+    census: RollReport | None = None
 
 
 class CanaryState(Struct):
@@ -399,7 +491,7 @@ class WorkerItem(Struct):
     holds. draining: drain to the connections that are left; left: these by kind and by tenant. behind: versions that it lacks.
     from_disk: its table was kept on disk, and Redis has not confirmed it. age_ms: since it was last
     known to be the newest. without_lease: what becomes of requests once its lease is over: serve, park, or
-    mixed, by tenant.
+    mixed, by tenant. census: whether it tells who is connected.
     """
 
     worker: str
@@ -416,6 +508,7 @@ class WorkerItem(Struct):
     from_disk: bool
     age_ms: int
     without_lease: str
+    census: bool
     lease_ms: int
     current: bool
     behind: int

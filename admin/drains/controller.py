@@ -6,6 +6,7 @@ from time import monotonic
 
 import structlog
 
+from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains import store
 from admin.drains.model import Drain, Event, Left, State, left_of
@@ -16,6 +17,7 @@ from admin.routing.control import Control
 from admin.routing.events import Hub
 from admin.switches.steps import StepError, post
 from admin.tasks import Tasks
+from proxy.routing import model as contract
 from proxy.routing.change import Operation
 from proxy.routing.model import Slot
 
@@ -27,14 +29,17 @@ class RunningError(Exception):
 
 
 class Drains:
-    """The drains that this admin carries through."""
+    """The drains that this admin carries through. counted: slot → what is left of its drain."""
 
-    def __init__(self, control: Control, hub: Hub, tasks: Tasks, settings: Settings) -> None:
-        self._control, self._hub = control, hub
+    def __init__(
+        self, control: Control, hub: Hub, tasks: Tasks, settings: Settings, rolls: Rolls
+    ) -> None:
+        self._control, self._hub, self._rolls = control, hub, rolls
         self._database = control.store.database
         self._settings = settings
         self._carrier = Carrier("drain", self._database, tasks, self._act, store.unfinished)
         self.run = self._carrier.run
+        self.counted: dict[Slot, Left] = {}
 
     async def begin(self, drain: Drain, author: Author) -> None:
         """Write the intent down and begin. RunningError, DatabaseUnavailableError: not begun."""
@@ -85,6 +90,7 @@ class Drains:
     async def _drain(self, record: Record) -> Event:
         drain = record.drain
         if drain.version is None:
+            await self._rolls.take(drain.name, contract.Drain(drain.slot, drain.tenants))
             version = await self._change(record, "begin", drain.begin())
             async with self._database.connection() as connection:
                 await store.note_begun(connection, drain.name, version)
@@ -105,7 +111,9 @@ class Drains:
             record = await self._find(name)
             version = record.drain.hurried_version or record.drain.version or 0
             left = self.left(record.drain)
-            told.left(record.drain, left)
+            if left is not None:
+                self.counted[record.drain.slot] = left
+                told.left(record.drain, left)
             if left is not None and left.is_nothing and fleet.is_converged(version):
                 return Event.EMPTY
             if record.row["stopped_by"] is not None:
@@ -117,6 +125,7 @@ class Drains:
 
     async def _end(self, record: Record) -> Event:
         drain = record.drain
+        self.counted.pop(drain.slot, None)
         await self._change(record, "end", drain.end())
         if drain.webhook is not None:
             told = {"drain": drain.name, "slot": str(drain.slot), "outcome": drain.outcome}
@@ -149,10 +158,10 @@ class Told:
         self._last: Left | None = None
         self._again = 0.0
 
-    def left(self, drain: Drain, left: Left | None) -> None:
-        """This is left now; None: it is not known."""
+    def left(self, drain: Drain, left: Left) -> None:
+        """This is left now."""
         now = monotonic()
-        if left is None or left == self._last or now < self._again:
+        if left == self._last or now < self._again:
             return
         self._last, self._again = left, now + LOOK_S
         about = {"drain": drain.name, "slot": str(drain.slot), "event": "left"}

@@ -29,7 +29,7 @@ STATES = frozenset({"starting", "serving", "draining", "gone"})
 POLICIES = frozenset({"serve", "park", "mixed"})
 _REQUIRED = frozenset({"worker", "node", "pid", "version", "state"})
 _NUMBERS = frozenset({"pid", "version", "in_flight", "parked", "age_ms"})
-_FLAGS = frozenset({"from_disk"})
+_FLAGS = frozenset({"from_disk", "census"})
 _COUNTS = frozenset({"holding", "draining"})
 _PARTS = frozenset({"left"})
 
@@ -48,7 +48,7 @@ class WorkerStatus:
     empty: nobody's): what they lack to the drain's count is others'. Not of all drains.
     from_disk: its table is the one that was kept on disk, and the store has not confirmed it.
     age_ms: how long ago it was known to be the newest. without_lease: what becomes of requests when
-    its lease is over, one of POLICIES.
+    its lease is over, one of POLICIES. census: whether it tells who is connected; see `census`.
     """
 
     worker: str
@@ -65,6 +65,7 @@ class WorkerStatus:
     from_disk: bool = False
     age_ms: int = 0
     without_lease: str = "serve"
+    census: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def test_a_missing_field_is_named(name: str) -> None:
 @pytest.mark.parametrize("value", [None, True, 1.0, [], {"s-1": -1}])
 @pytest.mark.parametrize("name", list(asdict(SERVING)))
 def test_a_value_of_the_wrong_type_is_refused(name: str, value: object) -> None:
-    if (name, value) == ("from_disk", True):
+    if name in {"from_disk", "census"} and value is True:
         value = 1
     body = json.dumps(asdict(SERVING) | {name: value}).encode()
     with pytest.raises(ContractError, match=f"has a bad {name}$"):
