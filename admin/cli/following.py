@@ -43,7 +43,7 @@ def follow(
 def _line(session: Session) -> Iterator[Show]:
     screen = console()
     if session.as_json or not screen.is_terminal:
-        yield lambda text: say(text)
+        yield say
         return
     from rich.live import Live  # noqa: PLC0415 - see console
 

@@ -39,16 +39,18 @@ class Countable(Protocol):
     def lasting(self) -> Lasting | None:
         """What is under way in a slot; None: nothing."""
 
-    def device(self) -> str:
-        """The device that it is from; empty: nothing names it."""
+    def device(self) -> str | None:
+        """The device that it is from; empty: nothing names it; None: it has left."""
 
 
 def seats_of(connections: Iterable[Countable]) -> Iterator[Seat]:
     """The seat of each that lasts: requests end by themselves."""
     for connection in connections:
         lasting = connection.lasting()
-        if lasting is not None and lasting.kind != REQUEST:
-            device = connection.device()
+        if lasting is None or lasting.kind == REQUEST:
+            continue
+        device = connection.device()
+        if device is not None:
             tenant = (lasting.tenant or "") if device else ""
             yield Seat(lasting.slot, lasting.kind, tenant, device)
 

@@ -418,9 +418,13 @@ class ClientConnection(Client):
         kind = WEBSOCKET if tunnel.is_framed else TUNNEL
         return Lasting(kind, route.slot, tenant, tunnel.idle_since, may_end=tunnel.is_open)
 
-    def device(self) -> str:
-        """The device that what lasts here is from; empty: nothing names it."""
-        return self._exchange.device()
+    def device(self) -> str | None:
+        """The device that what lasts here is from; empty: nothing names it.
+
+        None: the client has ended its side of a stream. It may only have closed the connection:
+        that is seen no sooner than something is written to it.
+        """
+        return None if self._ended and self._tunnel is None else self._exchange.device()
 
     def end(self) -> None:
         """Its slot is drained: what is under way begins anew elsewhere."""

@@ -61,6 +61,8 @@ def test_a_stream_of_events_takes_one_while_it_lasts(wire: Wire) -> None:
     wire.endpoint(0).request()
     wire.endpoint(0).sends(STREAM)
     assert seats(wire) == [Seat(BLUE, EVENTS, "acme", "other")], "the same connection, another name"
+    wire.client.ends()
+    assert seats(wire) == [], "it may wait for more, but most likely it has closed"
     wire.client.vanishes()
 
 
