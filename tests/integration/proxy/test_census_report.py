@@ -1,7 +1,10 @@
 """A worker's census in real Redis: what is told, renewed, told anew, and taken away."""
 
+import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
@@ -19,6 +22,21 @@ from proxy.routing.model import Slot
 from proxy.store import UNREACHABLE, Store
 
 KEY = Keys().census("w1")
+OPERATIONS = Path(__file__).parents[3] / "docs" / "operations.md"
+
+
+@asynccontextmanager
+async def documented(redis_url: str, user: str) -> AsyncIterator[str]:
+    """The URL of a user with the permissions that the documents give it."""
+    (line,) = re.findall(rf"user {user} on >PASSWORD (.*)", OPERATIONS.read_text("utf-8"))
+    parts = urlsplit(redis_url)
+    async with Redis.from_url(redis_url) as client:
+        rules = [*line.split(), "+select"]
+        await client.execute_command("ACL", "SETUSER", user, "on", ">pw", *rules)
+        try:
+            yield parts._replace(netloc=f"{user}:pw@{parts.hostname}:{parts.port}").geturl()
+        finally:
+            await client.execute_command("ACL", "DELUSER", user)
 
 
 class Played:
@@ -182,3 +200,21 @@ async def test_it_ends_with_its_worker_however_that_ends(
         assert await redis.pttl(KEY) > 4_000
         await worker.reporter.close()
         assert not await redis.exists(KEY)
+
+
+async def test_the_documented_users_may_do_all_of_it(
+    redis_url: str, worker_of: Callable[..., Worker]
+) -> None:
+    async with (
+        documented(redis_url, "turnout-proxy") as proxy,
+        documented(redis_url, "turnout-admin") as admin,
+    ):
+        worker = worker_of(proxy)
+        worker.connections = [Played("a"), Played("b")]
+        await worker.looks()
+        del worker.connections[1]
+        await worker.looks()
+        assert names(await told(admin)) == {"a": 1}
+        await worker.reporter.close()
+        async with Redis.from_url(redis_url) as redis:
+            assert not await redis.exists(KEY), "closing hides what it was refused"
