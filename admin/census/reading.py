@@ -2,13 +2,14 @@
 
 import asyncio
 from time import monotonic
+from typing import Any
 
 from redis.asyncio import Redis
 
 from admin.census.model import Census, census_of
 from admin.routing.fleet import Fleet
 from admin.routing.publish import FAULTS, StoreUnavailableError
-from proxy.routing.census import read_census
+from proxy.routing.census import Told, read_census
 from proxy.routing.keys import Keys
 
 FRESH_S = 0.5
@@ -35,14 +36,15 @@ class Reader:
         """As of now. StoreUnavailableError."""
         asked = monotonic()
         workers = [status.worker for status in self._fleet.live() if status.census]
-        pipeline = self._redis.pipeline(transaction=False)
-        for worker in workers:
-            pipeline.hgetall(self._keys.census(worker))
-        try:
-            hashes = await pipeline.execute() if workers else []
-        except FAULTS as error:
-            raise StoreUnavailableError(type(error).__name__) from error
-        told = (read_census(fields) for fields in hashes)
-        census = self._last = census_of(dict(zip(workers, told, strict=True)))
+        told = {worker: await self._of(worker) for worker in workers}
+        census = self._last = census_of(told)
         self._read_at = asked
         return census
+
+    async def _of(self, worker: str) -> Told:
+        """One worker's: the loop turns between two, for there may be many devices."""
+        try:
+            fields: Any = await self._redis.hgetall(self._keys.census(worker))
+        except FAULTS as error:
+            raise StoreUnavailableError(type(error).__name__) from error
+        return read_census(fields)

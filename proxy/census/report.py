@@ -83,10 +83,9 @@ class Reporter:
     async def run(self) -> None:
         """Until it is cancelled."""
         while True:
-            began = monotonic()
-            self._seats.look(seats_of(self._connections()), began)
-            took = monotonic() - began
+            took = 0.0
             try:
+                took = self.look()
                 await self.tell()
             except UNREACHABLE as error:
                 self._lost(error)
@@ -94,6 +93,12 @@ class Reporter:
                 log.exception("the census was not told; trying again")
                 self._begin_anew()
             await asyncio.sleep(max(self._settings.look_s, took * _REST))
+
+    def look(self) -> float:
+        """See who is connected; how long that took, in seconds."""
+        began = monotonic()
+        self._seats.look(seats_of(self._connections()), began)
+        return monotonic() - began
 
     async def tell(self) -> None:
         """Write what has changed, or renew what is there; raises what redis-py does."""

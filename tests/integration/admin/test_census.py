@@ -144,6 +144,34 @@ async def test_all_come_back(call: Client, worker: Follower, feed: Callable[[str
     assert "census_devices{" not in (await call("GET", "/metrics"))[1]
 
 
+async def test_it_is_not_complete_before_the_drain_is_over(call: Client, worker: Follower) -> None:
+    await begun(call)
+    await until(call, lambda census: census["still"] == 3)
+    worker.seats, worker.draining = seats("abc", GREEN), 1
+    await until(call, lambda census: census["back"] == 3)
+    # The watch has seen it so before it writes down that somebody is missing.
+    worker.seats = seats("ab", GREEN)
+    census = await until(call, lambda census: census["missing"] == 1)
+    assert census["outcome"] == ""
+    worker.seats, worker.draining = seats("abc", GREEN), 0
+    assert (await until(call, lambda census: census["outcome"] != ""))["outcome"] == "complete"
+
+
+async def test_what_a_worker_had_that_is_gone_is_missing_until_it_is_back(
+    call: Client, worker: Follower, follow: Callable[..., Any]
+) -> None:
+    other: Follower = await follow("w2", lease_ms=1_000)
+    other.seats = seats("xy")
+    await told(call, blue=5)
+    await begun(call)
+    await until(call, lambda census: census["still"] == 5)
+    await other.freeze()
+    census = await until(call, lambda census: census["missing"] == 2)
+    assert numbers(census) == [5, 0, 3, 2, 0]
+    worker.seats = [*seats("abc"), *seats("xy", GREEN)]
+    assert numbers(await until(call, lambda census: census["back"] == 2)) == [5, 2, 3, 0, 0]
+
+
 async def test_since_when_who_is_missing(call: Client, worker: Follower) -> None:
     await begun(call)
     await until(call, lambda census: census["still"] == 3)
