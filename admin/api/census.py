@@ -64,10 +64,10 @@ async def roll(call: Call, given: RollQuery) -> web.StreamResponse:
     """The roll of the slot's drain as of now: who is back, and who is missing since when."""
     slot = slot_of(call)
     drain = await call.parts.drains.latest(slot)
-    found = None if drain is None else await call.parts.rolls.of(drain.drain.name)
-    if found is None:
+    record = None if drain is None else await call.parts.rolls.of(drain.drain.name)
+    if record is None:
         raise Problem("not-found", "no census was taken of a drain of the slot")
-    record, comparison = found
+    comparison = await call.parts.rolls.compared(record)
     census = await call.parts.rolls.now()
     devices = {
         _cursor(device): device
@@ -89,16 +89,20 @@ async def roll(call: Call, given: RollQuery) -> web.StreamResponse:
 
 async def of_drain(call: Call, drain: str) -> RollReport | None:
     """What has become of the drain's roll; None without one, or while Redis can't be asked."""
+    record = await call.parts.rolls.of(drain)
+    if record is None:
+        return None
     try:
-        found = await call.parts.rolls.of(drain)
+        comparison = None if record.counts else await call.parts.rolls.compared(record)
     except StoreUnavailableError:
         return None
-    return None if found is None else report(*found)
+    return report(record, comparison)
 
 
-def report(record: Record, comparison: Comparison) -> RollReport:
-    """The roll's numbers: as of now while it is watched, then those of its end."""
-    counts = record.counts or comparison.counts
+def report(record: Record, comparison: Comparison | None) -> RollReport:
+    """The roll's numbers: those of its end, or while it is watched those of this comparison."""
+    counts = record.counts or ({} if comparison is None else comparison.counts)
+    unknown = () if comparison is None or record.outcome else comparison.unknown
     return RollReport(
         counts["before"],
         counts["back"],
@@ -107,7 +111,7 @@ def report(record: Record, comparison: Comparison) -> RollReport:
         counts["new"],
         record.outcome,
         record.beyond,
-        [] if record.outcome else list(comparison.unknown),
+        list(unknown),
         record.taken_at.isoformat(),
         None if record.ended_at is None else record.ended_at.isoformat(),
     )

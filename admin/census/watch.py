@@ -78,13 +78,14 @@ class Rolls:
         """Who is connected. StoreUnavailableError."""
         return await self._reader.recent()
 
-    async def of(self, drain: str) -> tuple[Record, Comparison] | None:
-        """The drain's roll, and what the census says of it now; None: none was taken."""
+    async def of(self, drain: str) -> Record | None:
+        """The drain's roll; None: none was taken. DatabaseUnavailableError."""
         async with self._database.connection() as connection:
-            record = await store.find(connection, drain)
-        if record is None:
-            return None
-        return record, compare(record.roll, await self._reader.recent(), record.tenants)
+            return await store.find(connection, drain)
+
+    async def compared(self, record: Record) -> Comparison:
+        """What the census says of it now. StoreUnavailableError."""
+        return compare(record.roll, await self._reader.recent(), record.tenants)
 
     async def run(self) -> None:
         """Watch, for ever, what nobody else does."""

@@ -105,6 +105,25 @@ async def test_all_are_told_goodbye_at_one_pace_and_come_back_to_the_other_slot(
     await stays.close()
 
 
+async def test_no_tenant_is_ended_faster_than_its_own_pace(
+    session: aiohttp.ClientSession, module_routing: Routing, endpoints: Endpoints, tenant: str
+) -> None:
+    pace, of_one = 100.0, 10.0
+    others = [f"{tenant}-{number}" for number in range(3)]
+    tunnels = {name: await opened(session, name, 12) for name in (tenant, *others)}
+    pins = [Pin(name, Slot.GREEN) for name in tunnels]
+    began = monotonic()
+    version = await module_routing.change(
+        *pins, SetDrain("d-1", Slot.BLUE, per_second=pace, tenant_per_second=of_one)
+    )
+    for name, own in tunnels.items():
+        ends = sorted(await asyncio.gather(*(farewell(tunnel) for tunnel in own)))
+        for count, at in enumerate(ends, 1):
+            assert count <= of_one * (at - began + BURST_S + STEP_S) + 1, name
+    await left(module_routing, version)
+    await module_routing.change(*(Unpin(name) for name in others))
+
+
 async def test_an_endpoint_hears_the_goodbye_too(
     session: aiohttp.ClientSession, module_routing: Routing, endpoints: Endpoints, tenant: str
 ) -> None:
