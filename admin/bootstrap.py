@@ -32,6 +32,7 @@ from config import Shared, split_address
 from proxy.routing.keys import Keys
 from proxy.routing.lasting import KINDS
 from proxy.routing.model import Slot
+from redis_access import Access
 
 log = structlog.get_logger(__name__)
 RETRY_S = 0.25
@@ -101,7 +102,8 @@ def _compose(
     stack: AsyncExitStack, shared: Shared, settings: Settings, database: Database
 ) -> tuple[Parts, Tasks]:
     keys = Keys(shared.redis_prefix)
-    redis = open_redis(shared.redis_url, settings.redis_timeout_s)
+    access = Access(shared, keys.table)
+    redis = open_redis(access, settings.redis_timeout_s)
     stack.push_async_callback(redis.aclose)
     hub = Hub(listeners=settings.events_clients, queue=settings.events_queue)
     publisher = Publisher(
@@ -118,6 +120,7 @@ def _compose(
     control = Control(store, publisher, fleet, reconciler, metrics.ack_ms.observe)
     metrics.watch(lambda: _gauges(control))
     tasks = Tasks()
+    tasks.start("watch-redis", lambda: access.watch(settings.redis_timeout_s))
     tasks.start("fleet-news", fleet.follow)
     tasks.start("reconcile", reconciler.run)
     tasks.start("prune", reconciler.prune)

@@ -15,7 +15,6 @@ from math import floor
 from time import monotonic
 from typing import Final, NamedTuple
 
-from config import Shared
 from proxy.config import Settings
 from proxy.observability import telemetry
 from proxy.observability.telemetry import Block
@@ -92,9 +91,8 @@ class Share:
 class Pace:
     """See the module. block: tells whether who follows the log reaches the store."""
 
-    def __init__(self, shared: Shared, settings: Settings, block: Block) -> None:
+    def __init__(self, store: Store, settings: Settings, block: Block) -> None:
         limit_s = settings.follow.store_timeout_s
-        store = Store.of(shared)
         self._redis = store.connect(limit_s, limit_s)
         self._keys = store.keys
         self._script = self._redis.register_script(script("pace"))

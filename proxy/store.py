@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from config import Shared
 from proxy.routing.keys import Keys
 from proxy.routing.stored import Entry, Stored
+from redis_access import Access
 
 log = logging.getLogger("turnout.store")
 
@@ -24,28 +23,27 @@ _TAIL_ENTRIES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Where the routing lies. key: proves who wrote it; empty where nothing is signed."""
+    """Where the routing lies. key: proves who wrote it; empty where nothing is signed.
 
-    url: str
+    A process has one: where one of its connections has found Redis, all belong.
+    """
+
+    access: Access
     keys: Keys
     key: bytes
 
     @classmethod
     def of(cls, shared: Shared) -> "Store":
         """That of an installation."""
-        return cls(shared.redis_url, Keys(shared.redis_prefix), shared.routing_key.encode())
+        keys = Keys(shared.redis_prefix)
+        return cls(Access(shared, keys.table), keys, shared.routing_key.encode())
 
     def connect(self, timeout_s: float, connect_s: float) -> Redis:
         """A client that doesn't hide a fault behind repeated tries. It connects when it is used.
 
         timeout_s: for each answer. connect_s: for a connection.
         """
-        return Redis.from_url(
-            self.url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=connect_s,
-            retry=Retry(NoBackoff(), 0),
-        )
+        return self.access.client(timeout_s, connect_s)
 
 
 async def close(client: Redis) -> None:
@@ -58,7 +56,8 @@ async def close(client: Redis) -> None:
 
 async def stored(client: Redis, keys: Keys) -> Stored:
     """What is published now."""
-    version, at, body, mac, tail = await client.eval(
+    # Keys of a script that may write need the right to write them: this one only reads.
+    version, at, body, mac, tail = await client.eval_ro(
         script("load"), 2, keys.table, keys.log, str(_TAIL_ENTRIES)
     )
     entries = tuple(

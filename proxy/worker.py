@@ -91,18 +91,19 @@ class Worker:
         self._tasks = Tasks(f"worker {os.getpid()}")
         secret = inherited.shared.routing_key.encode()
         self._services = _services(settings, block, endpoints=inherited.endpoints, secret=secret)
-        self._affinities = _affinity_store(inherited, self._services.affinities)
+        self._store = store = Store.of(inherited.shared)
+        self._affinities = _affinity_store(store, settings.follow, self._services.affinities)
         log, faults = self._services.observing.log, self._services.faults
         self._observer = Observer(log, faults, block, settings.metrics.tenants)
         self._plain = [PlainEndpoints(each, plain_slots(settings, block)) for each in settings.tcp]
         doors = doors_of(self._services, inherited.sockets, inherited.certificates, self._plain)
         self._listener = Listener(doors, self._services, Share(block, inherited.blocks))
-        self._follower = _follower(inherited, self._take_table, self._report)
+        self._follower = _follower(inherited, store, self._take_table, self._report)
         self._services.fence.tell = self._follower.tell
         if settings.follow.policy_without_lease() != "serve":
             self._services.lease(leased=False)  # until the follower has one
             self._follower.on_lease = self._services.lease
-        self._pace = Pace(inherited.shared, settings, block)
+        self._pace = Pace(store, settings, block)
         self._draining = Draining(
             lambda: self._listener.connections,
             self._pace.take,
@@ -125,6 +126,7 @@ class Worker:
         follow = self._tasks.start(self._follower.follow(), "follow")
         renew = self._tasks.start(self._follower.renew(), "renew")
         self._tasks.start(self._follower.fall_back(self._inherited.newest), "fall back")
+        self._tasks.start(self._store.access.watch(self._settings.follow.store_timeout_s), "watch")
         self._tasks.start(self._sweep(), "sweep")
         self._tasks.start(self._draining.run(), "drain slots")
         if self._affinities is not None:
@@ -183,7 +185,7 @@ class Worker:
     def _reporter(self) -> Reporter:
         inherited, settings = self._inherited, self._settings
         return Reporter(
-            Store.of(inherited.shared),
+            self._store,
             settings.follow,
             settings.census_report,
             inherited.name,
@@ -426,23 +428,24 @@ def _rules(settings: Settings) -> ClusterRules:
     )
 
 
-def _affinity_store(inherited: Inherited, of: Affinities | None) -> RedisAffinities | None:
+def _affinity_store(where: Store, follow: Follow, of: Affinities | None) -> RedisAffinities | None:
     """Where the worker's affinities lie for all workers; None without rules."""
     if of is None:
         return None
-    store = RedisAffinities(Store.of(inherited.shared), inherited.settings.follow, of.unwritten)
+    store = RedisAffinities(where, follow, of.unwritten)
     of.store = store
     return store
 
 
 def _follower(
     inherited: Inherited,
+    store: Store,
     on_table: Callable[[RoutingTable], None],
     report: Callable[[WorkerStatus], WorkerStatus],
 ) -> Follower:
-    shared, settings = inherited.shared, inherited.settings
+    settings = inherited.settings
     return Follower(
-        Store.of(shared),
+        store,
         settings.follow,
         WorkerStatus(
             *(inherited.name, settings.node_name(), os.getpid(), 0, "starting"),

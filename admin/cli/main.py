@@ -21,6 +21,7 @@ COMMANDS = {
     "audit": ("admin.cli.fleet", "Who changed what, newest first."),
     "events": ("admin.cli.fleet", "Follow changes and workers live."),
     "token": ("admin.cli.token", "Make tokens."),
+    "bench": ("admin.cli.bench", "Benchmarks, in a clone of the repository."),
     "health": ("admin.cli.health", "Is the process on this host well? For health checks."),
 }
 """Command → the file it lies in, and its line in `turnout --help`."""

@@ -140,7 +140,7 @@ class Drains:
     async def _change(self, record: Record, what: str, operations: tuple[Operation, ...]) -> int:
         """Make one of the drain's changes, once; its version."""
         name, author = record.drain.name, record.author
-        return await change_once(self._control, "drain", name, what, author, operations)
+        return await change_once(self._control, "drain", name, what, author, lambda _: operations)
 
 
 _ACTIONS: Mapping[State, Callable[[Drains, Record], Awaitable[Event]]] = {

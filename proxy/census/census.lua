@@ -7,7 +7,7 @@
 local key, keep, count = KEYS[1], ARGV[1], tonumber(ARGV[4])
 if ARGV[2] == '1' then
   redis.call('DEL', key)
-elseif redis.call('EXISTS', key) == 0 then
+elseif redis.call('PEXPIRE', key, keep) == 0 then
   return 0
 end
 local time = redis.call('TIME')

@@ -15,6 +15,7 @@ from proxy.observability import telemetry
 from proxy.observability.telemetry import Telemetry
 from proxy.pace import BURST_S, Pace, Want
 from proxy.routing.keys import Keys
+from proxy.store import Store
 
 Make = Callable[..., Pace]
 
@@ -27,7 +28,7 @@ async def pace_of() -> AsyncIterator[Make]:
         def make(url: str, workers: int = 1, *, lost: bool = False) -> Pace:
             block = Telemetry(1).blocks[0]
             block.cells[telemetry.STORE_REACHABLE] = not lost
-            pace = Pace(Shared(redis_url=url), Settings(workers=workers), block)
+            pace = Pace(Store.of(Shared(redis_url=url)), Settings(workers=workers), block)
             stack.push_async_callback(pace.close)
             return pace
 
