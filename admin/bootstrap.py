@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
@@ -14,6 +14,8 @@ from admin.api.changing import check
 from admin.api.metrics import Metrics
 from admin.api.problems import Problem
 from admin.api.route import Parts
+from admin.census.reading import Reader
+from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
 from admin.routing.control import Control
@@ -28,6 +30,8 @@ from admin.switches.controller import Switches
 from admin.tasks import Tasks
 from config import Shared, split_address
 from proxy.routing.keys import Keys
+from proxy.routing.lasting import KINDS
+from proxy.routing.model import Slot
 from redis_access import Access
 
 log = structlog.get_logger(__name__)
@@ -130,9 +134,14 @@ def _compose(
         Problem,
     )
     tasks.start("switches", switches.run)
-    drains = Drains(control, hub, tasks, settings)
+    rolls = Rolls(store, Reader(redis, keys, fleet), hub, settings)
+    drains = Drains(control, hub, tasks, settings, rolls)
     tasks.start("drains", drains.run)
-    parts = Parts(settings, control, hub, Authenticator(settings), metrics, switches, drains)
+    tasks.start("census", rolls.run)
+    metrics.watch_slots(lambda: _by_slot(drains, rolls))
+    parts = Parts(
+        *(settings, control, hub, Authenticator(settings), metrics, switches, drains, rolls)
+    )
     return parts, tasks
 
 
@@ -145,6 +154,15 @@ def _gauges(control: Control) -> dict[str, float]:
         "redis_reachable": bool(control.fleet.reachable),
         "postgresql_reachable": bool(control.reconciler.database_reachable),
     }
+
+
+def _by_slot(drains: Drains, rolls: Rolls) -> Iterator[tuple[str, Slot, str, int]]:
+    for slot, left in drains.counted.items():
+        for kind in KINDS:
+            yield "drain_left", slot, kind, left.kinds.get(kind, 0)
+    for slot, counts in rolls.counted.items():
+        for standing, count in counts.items():
+            yield "census_devices", slot, standing, count
 
 
 async def _wait_for_database(url: str, settings: Settings) -> Pool:

@@ -22,6 +22,8 @@ import uvloop
 from proxy.affinity.affinities import Affinities
 from proxy.affinity.rules import Rules
 from proxy.affinity.store import RedisAffinities
+from proxy.census.report import Reporter
+from proxy.census.rules import Devices
 from proxy.config import Follow, Settings
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Door, Listener, Lost, Make
@@ -103,8 +105,12 @@ class Worker:
             self._follower.on_lease = self._services.lease
         self._pace = Pace(store, settings, block)
         self._draining = Draining(
-            lambda: self._listener.connections, self._pace.take, self._follower.tell
+            lambda: self._listener.connections,
+            self._pace.take,
+            self._follower.tell,
+            random.Random().random,  # noqa: S311 - when a connection ends is no secret
         )
+        self._census = self._reporter() if settings.census else None
         bearer = self._services.router.bearer
         self._key_sources = key_sources(bearer, settings.identity, block.key_sets)
 
@@ -125,6 +131,8 @@ class Worker:
         self._tasks.start(self._draining.run(), "drain slots")
         if self._affinities is not None:
             self._tasks.start(self._affinities.run(), "affinities")
+        if self._census is not None:
+            self._tasks.start(self._census.run(), "census")
         if self._inherited.certificates is not None:
             drop_unreadable_names()
             self._tasks.start(self._watch(self._inherited.certificates), "watch certificates")
@@ -151,6 +159,8 @@ class Worker:
             await plain.close()
         await self._tasks.cancel()
         await self._pace.close()
+        if self._census is not None:
+            await self._census.close()
         self._observer.close(time.monotonic())
         self._block.publish()
 
@@ -169,6 +179,17 @@ class Worker:
             parked=services.parking.count,
             holding=services.fence.left(),
             draining=self._draining.left(),
+            left=self._draining.detail(),
+        )
+
+    def _reporter(self) -> Reporter:
+        inherited, settings = self._inherited, self._settings
+        return Reporter(
+            self._store,
+            settings.follow,
+            settings.census_report,
+            inherited.name,
+            lambda: self._listener.connections,
         )
 
     async def _wait_for_table(self) -> None:
@@ -341,6 +362,8 @@ def _services(
         request_id_prefix=secrets.token_hex(8).encode(),
         observing=observing(settings),
     )
+    if settings.census:
+        services.devices = Devices(settings.census, secret)
     if settings.affinity:
         keys = Rules(settings.affinity, secret)
         services.affinities = Affinities(keys, settings.affinity_store, block.cells)
@@ -427,6 +450,7 @@ def _follower(
         WorkerStatus(
             *(inherited.name, settings.node_name(), os.getpid(), 0, "starting"),
             without_lease=settings.follow.policy_without_lease(),
+            census=bool(settings.census),
         ),
         inherited.block,
         on_table,

@@ -60,6 +60,7 @@ async def planes(
     shared = Shared(url_of("turnout-admin", server), database_url=database_url, routing_key=KEY)
     more: dict[str, Any] = {
         "affinity": [{"name": "session", "cookie": "sid"}],
+        "census": [{"name": "station", "path": "/ws/{key}"}],
         "follow": {"state_dir": str(tmp_path / "state"), "state_write_s": 0.1},
     }
     own = {"redis_url": url_of("turnout-proxy", server)}
@@ -87,6 +88,8 @@ async def test_both_planes_do_all_that_they_do(planes: Planes, server: EmbeddedR
         assert (await connection.get(tenant="b", cookie="sid=anna")).slot == "blue"
         await connection.close()
     await fenced(planes, "c")
+    status, census, _ = await planes.call("GET", "/v1/census")
+    assert (status, census["taken"]) == (200, True)
     (victim, *_) = await planes.fleet.serving()
     os.kill(victim, signal.SIGKILL)
     await planes.fleet.child.line("said goodbye for worker")
