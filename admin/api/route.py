@@ -12,6 +12,7 @@ from admin.api.messages import Given
 from admin.api.metrics import Metrics
 from admin.canary.controller import Ramps
 from admin.canary.traffic import LastHour
+from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
 from admin.routing.audit import Author
@@ -35,6 +36,7 @@ class Parts:
     drains: Drains
     ramps: Ramps
     last_hour: LastHour
+    rolls: Rolls
 
     @property
     def store(self) -> Store:

@@ -17,10 +17,12 @@ COMMANDS = {
     "switches": ("admin.cli.switches", "Fenced switches: list, show, cancel."),
     "endpoints": ("admin.cli.endpoints", "The instances of a slot."),
     "drain": ("admin.cli.drain", "End what lasts long on a slot."),
+    "census": ("admin.cli.census", "Which devices are connected, back, or missing."),
     "workers": ("admin.cli.fleet", "Which worker serves which version."),
     "audit": ("admin.cli.fleet", "Who changed what, newest first."),
     "events": ("admin.cli.fleet", "Follow changes and workers live."),
     "token": ("admin.cli.token", "Make tokens."),
+    "bench": ("admin.cli.bench", "Benchmarks, in a clone of the repository."),
     "health": ("admin.cli.health", "Is the process on this host well? For health checks."),
 }
 """Command → the file it lies in, and its line in `turnout --help`."""
@@ -32,6 +34,7 @@ Exit codes
   2  wrong usage
   3  the admin can't be reached or can't answer (HTTP 5xx)
   4  changed, but not served by every worker within --timeout-ms
+  5  a drain left something, or not all devices are back
 
 \b
 Environment

@@ -4,15 +4,8 @@ import asyncio
 from typing import Any
 
 KINDS = (
-    "change",
-    "converged",
-    "worker",
-    "worker-lost",
-    "republished",
-    "store",
-    "switch",
-    "drain",
-    "ramp",
+    *("change", "converged", "worker", "worker-lost", "republished", "store", "switch", "drain"),
+    *("census", "ramp"),
 )
 
 

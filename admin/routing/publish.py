@@ -16,9 +16,6 @@ from time import monotonic
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from proxy.routing.ack import WorkerStatus, decode_status
@@ -27,6 +24,7 @@ from proxy.routing.codec import encode_table
 from proxy.routing.envelope import seal
 from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
+from redis_access import Access
 
 ANY = "any"
 RESET = "reset"
@@ -82,25 +80,24 @@ class Published:
     snapshot: Snapshot
 
 
-def open_redis(url: str, timeout_s: float) -> "Redis":
-    """A client that doesn't hide a fault behind repeated tries. Connects when it is used."""
-    return Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        max_connections=16,
-        client_name="turnout-admin",
-        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+def open_redis(access: Access, timeout_s: float) -> "Redis":
+    """A client that tries once more what failed by a broken connection. Connects when it is used."""
+    return access.client(
+        timeout_s, timeout_s, again=1, max_connections=16, client_name="turnout-admin"
     )
 
 
 class Publisher:
-    """The only writer of table and log. seen: the highest version known to have been there."""
+    """The only writer of table and log. seen: the highest version known to have been there.
+
+    forget_s: how long a silent worker stays in the registry.
+    """
 
     def __init__(
         self, redis: "Redis", keys: Keys, routing_key: str, *, log_entries: int, forget_s: float
     ) -> None:
         self._redis, self._keys, self._key = redis, keys, routing_key.encode()
+        self.forget_s = forget_s
         self._log_entries, self._forget_ms = log_entries, round(forget_s * 1000)
         self._tail_entries = min(TAIL_ENTRIES, log_entries)
         self._snapshot_bytes = 0

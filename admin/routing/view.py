@@ -5,8 +5,11 @@ Pure: time is passed in (seconds, monotonic). Rules:
 2. A worker's version never goes down, and a worker that said goodbye is gone: names are
    unique for each start.
 3. A worker is given up only by a reading of the registry that says that its lease is over, or
-   that doesn't know it although its lease, as last heard, would be over. So an emptied registry
-   makes nobody vanish who may still serve an old table.
+   that doesn't know it, and only once its lease, as last heard, would be over. So a registry that was
+   emptied, or that forgot the last renewals (a failover), makes nobody vanish who may still serve an
+   old table.
+4. Who is given up without a goodbye is silent, and may still serve: as long as the registry knows
+   it, and if it has lost it, for as long as it would have.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,6 +20,8 @@ from proxy.routing.ack import WorkerStatus
 
 DEFAULT_LEASE_S = 3.0
 """What a worker's lease is taken for until the registry has told."""
+FORGET_S = 60.0
+"""How long a silent worker is remembered whom the registry has lost, as it would by default."""
 FAREWELL_S = 60.0
 MAX_FAREWELLS = 10_000
 
@@ -36,13 +41,15 @@ class Member:
 class FleetView:
     """The workers that are waited for.
 
-    silent: what those last said whose lease is over, who did not say goodbye, and whom the
-    registry has not forgotten yet. They may still serve.
+    silent: what those last said whose lease is over, who did not say goodbye, and who were not
+    forgotten yet. They may still serve. forget_s: how long the registry remembers them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, forget_s: float = FORGET_S) -> None:
         self.silent: tuple[WorkerStatus, ...] = ()
+        self._forget_s = forget_s
         self._members: dict[str, Member] = {}
+        self._lost: dict[str, tuple[WorkerStatus, float]] = {}
         self._farewells: dict[str, float] = {}
 
     def __repr__(self) -> str:
@@ -74,19 +81,32 @@ class FleetView:
     def read(self, snapshot: Snapshot, now: float) -> list[Event]:
         """The registry was read, after all earlier readings."""
         events: list[Event] = []
-        self.silent = tuple(
-            lease.status
-            for lease in snapshot.leases
-            if lease.remaining_ms <= 0 and lease.worker not in self._farewells
-        )
         for lease in snapshot.leases:
             if lease.remaining_ms > 0 and lease.worker not in self._farewells:
                 events += self._take(lease.status, now + lease.remaining_ms / 1000)
                 member = self._members[lease.worker]
                 member.lease_s = max(member.lease_s, lease.remaining_ms / 1000)
-        return events + self._give_up(snapshot.leases, snapshot.asked, now)
+        events += self._give_up(snapshot.leases, snapshot.asked, now)
+        self.silent = self._silent(snapshot.leases, now)
+        return events
+
+    def _silent(self, leases: tuple[Lease, ...], now: float) -> tuple[WorkerStatus, ...]:
+        for lease in leases:
+            self._lost.pop(lease.worker, None)
+        self._lost = {
+            worker: (status, at)
+            for worker, (status, at) in self._lost.items()
+            if now - at < self._forget_s
+        }
+        known = [
+            lease.status
+            for lease in leases
+            if lease.remaining_ms <= 0 and lease.worker not in self._farewells
+        ]
+        return (*known, *(status for status, _ in self._lost.values()))
 
     def _take(self, status: WorkerStatus, ends: float) -> list[Event]:
+        self._lost.pop(status.worker, None)
         member = self._members.get(status.worker)
         if member is None:
             self._members[status.worker] = Member(status, ends, float("-inf"))
@@ -106,14 +126,17 @@ class FleetView:
         events: list[Event] = []
         for worker, member in list(self._members.items()):
             left = remaining.get(worker)
-            is_over = member.ends <= now if left is None else left <= 0
+            is_over = (left is None or left <= 0) and member.ends <= now
             if is_over and member.heard <= asked:
                 del self._members[worker]
+                if left is None:
+                    self._lost[worker] = (member.status, now)
                 events.append(("worker-lost", {"worker": worker}))
         return events
 
     def _part(self, worker: str, now: float) -> None:
         self._members.pop(worker, None)
+        self._lost.pop(worker, None)
         self._farewells[worker] = now
         for name, at in list(self._farewells.items()):
             if at > now - FAREWELL_S and len(self._farewells) <= MAX_FAREWELLS:

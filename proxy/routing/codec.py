@@ -154,6 +154,14 @@ PACE_FIELD = Field(
     {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_PER_SECOND},
     optional=True,
 )
+TENANT_PACE_FIELD = Field(
+    "tenant_per_second",
+    "tenant_per_second",
+    decode_pace,
+    float,
+    PACE_FIELD.schema,
+    optional=True,
+)
 HURRY_FIELD = Field("hurry", "hurry", decode_flag, bool, {"type": "boolean"}, optional=True)
 ENDPOINTS_FIELD = Field(
     "endpoints",
@@ -180,7 +188,13 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "forget": Shape(Forget, (TENANT_FIELD,)),
         "hold": Shape(Hold, (SWITCH_FIELD, TENANTS_FIELD)),
         "release": Shape(Release, (SWITCH_FIELD,)),
-        "drain": Shape(SetDrain, (DRAIN_FIELD, SLOT_FIELD, PACE_FIELD, TENANTS_FIELD, HURRY_FIELD)),
+        "drain": Shape(
+            SetDrain,
+            (
+                *(DRAIN_FIELD, SLOT_FIELD, PACE_FIELD, TENANTS_FIELD, HURRY_FIELD),
+                TENANT_PACE_FIELD,
+            ),
+        ),
         "end-drain": Shape(EndDrain, (DRAIN_FIELD,)),
         "end-affinities": Shape(EndAffinities, (SLOT_FIELD,)),
         "end-affinities-of": Shape(EndAffinitiesOf, (TENANTS_FIELD,)),
@@ -285,7 +299,11 @@ def drains_document(table: RoutingTable) -> list[dict[str, object]]:
     """The table's drains as JSON shows them: the fields of the operation that makes each."""
     documents = []
     for name, drain in table.drains.items():
-        operation = SetDrain(name, drain.slot, drain.per_second, drain.tenants, drain.hurry)
+        # Left out where there is none: older workers don't know the field.
+        of_one = drain.tenant_per_second or None
+        operation = SetDrain(
+            *(name, drain.slot, drain.per_second, drain.tenants, drain.hurry, of_one)
+        )
         document = encode_operation(operation)
         del document["op"]
         documents.append(document)
@@ -379,7 +397,10 @@ def decode_drains(value: object) -> dict[str, Drain]:
         given: SetDrain = decode_fields(SHAPES["drain"], item, "drain")
         if given.per_second is None or given.drain in drains:
             raise ContractError("table: a drain has a pace, and a name of its own")
-        drains[given.drain] = Drain(given.slot, given.tenants, given.per_second, bool(given.hurry))
+        drains[given.drain] = Drain(
+            *(given.slot, given.tenants, given.per_second, bool(given.hurry)),
+            given.tenant_per_second or 0.0,
+        )
     return drains
 
 

@@ -1,9 +1,9 @@
 """Workers that count answers, in the memory that a node's processes share, without serving any."""
 
+from config import Shared
 from proxy.observability.settings import MetricsSettings
 from proxy.observability.telemetry import Telemetry, TenantCount
 from proxy.observability.tenants import Tenants
-from proxy.routing.keys import Keys
 from proxy.store import Store
 from proxy.traffic import Reporter
 
@@ -34,5 +34,5 @@ class Workers:
 
     def reporter(self, url: str = "redis://127.0.0.1:1", **settings: int) -> Reporter:
         """One that tells a Redis of them. settings: of [proxy.metrics]."""
-        store = Store(url, Keys(), b"")
+        store = Store.of(Shared(url))
         return Reporter(store, MetricsSettings(**settings), 1.0, self.all)

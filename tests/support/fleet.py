@@ -18,6 +18,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from admin.routing.publish import ANY, Lease, Publisher, open_redis
+from config import Shared
 from proxy.routing.ack import converge, decode_status
 from proxy.routing.change import Change, Operation, SetEndpoints, apply
 from proxy.routing.codec import encode_change
@@ -25,6 +26,7 @@ from proxy.routing.envelope import seal
 from proxy.routing.keys import Keys
 from proxy.routing.model import Endpoint as Address
 from proxy.routing.model import RoutingTable, Slot
+from redis_access import Access
 from tests.support.clients import Answer, Connection, fetch, opened
 from tests.support.endpoint import Endpoint
 from tests.support.processes import SECONDS, Child, Children
@@ -56,7 +58,7 @@ class Routing:
         self.url = url
         self.keys = Keys()
         self.key = key.encode()
-        self.redis = open_redis(url, 5.0)
+        self.redis = open_redis(Access(Shared(redis_url=url), self.keys.table), 5.0)
         self.table = RoutingTable()
         # Who has lost its lease is forgotten at once: `fleet` then lists the live.
         self._publisher = Publisher(

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from functools import cache
 from io import StringIO
@@ -25,10 +25,11 @@ from click.testing import CliRunner
 
 from admin.__main__ import main as admin_main
 from admin.api.app import ROUTES
-from admin.api.metrics import GAUGES, Metrics
+from admin.api.metrics import GAUGES, SLOT_GAUGES, Metrics
 from admin.api.problems import CODES
 from admin.cli.main import main
 from admin.routing.events import KINDS
+from bench.switch.options import parse as parse_switch
 from proxy.__main__ import main as proxy_main
 from proxy.config import Settings
 from proxy.management import Cells
@@ -176,7 +177,11 @@ def test_make_targets_exist(page: Path):
         assert named <= targets, named - targets
 
 
-PROCESSES = {("admin",): admin_main, ("proxy",): proxy_main}
+PROCESSES: dict[tuple[str, ...], Callable[[list[str]], object]] = {
+    ("admin",): admin_main,
+    ("proxy",): proxy_main,
+    ("bench", "switch"): parse_switch,
+}
 """Commands that become another process, and that process's own."""
 
 
@@ -251,6 +256,7 @@ def exposed() -> dict[str, set[str]]:
     cells.blocks[0].cells[telemetry.CERTIFICATE_EXPIRES] = 1
     admin = Metrics()
     admin.watch(lambda: dict.fromkeys(GAUGES, 0.0))
+    admin.watch_slots(lambda: [(name, "blue", "any", 1) for name in SLOT_GAUGES])
     admin.requests.labels("GET", "/v1/routing", 200).inc()
     admin.changes.labels("pin", "true").inc()
     found = {}

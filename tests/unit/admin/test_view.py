@@ -39,7 +39,7 @@ def test_a_reading_asked_for_before_the_news_does_not_undo_it():
 def test_a_lease_that_is_over_gives_the_worker_up():
     view = FleetView()
     view.read(reading(10.0, lease("a")), 10.0)
-    events = view.read(reading(11.0, lease("a", remaining_ms=0)), 11.0)
+    events = view.read(reading(13.0, lease("a", remaining_ms=0)), 13.0)
     assert events == [("worker-lost", {"worker": "a"})]
     assert versions(view) == {}
 
@@ -58,6 +58,41 @@ def test_an_emptied_registry_gives_nobody_up_before_its_lease_ends():
     assert versions(view) == {"a": 1}
     assert view.ends(("a",)) == 12.0
     assert view.read(reading(12.1), 12.1) == [("worker-lost", {"worker": "a"})]
+
+
+def test_a_registry_that_forgot_renewals_gives_nobody_up_before_its_lease_ends():
+    view = FleetView()
+    view.read(reading(10.0, lease("a", remaining_ms=2000)), 10.0)
+    view.hear(status("a"), 11.0)
+    assert view.read(reading(12.5, lease("a", remaining_ms=-500)), 12.5) == []
+    assert versions(view) == {"a": 1}
+    assert [each.worker for each in view.silent] == ["a"]
+    over = 11.0 + DEFAULT_LEASE_S
+    assert view.read(reading(over, lease("a", remaining_ms=-2000)), over) == [
+        ("worker-lost", {"worker": "a"})
+    ]
+
+
+def test_who_is_given_up_is_silent_though_the_registry_has_lost_it():
+    view = FleetView(forget_s=5.0)
+    view.read(reading(10.0, lease("a"), lease("b")), 10.0)
+    view.read(reading(13.1), 13.1)
+    assert [each.worker for each in view.silent] == ["a", "b"]
+    view.hear(status("a", state="gone"), 14.0)
+    view.read(reading(14.1), 14.1)
+    assert [each.worker for each in view.silent] == ["b"]
+    view.read(reading(18.2), 18.2)
+    assert view.silent == ()
+
+
+def test_who_is_back_is_silent_no_more():
+    view = FleetView()
+    view.read(reading(10.0, lease("a")), 10.0)
+    view.read(reading(13.1), 13.1)
+    view.hear(status("a"), 14.0)
+    view.read(reading(14.1, lease("a")), 14.1)
+    assert view.silent == ()
+    assert versions(view) == {"a": 1}
 
 
 def test_a_farewell_is_for_good():

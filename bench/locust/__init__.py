@@ -1,0 +1,1 @@
+"""Scenarios for load testers who know locust. See README.md beside this file."""
