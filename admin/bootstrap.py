@@ -14,6 +14,8 @@ from admin.api.changing import check
 from admin.api.metrics import Metrics
 from admin.api.problems import Problem
 from admin.api.route import Parts
+from admin.canary.controller import Ramps
+from admin.canary.traffic import LastHour
 from admin.census.reading import Reader
 from admin.census.watch import Rolls
 from admin.config import Settings
@@ -29,9 +31,10 @@ from admin.schema import migrate, migrations
 from admin.switches.controller import Switches
 from admin.tasks import Tasks
 from config import Shared, split_address
+from proxy.routing.change import Change
 from proxy.routing.keys import Keys
 from proxy.routing.lasting import KINDS
-from proxy.routing.model import Slot
+from proxy.routing.model import RoutingTable, Slot
 from redis_access import Access
 
 log = structlog.get_logger(__name__)
@@ -124,23 +127,23 @@ def _compose(
     tasks.start("fleet-news", fleet.follow)
     tasks.start("reconcile", reconciler.run)
     tasks.start("prune", reconciler.prune)
-    networks = settings.endpoint_networks
-    switches = Switches(
-        control,
-        hub,
-        tasks,
-        settings,
-        lambda table, made: check(table, made, networks, force=False),
-        Problem,
-    )
+
+    def may_be_made(table: RoutingTable, made: Change) -> None:
+        check(table, made, settings.endpoint_networks, force=False)
+
+    switches = Switches(control, hub, tasks, settings, may_be_made, Problem)
     tasks.start("switches", switches.run)
     rolls = Rolls(store, Reader(redis, keys, fleet), hub, settings)
     drains = Drains(control, hub, tasks, settings, rolls)
     tasks.start("drains", drains.run)
     tasks.start("census", rolls.run)
     metrics.watch_slots(lambda: _by_slot(drains, rolls))
+    last_hour = LastHour(redis, keys)
+    ramps = Ramps(control, hub, tasks, last_hour, may_be_made, Problem)
+    tasks.start("ramps", ramps.run)
+    known = Authenticator(settings)
     parts = Parts(
-        *(settings, control, hub, Authenticator(settings), metrics, switches, drains, rolls)
+        *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls)
     )
     return parts, tasks
 

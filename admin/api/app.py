@@ -16,9 +16,12 @@ from admin.api import (
     events,
     health,
     openapi,
+    ramp,
     routing,
     switches,
     tenants,
+    traffic,
+    whatif,
     workers,
 )
 from admin.api.auth import require
@@ -39,6 +42,9 @@ ROUTES: tuple[Route, ...] = (
     *routing.ROUTES,
     *tenants.ROUTES,
     *canary.ROUTES,
+    *ramp.ROUTES,
+    *whatif.ROUTES,
+    *traffic.ROUTES,
     *cutover.ROUTES,
     *switches.ROUTES,
     *endpoints.ROUTES,

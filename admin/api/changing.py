@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from admin.api.auth import require
-from admin.api.messages import ChangeResult, Write
+from admin.api.messages import ChangeResult, Chosen, Write
 from admin.api.problems import Problem
 from admin.api.route import Call, reply
 from admin.routing import idempotency
@@ -40,12 +40,14 @@ class Wish:
     """A change as a resource asks for it.
 
     plan: the operations, made from the table that is changed. force: a slot that serves may be
-    emptied. held_back: counts for the answer, from the table after the change.
+    emptied. held_back: counts for the answer, from the table after the change. chosen: says for it
+    which weight was chosen.
     """
 
     plan: Callable[[RoutingTable], tuple[Operation, ...]]
     force: bool = False
     held_back: Callable[[RoutingTable], int] | None = None
+    chosen: Callable[[RoutingTable], Chosen] | None = None
 
 
 async def change(call: Call, write: Write, wish: Wish) -> web.Response:
@@ -66,6 +68,8 @@ async def change(call: Call, write: Write, wish: Wish) -> web.Response:
     result = result_of(outcome)
     if wish.held_back and outcome.table:
         result.held_back = wish.held_back(outcome.table)
+    if wish.chosen and outcome.table:
+        result.chosen = wish.chosen(outcome.table)
     call.parts.metrics.changes.labels(call.action, str(outcome.converged).lower()).inc()
     response = answer(result)
     if key and isinstance(response.body, bytes):

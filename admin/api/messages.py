@@ -53,6 +53,14 @@ TenantsValue = Annotated[
         }
     ),
 ]
+ByValue = Annotated[
+    str,
+    Meta(
+        pattern="^(count|traffic)$",
+        description='what the percentage is of: "count", of all keys that there could be; '
+        '"traffic", of the last hour\'s requests',
+    ),
+]
 ModeValue = Annotated[
     str, Meta(pattern="^(instant|fenced)$", description='"fenced": hold, drain, step, commit')
 ]
@@ -107,9 +115,13 @@ class PinBody(Write, kw_only=True):
 
 
 class CanaryBody(Write, kw_only=True):
-    """The canary's weight, and its unit, salt and lists if they change."""
+    """The canary's weight, and its unit, salt and lists if they change.
+
+    by: "traffic" has the weight chosen whose tenants make at most this share of the last hour's traffic.
+    """
 
     percent: PercentValue
+    by: ByValue = "count"
     unit: UnitValue = UNSET
     salt: SaltValue = UNSET
     allow: ListValue = UNSET
@@ -216,12 +228,28 @@ class EventsQuery(Given, kw_only=True):
     types: Text = ""
 
 
+class Chosen(Struct):
+    """The weight that was chosen for a share of the last hour's traffic.
+
+    asked, percent: the share that was asked for, and the weight. share: what the weight draws, in
+    percent of the traffic. tenants: how many made it; null if single keys are drawn. others_percent: of
+    tenants that no figure names; the weight draws its own share of them.
+    """
+
+    asked: float
+    percent: float
+    share: float
+    tenants: int | None
+    others_percent: float
+    explanation: str
+
+
 class ChangeResult(Struct):
     """What became of a change, and who serves it.
 
     ack_ms: from the start of the request to the last ack, null unless converged. refused: worker
     to why it did not take the version. published: Redis has it. held_back: tenants that a pin to
-    the other slot kept from a cutover.
+    the other slot kept from a cutover. chosen: with a canary by traffic.
     """
 
     version: int
@@ -232,6 +260,7 @@ class ChangeResult(Struct):
     ack_ms: float | None
     published: bool
     held_back: int | UnsetType = UNSET
+    chosen: Chosen | UnsetType = UNSET
 
 
 class SwitchState(Struct):

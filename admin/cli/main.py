@@ -11,6 +11,7 @@ COMMANDS = {
     "routing": ("admin.cli.routing", "The routing table."),
     "tenants": ("admin.cli.tenants", "Pin, unpin, list and explain tenants."),
     "canary": ("admin.cli.canary", "The share of the unpinned that goes to standby."),
+    "traffic": ("admin.cli.traffic", "Who made what share of the last hour's traffic."),
     "cutover": ("admin.cli.switch", "Move all tenants, or some, to a slot."),
     "rollback": ("admin.cli.switch", "Move all tenants, or some, back."),
     "switches": ("admin.cli.switches", "Fenced switches: list, show, cancel."),

@@ -272,13 +272,7 @@ def table_document(table: RoutingTable) -> dict[str, object]:
         "version": table.version,
         "active": str(table.active),
         "fallback": str(table.fallback),
-        "canary": {
-            "percent": percent(table.canary.basis_points),
-            "unit": str(table.canary.unit),
-            "salt": table.canary.salt,
-            "allow": sorted(table.canary.allow),
-            "deny": sorted(table.canary.deny),
-        },
+        "canary": canary_document(table.canary),
         "pins": {tenant: str(slot) for tenant, slot in table.pins.items()},
         "tenants": sorted(table.tenants),
         "endpoints": {str(slot): _encode_endpoints(table.endpoints[slot]) for slot in Slot},
@@ -287,6 +281,17 @@ def table_document(table: RoutingTable) -> dict[str, object]:
         "drains": drains_document(table),
         "affinities_since": {str(slot): table.affinities_since[slot] for slot in Slot},
         "tenant_affinities_since": dict(table.tenant_affinities_since),
+    }
+
+
+def canary_document(canary: Canary) -> dict[str, object]:
+    """A canary as JSON shows it."""
+    return {
+        "percent": percent(canary.basis_points),
+        "unit": str(canary.unit),
+        "salt": canary.salt,
+        "allow": sorted(canary.allow),
+        "deny": sorted(canary.deny),
     }
 
 
@@ -327,7 +332,7 @@ def decode_table(body: bytes) -> RoutingTable:
         decode_version(document["version"]),
         decode_slot(document["active"]),
         decode_slot(document["fallback"]),
-        _decode_canary(_object(document, "canary")),
+        decode_canary(_object(document, "canary")),
         _decode_pins(document),
         _decode_registered(document["tenants"]),
         MappingProxyType({slot: decode_endpoints(endpoints[slot]) for slot in Slot}),
@@ -363,7 +368,8 @@ def _object(document: dict[str, Any], name: str, *, gone: bool = False) -> dict[
     return value
 
 
-def _decode_canary(value: Mapping[str, object]) -> Canary:
+def decode_canary(value: Mapping[str, object]) -> Canary:
+    """A canary as `canary_document` writes it, or ContractError."""
     if value.keys() != {field.name for field in CANARY_FIELDS}:
         raise ContractError("table: canary has percent, unit, salt, allow and deny")
     weight: SetCanary = decode_fields(SHAPES["canary"], value, "canary")

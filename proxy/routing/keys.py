@@ -11,6 +11,7 @@ All keys carry one hash tag, so that scripts that touch several of them work in 
                                                   :<tenant> at its end: those of one tenant
     {prefix}:census:<worker>  hash, expires       who is connected there; see `census`
     {prefix}:affinity:… string, with expiry       where a key belongs: slot and version
+    {prefix}:traffic:<minute>  hash, expires      tenant → its requests in it, see `routing.traffic`
 """
 
 from dataclasses import dataclass
@@ -58,3 +59,7 @@ class Keys:
     def affinity(self, digest: str) -> str:
         """Where a key belongs. digest: the key's, see `proxy.affinity.rules`."""
         return f"{{{self.prefix}}}:affinity:{digest}"
+
+    def traffic(self, minute: int) -> str:
+        """Who made how many requests in a minute. minute: since 1970, by Redis' clock."""
+        return f"{{{self.prefix}}}:traffic:{minute}"

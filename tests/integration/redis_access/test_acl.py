@@ -62,6 +62,7 @@ async def planes(
         "affinity": [{"name": "session", "cookie": "sid"}],
         "census": [{"name": "station", "path": "/ws/{key}"}],
         "follow": {"state_dir": str(tmp_path / "state"), "state_write_s": 0.1},
+        "metrics": {"traffic_s": 0.1},
     }
     own = {"redis_url": url_of("turnout-proxy", server)}
     async with both_planes(spawn, tmp_path, shared, endpoints, own, **more) as started:
@@ -90,6 +91,8 @@ async def test_both_planes_do_all_that_they_do(planes: Planes, server: EmbeddedR
     await fenced(planes, "c")
     status, census, _ = await planes.call("GET", "/v1/census")
     assert (status, census["taken"]) == (200, True)
+    while not (await planes.call("GET", "/v1/traffic"))[1]["items"]:
+        await planes.fleet.get(tenant="b")
     (victim, *_) = await planes.fleet.serving()
     os.kill(victim, signal.SIGKILL)
     await planes.fleet.child.line("said goodbye for worker")
