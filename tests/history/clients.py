@@ -1,0 +1,116 @@
+"""Who uses the system: requests through all nodes, all the time, each written down.
+
+Rules: what is not repeatable (POST) is sent once, by its own id. A client keeps its connection, so
+that it meets the same worker again; which worker that is, is looked up in the kernel's tables when
+a new beginning of request ids is seen.
+"""
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from tests.history.record import FAIL, INFO, OK, Line, Request, Worker
+from tests.history.system import Node
+from tests.soak.watch import clients_of
+from tests.support.clients import Answer, Connection, opened
+
+PAUSE_S = (0.0, 0.03)
+POSTS = 0.5
+"""The share of requests that must not be sent twice."""
+LASTS = 40
+"""Requests of one connection, on average."""
+
+
+class Clients:
+    """All of them. write: takes what is to be recorded."""
+
+    def __init__(
+        self, nodes: Sequence[Node], tenants: Sequence[str], write: Callable[[Line], None]
+    ) -> None:
+        self._nodes, self._tenants, self._write = nodes, tenants, write
+        self._numbers = itertools.count()
+        self._known: set[str] = set()
+        self.stopping = False
+
+    async def run(self, rng: random.Random) -> None:
+        """One client, until told to stop."""
+        while not self.stopping:
+            await self._life(rng.choice(self._nodes), rng)
+
+    async def _life(self, node: Node, rng: random.Random) -> None:
+        """One connection, from its beginning to its end."""
+        try:
+            connection = await opened(node.port)
+        except (OSError, TimeoutError):
+            await asyncio.sleep(rng.uniform(*PAUSE_S))
+            return
+        worker = ""
+        try:
+            while not self.stopping:
+                worker, goes_on = await self.ask(node, connection, rng, worker)
+                if not goes_on or rng.random() < 1 / LASTS:
+                    return
+                await asyncio.sleep(rng.uniform(*PAUSE_S))
+        finally:
+            await connection.close()
+
+    async def ask(
+        self, node: Node, connection: Connection, rng: random.Random, worker: str
+    ) -> tuple[str, bool]:
+        """One request; whose request ids its answer bears, and whether the connection goes on.
+
+        worker: whose it was before; empty: unknown.
+        """
+        name, tenant = f"r{next(self._numbers)}", rng.choice(self._tenants)
+        is_post = rng.random() < POSTS
+        method, body = ("POST", b"x") if is_post else ("GET", b"")
+        began = time.monotonic()
+
+        def note(outcome: str, by: str, **more: object) -> None:
+            self._write(
+                Request(
+                    id=name,
+                    tenant=tenant,
+                    method=method,
+                    node=node.name,
+                    worker=by,
+                    began=began,
+                    ended=time.monotonic(),
+                    outcome=outcome,
+                    kept=bool(worker),
+                    **more,  # type: ignore[arg-type]
+                )
+            )
+
+        try:
+            connection.send(method, "/work", body, tenant=tenant, x_id=name)
+            answer = await connection.answer()
+        except (OSError, EOFError, TimeoutError, ValueError) as error:
+            note(INFO, worker, error=type(error).__name__)
+            return worker, False
+        if answer.status == 200:
+            note(OK, answer.worker, status=200, slot=answer.slot, said=answer.body.decode())
+        else:
+            code = str(answer.json.get("code", "")) if answer.body[:1] == b"{" else ""
+            # The proxy's own answers all but say that nothing was sent; these don't.
+            unsure = code in {"answer-timeout", "no-answer", "bad-answer"}
+            note(INFO if unsure else FAIL, answer.worker, status=answer.status, code=code)
+        await self._learn(node, answer, connection)
+        return answer.worker, not answer.last
+
+    async def _learn(self, node: Node, answer: Answer, connection: Connection) -> None:
+        """Which process it is whose answers bear these ids."""
+        if answer.worker in self._known:
+            return
+        port = connection.writer.get_extra_info("sockname")[1]
+        for pid in list(node.pids):
+            try:
+                held = await asyncio.to_thread(clients_of, pid, {node.port})
+            except OSError:
+                continue
+            if (node.port, port) in held:
+                self._known.add(answer.worker)
+                self._write(Worker(node=node.name, pid=pid, prefix=answer.worker))
+                return
