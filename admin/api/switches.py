@@ -18,6 +18,7 @@ from admin.api.messages import (
 )
 from admin.api.problems import Problem
 from admin.api.route import Call, Route, reply
+from admin.routing.database import DatabaseUnavailableError
 from admin.switches import store
 from admin.switches.controller import TooManyError, name_of_new
 from admin.switches.model import State, Step, Switch
@@ -59,7 +60,14 @@ async def fenced(
         await parts.switches.begin(switch, call.action, call.author)
     except TooManyError as error:
         raise Problem("too-many-switches", str(error)) from None
-    record = await parts.switches.ended(switch.name, switch.limit_s + _NOT_WAITED_S)
+    try:
+        record = await parts.switches.ended(switch.name, switch.limit_s + _NOT_WAITED_S)
+    except DatabaseUnavailableError:
+        raise Problem(
+            "outcome-unknown",
+            f"the switch {switch.name} was begun, and PostgreSQL went away: ask for it later",
+            extra={"switch": switch.name},
+        ) from None
     if record is None:
         raise Problem("internal", "the switch is gone")
     return await _answer(call, record)

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from admin.routing.events import Hub
 from admin.routing.publish import FAULTS, Publisher, Snapshot, StoreUnavailableError
-from admin.routing.view import Event, FleetView
+from admin.routing.view import FORGET_S, Event, FleetView
 from proxy.routing.ack import Convergence, WorkerStatus, converge, decode_status
 from proxy.routing.change import ContractError
 from proxy.routing.keys import Keys
@@ -30,11 +30,17 @@ class Fleet:
     """The live workers. published: the version in Redis, -1 unknown. reachable: Redis answers."""
 
     def __init__(
-        self, redis: "Redis", keys: Keys, publisher: Publisher, hub: Hub, timeout_s: float
+        self,
+        redis: "Redis",
+        keys: Keys,
+        publisher: Publisher,
+        hub: Hub,
+        timeout_s: float,
+        forget_s: float = FORGET_S,
     ) -> None:
         self._redis, self._keys, self._publisher, self._hub = redis, keys, publisher, hub
         self._timeout_s = timeout_s
-        self._view = FleetView()
+        self._view = FleetView(forget_s)
         self._changed = asyncio.Event()
         self._settled_at = float("-inf")
         self._expected: tuple[int, float] | None = None

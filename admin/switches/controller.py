@@ -69,11 +69,21 @@ class Switches:
         self._mine: dict[str, asyncio.Event] = {}
 
     async def begin(self, switch: Switch, action: str, author: Author) -> None:
-        """Write the intent down and begin. TooManyError, DatabaseUnavailableError: not begun."""
+        """Write the intent down and begin. TooManyError, DatabaseUnavailableError: not begun.
+
+        OutcomeUnknownError: the database went away meanwhile. It may have begun.
+        """
         if len(self._mine) >= self._settings.switches_at_once:
             raise TooManyError(f"{len(self._mine)} switches run: wait for one to end")
-        async with self._database.connection() as connection:
-            await store.begin(connection, switch, action, author)
+        connected = False
+        try:
+            async with self._database.connection() as connection:
+                connected = True
+                await store.begin(connection, switch, action, author)
+        except DatabaseUnavailableError as error:
+            if connected and not error.answered:
+                raise OutcomeUnknownError from error
+            raise
         self._carry(switch.name)
 
     async def record(self, name: str) -> Record | None:
@@ -82,7 +92,10 @@ class Switches:
             return await store.find(connection, name)
 
     async def ended(self, name: str, limit_s: float) -> Record | None:
-        """The switch once it has ended, or as it is after so many seconds; whoever carries it."""
+        """The switch once it has ended, or as it is after so many seconds; whoever carries it.
+
+        DatabaseUnavailableError: how it stands isn't known.
+        """
         deadline = monotonic() + limit_s
         while True:
             record = await self.record(name)
