@@ -428,4 +428,5 @@ def _follower(
         inherited.block,
         on_table,
         report,
+        lambda: max(block.cells[telemetry.VERSION] for block in inherited.blocks),
     )
