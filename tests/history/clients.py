@@ -10,6 +10,7 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tests.history.record import FAIL, INFO, OK, Line, Request, Worker
 from tests.history.system import Node
@@ -21,6 +22,19 @@ POSTS = 0.5
 """The share of requests that must not be sent twice."""
 LASTS = 40
 """Requests of one connection, on average."""
+EVERY_S = 0.02
+"""The crowd's next request comes after so long, on average, whatever becomes of those before."""
+IDLE = 24
+"""Connections that the crowd keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A connection that has answered, and whose request ids came with the last answer."""
+
+    node: Node
+    connection: Connection
+    worker: str
 
 
 class Clients:
@@ -38,6 +52,33 @@ class Clients:
         """One client, until told to stop."""
         while not self.stopping:
             await self._life(rng.choice(self._nodes), rng)
+
+    async def crowd(self, rng: random.Random) -> None:
+        """Requests on kept connections at their own pace: also to a worker that stands still."""
+        idle: list[Kept] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                while not self.stopping:
+                    await asyncio.sleep(rng.expovariate(1 / EVERY_S))
+                    kept = idle.pop(rng.randrange(len(idle))) if len(idle) >= IDLE else None
+                    group.create_task(self._one(kept, idle, rng), name="one of the crowd")
+        finally:
+            for each in idle:
+                await each.connection.close()
+
+    async def _one(self, kept: Kept | None, idle: list[Kept], rng: random.Random) -> None:
+        """One request of the crowd; its connection is idle afterwards, if it goes on."""
+        try:
+            if kept is None:
+                node = rng.choice(self._nodes)
+                kept = Kept(node, await opened(node.port), "")
+        except (OSError, TimeoutError):
+            return
+        worker, goes_on = await self.ask(kept.node, kept.connection, rng, kept.worker)
+        if goes_on:
+            idle.append(Kept(kept.node, kept.connection, worker))
+        else:
+            await kept.connection.close()
 
     async def _life(self, node: Node, rng: random.Random) -> None:
         """One connection, from its beginning to its end."""

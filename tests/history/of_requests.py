@@ -148,9 +148,11 @@ def _is_explained(facts: Facts, request: Request) -> bool:
         return any(each.store for each in facts.faults_at(began, ended, node, _SETTLES_S))
     if request.outcome != INFO or request.code:
         return False
-    dead = {pid for each in facts.faults_at(began, ended, node, _SETTLES_S) for pid in each.dead}
     worker = facts.workers.get(request.worker)
-    return bool(dead) and (worker is None or worker.pid in dead)
+    if worker is not None:
+        # It may have kept a connection that nobody used since.
+        return any(worker.pid in each.dead for each in facts.faults if each.began <= ended)
+    return any(each.dead for each in facts.faults_at(began, ended, node, _SETTLES_S))
 
 
 def _is_held(facts: Facts, request: Request) -> bool:

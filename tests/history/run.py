@@ -176,7 +176,9 @@ class Run:
         working = [
             self._start(clients.run(self._rng(f"client {number}")), f"client {number}")
             for number in range(options.clients)
-        ] + [
+        ]
+        working.append(self._start(clients.crowd(self._rng("crowd")), "crowd"))
+        working += [
             self._start(operators.run(self._rng(f"operator {number}")), f"operator {number}")
             for number in range(options.operators)
         ]

@@ -1,0 +1,90 @@
+"""Copies of the tree with one line made wrong, which the checker has to catch.
+
+A run that can't fail proves nothing. Rules: a mutation says which line of which file becomes what,
+which faults bring it out, and which invariants it breaks. The line must be there, once.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import trees
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """file: of the tree. before, after: its lines. faults: of `nemesis.KINDS`. breaks: of
+    `checker.INVARIANTS`, by the beginning of their names; one of them at least.
+    """
+
+    file: str
+    before: str
+    after: str
+    faults: tuple[str, ...]
+    breaks: tuple[str, ...]
+
+
+MUTATIONS: dict[str, Mutation] = {
+    "ack-before-swap": Mutation(
+        "proxy/follow.py",
+        "        self._on_table(table)\n        self._table = table\n",
+        "        asyncio.get_running_loop().call_later(0.2, self._on_table, table)\n"
+        "        self._table = table\n",
+        (),
+        ("1 ", "2 "),
+    ),
+    "lease-ignored": Mutation(
+        "proxy/router.py",
+        "        if self._leased or self.without_lease is None:\n",
+        "        if self._leased or self.without_lease is not None:\n",
+        ("part-node",),
+        ("1 ",),
+    ),
+    "nothing-under-way": Mutation(
+        "proxy/exchange/fence.py",
+        "                switch = table.held_by(_name(tenant))\n",
+        '                switch = ""\n',
+        (),
+        ("2 ",),
+    ),
+    "converged-anyway": Mutation(
+        "admin/routing/fleet.py",
+        "        return self.convergence(version).converged\n",
+        "        return True\n",
+        ("part-node", "pause-worker"),
+        ("1 ", "10 "),
+    ),
+    "version-goes-back": Mutation(
+        "proxy/follow.py",
+        "        if stored_at <= self.version and not"
+        " (self._from_disk and stored_at == self.version):\n",
+        "        if stored_at == self.version:\n",
+        ("failover",),
+        ("9 ",),
+    ),
+    "silent-believed": Mutation(
+        "admin/routing/fleet.py",
+        "        return self._view.silent\n",
+        "        return ()\n",
+        ("part-node",),
+        ("2 ",),
+    ),
+    "expected-version-ignored": Mutation(
+        "admin/routing/store.py",
+        "    if proposal.expected_version not in {None, before.version}:\n",
+        "    if proposal.expected_version == -1:\n",
+        (),
+        ("14 ",),
+    ),
+}
+
+
+def mutated(name: str, target: Path) -> Path:
+    """A copy of the sources in a new folder, with this mutation. ValueError if it doesn't fit."""
+    mutation = MUTATIONS[name]
+    tree = trees.copy(target)
+    file = tree / mutation.file
+    text = file.read_text("utf-8")
+    if text.count(mutation.before) != 1:
+        raise ValueError(f"{name}: its lines stand {text.count(mutation.before)} times in {file}")
+    file.write_text(text.replace(mutation.before, mutation.after), "utf-8")
+    return tree
