@@ -108,9 +108,7 @@ def _compose(
         forget_s=settings.worker_forget_s,
     )
     store = Store(database)
-    fleet = Fleet(
-        redis, keys, publisher, hub, settings.redis_timeout_s, settings.worker_forget_s
-    )
+    fleet = Fleet(redis, keys, publisher, hub, settings.redis_timeout_s, settings.worker_forget_s)
     reconciler = Reconciler(store, publisher, fleet, hub, settings)
     metrics = Metrics()
     control = Control(store, publisher, fleet, reconciler, metrics.ack_ms.observe)

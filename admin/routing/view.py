@@ -61,9 +61,7 @@ class FleetView:
 
     @property
     def silent(self) -> tuple[WorkerStatus, ...]:
-        """What those last said whose lease is over, who did not say goodbye, and who are not
-        forgotten yet. They may still serve.
-        """
+        """What those last said whose lease is over without a goodbye: they may still serve."""
         return tuple(each.status for each in self._silent.values())
 
     def live(self) -> list[WorkerStatus]:
@@ -91,6 +89,9 @@ class FleetView:
     def read(self, snapshot: Snapshot, now: float) -> list[Event]:
         """The registry was read, after all earlier readings."""
         events: list[Event] = []
+        for status in snapshot.departed:
+            if status.worker in self._members or status.worker in self._silent:
+                events += self.hear(status, now)
         for lease in snapshot.leases:
             if lease.worker in self._farewells:
                 continue

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from tests.history.record import Line, Served, Step
 from tests.support.messages import Message, take_message
@@ -44,10 +45,10 @@ class Endpoint(asyncio.Protocol):
         self._request: Message | None = None
         self._began = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._transport: asyncio.Transport
+        self._transport: Any
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment] - uvloop's is no subclass
+        self._transport = transport
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from proxy.routing.change import Change, apply
 from proxy.routing.codec import decode_operations
-from proxy.routing.decision import Policy, routed
+from proxy.routing.decision import routed
 from proxy.routing.model import RoutingTable
 from tests.history.record import (
     FAIL,
@@ -81,7 +81,9 @@ class Facts:
             if parks or (worker is not None and pid_in(ack.acked, worker)):
                 least = max(least, ack.version)
         if worker is not None:
-            said = [each.version for each in self.samples(worker.pid) if each.ended <= request.began]
+            said = [
+                each.version for each in self.samples(worker.pid) if each.ended <= request.began
+            ]
             least = max([least, *said[-1:]])
         return least
 
@@ -93,9 +95,7 @@ class Facts:
         """Where the tables from one version to another send this tenant, held ones left out."""
         first = max(bisect_right(self.numbers, least) - 1, 0)
         tables = (self.tables[v] for v in self.numbers[first:] if v <= latest)
-        return {
-            str(routed(table, tenant).slot) for table in tables if not table.held_by(tenant)
-        }
+        return {str(routed(table, tenant).slot) for table in tables if not table.held_by(tenant)}
 
     def slot_at(self, tenant: str, version: int) -> str:
         """Where this table sends the tenant, held or not."""

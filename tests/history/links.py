@@ -91,9 +91,7 @@ class Link:
             self._open.discard(on)
             on.transport.abort()
 
-    async def _copy(
-        self, source: asyncio.StreamReader, to: asyncio.StreamWriter, way: str
-    ) -> None:
+    async def _copy(self, source: asyncio.StreamReader, to: asyncio.StreamWriter, way: str) -> None:
         while data := await source.read(_PIECE):
             if self.delay_s:
                 await asyncio.sleep(self.delay_s)

@@ -5,6 +5,7 @@ Pure. Each function is one invariant of the table in `checker`.
 
 import json
 from collections import Counter, defaultdict
+from itertools import pairwise
 from typing import Any
 
 from proxy.routing.model import RoutingTable, Slot
@@ -83,8 +84,7 @@ def shows(table: RoutingTable, wants: dict[str, Any]) -> bool:
     return (
         all(table.pins.get(tenant) == (slot and Slot(slot)) for tenant, slot in pins.items())
         and wants.get("active", table.active) == table.active
-        and wants.get("percent", table.canary.basis_points / 100)
-        == table.canary.basis_points / 100
+        and wants.get("percent", table.canary.basis_points / 100) == table.canary.basis_points / 100
     )
 
 
@@ -112,7 +112,7 @@ def versions_only_grow(facts: Facts) -> Result:
     for pid in facts.pids:
         samples = facts.samples(pid)
         result.judged += len(samples)
-        for before, after in zip(samples, samples[1:], strict=False):
+        for before, after in pairwise(samples):
             if after.version < before.version:
                 result.violations.append(
                     f"{after.node}/{pid} went from version {before.version} to {after.version}"
@@ -160,7 +160,9 @@ def all_agree_in_the_end(facts: Facts) -> Result:
                     f"{admin} sees {workers}, not {wanted} at version {facts.numbers[-1]}"
                 )
         for admin, table in end.tables.items():
-            pins = {tenant: str(slot) for tenant, slot in facts.tables[facts.numbers[-1]].pins.items()}
+            pins = {
+                tenant: str(slot) for tenant, slot in facts.tables[facts.numbers[-1]].pins.items()
+            }
             if table["pins"] != pins:
                 result.violations.append(f"{admin} shows other pins than the record makes")
     return result
@@ -168,9 +170,7 @@ def all_agree_in_the_end(facts: Facts) -> Result:
 
 def recoveries(facts: Facts) -> list[float]:
     """Seconds from the end of each fault of a store to the end of the next change that converged."""
-    good = sorted(
-        (call.ended, call.began) for call in facts.changes if call.converged
-    )
+    good = sorted((call.ended, call.began) for call in facts.changes if call.converged)
     found = []
     for fault in facts.faults:
         if not fault.store:
@@ -179,8 +179,6 @@ def recoveries(facts: Facts) -> list[float]:
         if after is not None:
             found.append(after - fault.ended)
     return found
-
-
 
 
 def _routing(shown: dict[str, Any]) -> str:

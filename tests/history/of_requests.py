@@ -143,7 +143,9 @@ def _is_explained(facts: Facts, request: Request) -> bool:
         slack_s = facts.plan.lease_s + _SETTLES_S
         met = facts.faults_at(began, ended, node, slack_s)
         parks = facts.plan.policies.get(node) == "park"
-        return (parks and any(each.store or each.paused for each in met)) or _is_held(facts, request)
+        return (parks and any(each.store or each.paused for each in met)) or _is_held(
+            facts, request
+        )
     if request.code == NO_TABLE:
         return any(each.store for each in facts.faults_at(began, ended, node, _SETTLES_S))
     if request.outcome != INFO or request.code:
@@ -204,5 +206,3 @@ def orphans(facts: Facts) -> dict[str, int]:
         for served in by_tenant[tenant]
     )
     return {"cut off": len(cut), "of it during a step": met}
-
-

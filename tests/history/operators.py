@@ -159,14 +159,14 @@ def _said(status: int, told: dict[str, Any]) -> dict[str, Any]:
     code = str(told.get("code", ""))
     if not 200 <= status < 300:
         unsure = status == 0 or code in _UNKNOWN
-        switch, detail = str(told.get("switch", "")), str(told.get("detail", ""))
-        return {
-            "outcome": INFO if unsure else FAIL,
-            "code": code,
-            "detail": detail,
-            "switch": switch,
-        }
-    switch = told.get("switch") or {}
+        outcome, detail = INFO if unsure else FAIL, str(told.get("detail", ""))
+        switch = str(told.get("switch", ""))
+        return {"outcome": outcome, "code": code, "detail": detail, "switch": switch}
+    return _made(told.get("switch") or {}, told)
+
+
+def _made(switch: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+    """What an answer says that is no refusal. switch: empty for an instant change."""
     change = told.get("change") if switch else told
     if change is None:
         # A switch that has not ended yet.

@@ -23,7 +23,7 @@ class _Line(msgspec.Struct, frozen=True, tag_field="type", kw_only=True):
     """What all have in common."""
 
 
-class Plan(_Line, tag="plan"):
+class Plan(_Line, frozen=True, tag="plan"):
     """The run. policies: node → what its workers do without a lease, "serve" or "park"."""
 
     seed: int
@@ -34,7 +34,7 @@ class Plan(_Line, tag="plan"):
     mutation: str = ""
 
 
-class Request(_Line, tag="request"):
+class Request(_Line, frozen=True, tag="request"):
     """One request of a client. worker: the beginning that its worker's request ids share; empty: unknown.
 
     code: of the proxy's own answer. said: what the endpoint says that it was asked for:
@@ -57,7 +57,7 @@ class Request(_Line, tag="request"):
     kept: bool = False
 
 
-class Served(_Line, tag="served"):
+class Served(_Line, frozen=True, tag="served"):
     """One request as an endpoint saw it. cut: its connection broke before the answer was given."""
 
     id: str
@@ -69,7 +69,7 @@ class Served(_Line, tag="served"):
     cut: bool = False
 
 
-class Step(_Line, tag="step"):
+class Step(_Line, frozen=True, tag="step"):
     """The step of a fenced switch, as who was called saw it."""
 
     switch: str
@@ -79,7 +79,7 @@ class Step(_Line, tag="step"):
     cut: bool = False
 
 
-class Changed(_Line, tag="change"):
+class Changed(_Line, frozen=True, tag="change"):
     """One call that changes the routing. op: unlike any other's; the record knows its author by it.
 
     wants: what the table is to show: {"pin": {tenant: slot or null}}, {"percent": …}, {"active": …}.
@@ -105,7 +105,7 @@ class Changed(_Line, tag="change"):
     switch: str = ""
 
 
-class Version(_Line, tag="version"):
+class Version(_Line, frozen=True, tag="version"):
     """One version as the system of record has it, read at the end. author: the op that made it."""
 
     version: int
@@ -114,7 +114,7 @@ class Version(_Line, tag="version"):
     operations: tuple[dict[str, Any], ...]
 
 
-class Sample(_Line, tag="sample"):
+class Sample(_Line, frozen=True, tag="sample"):
     """What a worker's node says of it. leased: and its lease has time left."""
 
     node: str
@@ -126,7 +126,7 @@ class Sample(_Line, tag="sample"):
     ended: float
 
 
-class Worker(_Line, tag="worker"):
+class Worker(_Line, frozen=True, tag="worker"):
     """Whose request ids begin so."""
 
     node: str
@@ -134,7 +134,7 @@ class Worker(_Line, tag="worker"):
     prefix: str
 
 
-class Fault(_Line, tag="fault"):
+class Fault(_Line, frozen=True, tag="fault"):
     """What the nemesis did, until it was undone. nodes, admins: who can't reach a store, or whose
     processes are hit. store: it is Redis that they can't reach. dead, paused: processes.
     """
@@ -150,7 +150,7 @@ class Fault(_Line, tag="fault"):
     detail: str = ""
 
 
-class End(_Line, tag="end"):
+class End(_Line, frozen=True, tag="end"):
     """After all is healed. healed: every part came back; if not, why.
 
     tables: admin → the routing that it shows. workers: admin → worker → version. switches: name →
@@ -166,18 +166,7 @@ class End(_Line, tag="end"):
     switches: dict[str, str]
 
 
-Line = (
-    Plan
-    | Request
-    | Served
-    | Step
-    | Changed
-    | Version
-    | Sample
-    | Worker
-    | Fault
-    | End
-)
+Line = Plan | Request | Served | Step | Changed | Version | Sample | Worker | Fault | End
 Kind = TypeVar("Kind", bound=_Line)
 _DECODER = msgspec.json.Decoder(Line)
 

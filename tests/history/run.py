@@ -131,9 +131,7 @@ class Run:
             healed, why = await self._healed(system, operators, clients)
             await self._look_at_the_end(system, healed, why)
 
-    async def _prepare(
-        self, system: System, operators: Operators, ports: dict[str, int]
-    ) -> None:
+    async def _prepare(self, system: System, operators: Operators, ports: dict[str, int]) -> None:
         """Both slots have their endpoint, and every worker serves."""
         for slot, port in ports.items():
             body = {"endpoints": [f"127.0.0.1:{port}"]}
@@ -232,7 +230,6 @@ class Run:
     async def _look_at_the_end(self, system: System, healed: bool, why: str) -> None:
         tables: dict[str, dict[str, Any]] = {}
         workers: dict[str, dict[str, int]] = {}
-        switches: dict[str, str] = {}
         for admin in system.admins:
             with suppress(aiohttp.ClientError, TimeoutError, OSError, KeyError):
                 _, tables[admin.name] = await system.call(admin, "GET", "/v1/routing")
@@ -245,8 +242,8 @@ class Run:
         connection = await asyncpg.connect(system.database.url, timeout=READY_S)
         try:
             await self._read_record(connection)
-            for name, state in await connection.fetch("SELECT name, state FROM turnout.switches"):
-                switches[name] = state
+            rows = await connection.fetch("SELECT name, state FROM turnout.switches")
+            switches = {row["name"]: row["state"] for row in rows}
         finally:
             await connection.close()
         self.write(
@@ -271,9 +268,7 @@ class Run:
             operations = tuple(
                 encode_operation(operation) for operation in decode_change(body).operations
             )
-            self.write(
-                Version(version=version, author=actor, action=action, operations=operations)
-            )
+            self.write(Version(version=version, author=actor, action=action, operations=operations))
 
 
 def record(options: Options, path: Path, say: Callable[[str], None]) -> None:
@@ -283,4 +278,3 @@ def record(options: Options, path: Path, say: Callable[[str], None]) -> None:
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(Run(options, path, say).run(Path(folder)))
-

@@ -55,7 +55,8 @@ class Store:
             place.mkdir(mode=0o700)
             write_private(place / "password", password)
             servers.append(EmbeddedRedis(place))
-        return cls(*servers, Link(0))
+        primary, replica = servers
+        return cls(primary, replica, Link(0))
 
     async def start(self) -> None:
         """Both, the second following the first."""
@@ -78,7 +79,7 @@ class Store:
 
     async def _follows(self) -> bool:
         said = await command(self.replica, "INFO", "replication")
-        return said["master_link_status"] == "up"
+        return bool(said["master_link_status"] == "up")
 
     async def promote(self) -> None:
         """The replica takes writes from now on; the other one is to be its replica."""

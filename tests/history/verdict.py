@@ -38,7 +38,12 @@ class Verdict:
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
         results = {name: asdict(result) for name, result in self.results.items()}
-        return {"good": self.good, "seed": self.seed, "invariants": results, "figures": self.figures}
+        return {
+            "good": self.good,
+            "seed": self.seed,
+            "invariants": results,
+            "figures": self.figures,
+        }
 
     def table(self) -> str:
         """As people read it."""

@@ -1,6 +1,6 @@
 """The checker of `tests.history` against histories made by hand: clean ones, and one for each fault."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -35,7 +35,7 @@ NAMES = {("a", 11): "a/11.aa", ("b", 22): "b/22.bb"}
 
 def request(number: int, node: str, began: float, slot: str, **more: Any) -> Request:
     """A POST of acme that was answered within 0.1 s, unless something else is said."""
-    told = {
+    told: dict[str, Any] = {
         "id": f"r{number}",
         "tenant": "acme",
         "method": "POST",
@@ -52,13 +52,13 @@ def request(number: int, node: str, began: float, slot: str, **more: Any) -> Req
 
 def served(number: int, began: float, slot: str, **more: Any) -> Served:
     """The same as its endpoint saw it."""
-    told = {"id": f"r{number}", "tenant": "acme", "method": "POST", "slot": slot}
+    told: dict[str, Any] = {"id": f"r{number}", "tenant": "acme", "method": "POST", "slot": slot}
     return Served(**(told | {"began": began + 0.01, "ended": began + 0.09} | more))
 
 
 def change(op: str, began: float, version: int, slot: str, **more: Any) -> Changed:
     """A pin of acme that all workers served within 0.2 s."""
-    told = {
+    told: dict[str, Any] = {
         "op": op,
         "admin": "admin-1",
         "what": "pin",
@@ -74,7 +74,12 @@ def change(op: str, began: float, version: int, slot: str, **more: Any) -> Chang
 
 
 def sample(node: str, began: float, version: int, **more: Any) -> Sample:
-    told = {"node": node, "pid": {"a": 11, "b": 22}[node], "version": version, "leased": True}
+    told: dict[str, Any] = {
+        "node": node,
+        "pid": {"a": 11, "b": 22}[node],
+        "version": version,
+        "leased": True,
+    }
     told |= {"state": "serving", "began": began, "ended": began + 0.01}
     return Sample(**(told | more))
 
@@ -140,7 +145,7 @@ def fenced() -> list[Line]:
     return [*lines, end(3, "green", switches={"s-1": "done"})]
 
 
-def broken(lines: list[Line]) -> set[str]:
+def broken(lines: Sequence[Line]) -> set[str]:
     """The invariants that this history breaks, by the first word of their names."""
     verdict = check(History(lines))
     assert not verdict.good or not any(r.violations for r in verdict.results.values())
@@ -267,7 +272,12 @@ def test_answered_and_not_served() -> None:
         (INFO, "", Fault(name="part node", began=2.4, ended=3, nodes=("a",), store=True), False),
         (FAIL, "queue-timeout", Fault(name="pause worker", began=2, ended=3, nodes=("a",)), False),
         # Node a goes on without a lease: nobody waits there for Redis.
-        (FAIL, "parked-too-long", Fault(name="x", began=2, ended=3, nodes=("a",), store=True), False),
+        (
+            FAIL,
+            "parked-too-long",
+            Fault(name="x", began=2, ended=3, nodes=("a",), store=True),
+            False,
+        ),
     ],
 )
 def test_failures(outcome: str, code: str, fault: Fault | None, good: bool) -> None:
@@ -321,11 +331,7 @@ def test_acknowledged_without_redis() -> None:
 
 
 def test_two_winners() -> None:
-    lines = [
-        each
-        for each in moved()
-        if not isinstance(each, Changed)
-    ]
+    lines = [each for each in moved() if not isinstance(each, Changed)]
     racing = [
         change("op-1", 1.0, 1, "blue", expected=0),
         change("op-2", 2.0, 2, "green", expected=0),

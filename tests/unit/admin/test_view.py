@@ -1,5 +1,7 @@
 """The fleet's view: news, readings of the registry, and what happens between the two."""
 
+from dataclasses import replace
+
 from admin.routing.publish import Lease, Snapshot
 from admin.routing.view import DEFAULT_LEASE_S, FleetView
 from proxy.routing.ack import WorkerStatus
@@ -143,3 +145,13 @@ def test_who_speaks_again_or_says_goodbye_is_silent_no_more():
     view.read(reading(10.9, lease("a", remaining_ms=-900), lease("b", remaining_ms=-900)), 11.1)
     assert silent(view) == {}
     assert versions(view) == {"a": 1}
+
+
+def test_a_goodbye_that_was_not_heard_is_read():
+    view = FleetView()
+    view.read(reading(10.0, lease("a"), lease("b", remaining_ms=-5)), 10.0)
+    gone = tuple(status(worker, state="gone") for worker in ("a", "b", "stranger"))
+    events = view.read(replace(reading(11.0), departed=gone), 11.0)
+    assert [document["worker"] for _, document in events] == ["a", "b"]
+    assert (versions(view), silent(view)) == ({}, {})
+    assert view.read(replace(reading(12.0), departed=gone), 12.0) == []
