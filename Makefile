@@ -83,6 +83,10 @@ faults: .venv/.ready ## play the fault matrix, print it and write docs/faults.md
 soak: .venv/.ready ## ten minutes of mixed traffic with faults; every request is accounted for
 	@$(BIN)/python -m tests.soak $(ARGS)
 
+.PHONY: history
+history: .venv/.ready ## two minutes of real processes under faults; a checker reads the history (ARGS="--seed 7")
+	@$(BIN)/python -m tests.history $(ARGS)
+
 .PHONY: compile
 compile: .venv/.ready ## compile the data plane in place (C compiler needed); `make plain` undoes it
 	$(BIN)/python deploy/compile.py

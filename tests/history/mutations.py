@@ -65,7 +65,7 @@ MUTATIONS: dict[str, Mutation] = {
         "admin/routing/fleet.py",
         "        return self._view.silent\n",
         "        return ()\n",
-        ("part-node",),
+        ("part-empty",),
         ("2 ",),
     ),
     "expected-version-ignored": Mutation(

@@ -1,7 +1,7 @@
 """What runs: two admins, nodes of workers, Redis with a replica, PostgreSQL; a link before each client.
 
-Rules: every node and every admin has links of its own, so each can be cut off alone. Ports stay
-the same over a restart. All that is started here is ended by `System.close`, by its pid.
+Rules: every node and every admin has links of its own, so each can be cut off alone. Ports are
+chosen at the first start, and stay the same over a restart. All that is started here is ended by `System.close`, by its pid.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -111,8 +111,8 @@ class Node:
     policy: str
     settings: Settings
     link: Link
-    port: int
-    management: int
+    port: int = 0
+    management: int = 0
     child: Child | None = None
     pids: set[int] = field(default_factory=set)
 
@@ -140,7 +140,7 @@ class Admin:
     config: Path
     store: Link
     database: Link
-    port: int
+    port: int = 0
     child: Child | None = None
 
     @property
@@ -218,13 +218,11 @@ class System:
     async def _admin(self, name: str, step_port: int) -> Admin:
         store = await self._link(self.store.primary.port)
         database = await self._link(self.database.port)
-        port = free_port()
         settings = {
             "redis_url": through(self.store.primary.url, store.port),
             "database_url": through(self.database.url, database.port),
             "routing_key": KEY,
             "admin": {
-                "listen": f"127.0.0.1:{port}",
                 "token_secret": SECRET,
                 "redis_timeout_s": 0.8,
                 "reconcile_interval_s": 0.3,
@@ -240,16 +238,13 @@ class System:
         }
         config = self.folder / f"{name}.toml"
         write_private(config, _toml(settings))
-        return Admin(name, config, store, database, port)
+        return Admin(name, config, store, database)
 
     async def _node(self, name: str, policy: str) -> Node:
         link = await self._link(self.store.primary.port)
-        port, management = free_port(), free_port()
         folder = self.folder / f"node-{name}"
         folder.mkdir()
         proxy: Mapping[str, object] = {
-            "listen": f"127.0.0.1:{port}",
-            "management_listen": f"127.0.0.1:{management}",
             "workers": self._workers,
             "node": name,
             "trusted_networks": ["127.0.0.0/8"],
@@ -265,33 +260,43 @@ class System:
             },
         }
         shared = {"redis_url": through(self.store.primary.url, link.port), "routing_key": KEY}
-        settings = Settings(folder / "turnout.toml", shared, proxy)
-        settings.write()
-        return Node(name, policy, settings, link, port, management)
+        return Node(name, policy, Settings(folder / "turnout.toml", shared, proxy), link)
 
     # ── processes ─────────────────────────────────────────────────────────────────────────────
 
     async def start_admin(self, admin: Admin) -> None:
         """Start it, and wait until it listens."""
-        admin.child = self._spawn("admin", admin.config, admin.name)
-        await admin.child.listening(admin.port, seconds=READY_S)
+        is_first = not admin.port
+
+        async def start() -> Child:
+            if is_first:
+                admin.port = free_port()
+            more = ("--listen", f"127.0.0.1:{admin.port}")
+            admin.child = child = self._spawn("admin", admin.config, admin.name, *more)
+            await child.line('"listening"', READY_S)
+            return child
+
+        await _started(start)
 
     async def start_node(self, node: Node) -> None:
-        """Start its supervisor, and wait until it listens: again while its port is still taken."""
-        deadline = time.monotonic() + READY_S
-        while True:
-            child = node.child = self._spawn("proxy", node.settings.path, f"node-{node.name}")
-            try:
-                await child.line(r"management on \S+:(\d+)$", READY_S)
-            except AssertionError:
-                if "in use" not in child.output() or time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(_LOOK_S)
-            else:
-                return
+        """Start its supervisor, and wait until it listens."""
+        is_first = not node.port
 
-    def _spawn(self, package: str, config: Path, name: str) -> Child:
-        command = (sys.executable, "-m", package, "--config", config)
+        async def start() -> Child:
+            if is_first:
+                node.port, node.management = free_port(), free_port()
+                ports = {"listen": node.port, "management_listen": node.management}
+                places = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
+                node.settings = replace(node.settings, proxy={**node.settings.proxy, **places})
+                node.settings.write()
+            node.child = child = self._spawn("proxy", node.settings.path, f"node-{node.name}")
+            await child.line(r"management on \S+:(\d+)$", READY_S)
+            return child
+
+        await _started(start)
+
+    def _spawn(self, package: str, config: Path, name: str, *more: str) -> Child:
+        command = (sys.executable, "-m", package, "--config", config, *more)
         return self.children(*command, cwd=self.tree, name=name)
 
     # ── the API ───────────────────────────────────────────────────────────────────────────────
@@ -313,6 +318,20 @@ class System:
             method, admin.url + path, json=body, headers=headers, timeout=timeout
         ) as answer:
             return answer.status, await answer.json(content_type=None)
+
+
+async def _started(start: Callable[[], Awaitable[object]]) -> None:
+    """Start it again for as long as its port is taken: by those who end, or by another's test."""
+    deadline = time.monotonic() + READY_S
+    while True:
+        try:
+            await start()
+        except AssertionError as error:
+            if "in use" not in str(error) or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_LOOK_S)
+        else:
+            return
 
 
 async def until(condition: Any, what: str, seconds: float = READY_S) -> None:
