@@ -12,8 +12,8 @@ from tests.history.mutations import MUTATIONS
 from tests.history.record import Fault, read
 from tests.support.fleet import ROOT
 
-SECONDS = 25
-MUTATED_S = 10
+SECONDS = 20
+MUTATED_S = 9
 PARTS = (
     "kill-worker,part-node,empty-store,failover-kill,pause-worker,part-database",
     "kill-supervisor,part-admin,part-empty,failover,kill-admin,pause-store,part-kill",

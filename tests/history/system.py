@@ -296,8 +296,11 @@ class System:
         await _started(start)
 
     def _spawn(self, package: str, config: Path, name: str, *more: str) -> Child:
-        command = (sys.executable, "-m", package, "--config", config, *more)
-        return self.children(*command, cwd=self.tree, name=name)
+        return self.children(
+            *(sys.executable, "-m", package, "--config", str(config), *more),
+            cwd=self.tree,
+            name=name,
+        )
 
     # ── the API ───────────────────────────────────────────────────────────────────────────────
 
