@@ -79,13 +79,19 @@ def _run(options: argparse.Namespace, path: Path, say: Callable[[str], None]) ->
         wanted = Options(
             options.seconds,
             seed,
-            policies=[POLICIES[number % 2] for number in range(options.nodes)],
+            policies=_policies(options.nodes, mutation),
             workers=options.workers,
             faults=faults,
             tree=mutated(mutation, Path(folder)) if mutation else ROOT,
             mutation=mutation,
         )
         record(wanted, path, say)
+
+
+def _policies(nodes: int, mutation: str) -> list[str]:
+    """What the workers of each node do without a lease: in turn, unless the mutation wants one."""
+    one = MUTATIONS[mutation].policy if mutation else ""
+    return [one or POLICIES[number % 2] for number in range(nodes)]
 
 
 def _between(low: float, high: float) -> Callable[[str], float]:

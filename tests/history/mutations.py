@@ -13,7 +13,8 @@ from bench import trees
 @dataclass(frozen=True, slots=True)
 class Mutation:
     """file: of the tree. before, after: its lines. faults: of `nemesis.KINDS`. breaks: of
-    `checker.INVARIANTS`, by the beginning of their names; one of them at least.
+    `checker.INVARIANTS`, by the beginning of their names; one of them at least. policy: of all
+    nodes; empty: of each as usual.
     """
 
     file: str
@@ -21,6 +22,7 @@ class Mutation:
     after: str
     faults: tuple[str, ...]
     breaks: tuple[str, ...]
+    policy: str = ""
 
 
 MUTATIONS: dict[str, Mutation] = {
@@ -36,8 +38,9 @@ MUTATIONS: dict[str, Mutation] = {
         "proxy/router.py",
         "        if self._leased or self.without_lease is None:\n",
         "        if self._leased or self.without_lease is not None:\n",
-        ("part-node",),
+        ("part-node-for-long",),
         ("1 ",),
+        policy="park",
     ),
     "nothing-under-way": Mutation(
         "proxy/exchange/fence.py",
@@ -50,7 +53,7 @@ MUTATIONS: dict[str, Mutation] = {
         "admin/routing/fleet.py",
         "        return self.convergence(version).converged\n",
         "        return True\n",
-        ("part-node", "pause-worker"),
+        ("part-node-for-long", "pause-worker"),
         ("1 ", "10 "),
     ),
     "version-goes-back": Mutation(
@@ -65,8 +68,9 @@ MUTATIONS: dict[str, Mutation] = {
         "admin/routing/fleet.py",
         "        return self._view.silent\n",
         "        return ()\n",
-        ("part-empty",),
+        ("part-node-for-long",),
         ("2 ",),
+        policy="serve",
     ),
     "expected-version-ignored": Mutation(
         "admin/routing/store.py",

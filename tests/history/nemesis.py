@@ -153,6 +153,13 @@ class Nemesis:
         async with self._during("part node", [node], store=True, detail=way):
             await self._parted(way, node.link)
 
+    async def part_node_for_long(self) -> None:
+        """A node can't reach Redis for more than two leases."""
+        node = self._node()
+        way = self._rng.choice(WAYS)
+        async with self._during("part node", [node], store=True, detail=way):
+            await self._parted(way, node.link, seconds=2.5 * self._lease_s)
+
     async def part_admin(self) -> None:
         """An admin can't reach Redis."""
         admin, way = self._admin(), self._rng.choice(WAYS)
@@ -176,12 +183,10 @@ class Nemesis:
             for each in links:
                 each.mend()
 
-    async def _parted(self, way: str, *links: Link) -> None:
-        for each in links:
-            _part(each, way)
-        await self._wait()
-        for each in links:
-            each.mend()
+    async def _parted(self, way: str, link: Link, seconds: float | None = None) -> None:
+        _part(link, way)
+        await self._wait(seconds)
+        link.mend()
 
     # ── Redis ─────────────────────────────────────────────────────────────────────────────────
 
@@ -273,6 +278,7 @@ KINDS: dict[str, Callable[[Nemesis], Awaitable[None]]] = {
     "pause-admin": Nemesis.pause_admin,
     "pause-store": Nemesis.pause_store,
     "part-node": Nemesis.part_node,
+    "part-node-for-long": Nemesis.part_node_for_long,
     "part-admin": Nemesis.part_admin,
     "part-database": Nemesis.part_database,
     "slow": Nemesis.slow,
