@@ -31,10 +31,11 @@ from proxy.observability import telemetry
 from proxy.observability.telemetry import Block
 from proxy.routing.ack import MAX_ERROR, WorkerStatus, encode_status
 from proxy.routing.change import ContractError, apply
-from proxy.routing.codec import decode_change, decode_table
+from proxy.routing.codec import decode_change
 from proxy.routing.envelope import verify
 from proxy.routing.model import RoutingTable
-from proxy.store import UNREACHABLE, Store, close, number, script, table_of
+from proxy.routing.stored import restored, snapshot
+from proxy.store import UNREACHABLE, Store, close, entry_version, number, script, stored
 
 log = logging.getLogger("turnout.follow")
 
@@ -249,7 +250,7 @@ class Follower:
 
     def _take(self, entry_id: bytes, entry: dict[bytes, bytes]) -> bool:
         """Apply one entry. False where only the whole table helps."""
-        version = int(entry_id.partition(b"-")[0])
+        version = entry_version(entry_id)
         if version <= self.version:
             return True
         if self._table is None or version != self.version + 1:
@@ -268,19 +269,19 @@ class Follower:
 
     async def _load(self, client: Redis) -> None:
         asked = time.monotonic()
-        stored_at, body, mac = await table_of(client, self._store.keys)
-        if stored_at <= self.version and not (self._from_disk and stored_at == self.version):
+        found = await stored(client, self._store.keys)
+        version = found.version
+        if version <= self.version and not (self._from_disk and version == self.version):
             if self._table is not None:
-                self._check_ahead(stored_at)
+                self._check_ahead(version)
             return
-        if self._table is None and stored_at < self._served():
-            self._wait_for_newer(stored_at)
+        if self._table is None and version < self._served():
+            self._wait_for_newer(version)
             return
         try:
-            verify("table", stored_at, body, mac, self._store.key)
-            table = _table_at(stored_at, body)
+            table = restored(found, self._store.key)
         except ContractError as error:
-            self._refuse(stored_at, error)
+            self._refuse(version, error)
             return
         self._block.cells[telemetry.RELOADS] += 1
         self._block.cells[telemetry.CURRENT] = int(asked * 1000)
@@ -307,7 +308,7 @@ class Follower:
             kept = file.read()
             if kept is None or kept.version < newest:
                 return
-            table = _table_at(kept.version, kept.body)
+            table = snapshot(kept.version, kept.body, kept.mac, self._store.key)
         except (ContractError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             if reason not in self._refused:
@@ -380,13 +381,6 @@ def _entries(streams: object) -> list[tuple[bytes, dict[bytes, bytes]]]:
     if isinstance(streams, list):
         return [entry for _, entries in streams for entry in entries]
     return []
-
-
-def _table_at(version: int, body: bytes) -> RoutingTable:
-    table = decode_table(body)
-    if table.version != version:
-        raise ContractError("the table is of another version than it says")
-    return table
 
 
 def _nobody(_: bool) -> None:

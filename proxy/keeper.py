@@ -2,8 +2,8 @@
 
 It runs in the management process, so that neither a worker nor the supervisor waits for a disk or
 for a worker that is dead. Rules:
-1. The table that the workers serve is kept on disk as it was published, once somebody serves it,
-   soon after it changed, and no more often than `follow.state_write_s` says.
+1. The table that the workers serve is kept on disk as its snapshot was published, once somebody
+   serves it, soon after it changed, and no more often than `follow.state_write_s` says.
 2. Whoever died without a goodbye (kill -9) gets it from here, so that nobody waits for its lease. While
    the store is away, that is tried again.
 """
@@ -24,7 +24,7 @@ from proxy.observability.telemetry import Telemetry
 from proxy.routing.ack import WorkerStatus, decode_status, encode_status
 from proxy.routing.change import ContractError
 from proxy.routing.envelope import verify
-from proxy.store import UNREACHABLE, Store, close, script, table_of
+from proxy.store import UNREACHABLE, Store, close, script, stored
 
 log = logging.getLogger("turnout.keeper")
 
@@ -63,9 +63,10 @@ class Keeper:
     async def _keep(self, file: LastGood) -> None:
         client = self._connect()
         try:
-            version, body, mac = await table_of(client, self._store.keys)
+            found = await stored(client, self._store.keys)
         finally:
             await close(client)
+        version, body, mac = found.at, found.body, found.mac
         if not self._kept < version <= self._telemetry.newest():
             return  # nobody serves it yet, or the store is behind: look again
         try:

@@ -1,6 +1,7 @@
 """The routing store, Redis, as the data plane reaches it: where it is, and how it is asked."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -11,11 +12,14 @@ from redis.exceptions import RedisError
 
 from config import Shared
 from proxy.routing.keys import Keys
+from proxy.routing.stored import Entry, Stored
 
 log = logging.getLogger("turnout.store")
 
 UNREACHABLE = (RedisError, OSError, TimeoutError)
 _VERSION_DIGITS = 16  # of 2**53 - 1
+_TAIL_ENTRIES = 1_000
+"""More than the admin leaves between a snapshot and the log's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,29 @@ async def close(client: Redis) -> None:
         log.debug("a connection to the store did not close well: %s", type(error).__name__)
 
 
-async def table_of(client: Redis, keys: Keys) -> tuple[int, bytes, bytes]:
-    """The table as it is published: its version (-1: none, or none that it could be), body, mac."""
-    stored = await client.hmget(keys.table, ["version", "body", "mac"])
-    version, body, mac = (value if isinstance(value, bytes) else b"" for value in stored)
-    return number(version), body, mac
+async def stored(client: Redis, keys: Keys) -> Stored:
+    """What is published now."""
+    version, at, body, mac, tail = await client.eval(
+        script("load"), 2, keys.table, keys.log, str(_TAIL_ENTRIES)
+    )
+    entries = tuple(
+        Entry(entry_version(entry_id), *_sealed(dict(zip(fields[::2], fields[1::2], strict=True))))
+        for entry_id, fields in tail
+    )
+    return Stored(number(version), number(at), _bytes(body), _bytes(mac), entries)
+
+
+def entry_version(entry_id: bytes) -> int:
+    """The version that the id of a log entry says."""
+    return int(entry_id.partition(b"-")[0])
+
+
+def _sealed(fields: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
+    return fields.get(b"body", b""), fields.get(b"mac", b"")
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""
 
 
 def number(stored: object) -> int:

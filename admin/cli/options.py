@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -54,6 +54,40 @@ class TenantsType(click.ParamType[tuple[str, ...]]):
         return tuple(dict.fromkeys(TENANT.convert(name, param, ctx) for name in names))
 
 
+class TenantFileType(click.ParamType[tuple[str, ...]]):
+    """A file of tenant ids, one a line; `#` begins a comment, and `-` is standard input."""
+
+    name = "file"
+    max_chars = 4_000_000
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The ids in order, or wrong usage that names the line."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            with click.open_file(str(value), encoding="utf-8") as file:
+                text = file.read(self.max_chars + 1)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            self.fail(f"{value} can't be read: {reason}", param, ctx)
+        if len(text) > self.max_chars:
+            self.fail(f"{value} is too long: {self.max_chars} characters at most", param, ctx)
+        return tuple(self._ids(str(value), text, param, ctx))
+
+    def _ids(
+        self, file: str, text: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Iterator[str]:
+        for number, line in enumerate(text.splitlines(), 1):
+            name = line.partition("#")[0].strip()
+            try:
+                if name:
+                    yield TENANT.convert(name, param, ctx)
+            except click.BadParameter as error:
+                self.fail(f"{file}:{number}: {error.message}", param, ctx)
+
+
 class PercentType(click.ParamType[float]):
     """0 to 100 in steps of 0.01."""
 
@@ -87,6 +121,7 @@ class DurationType(click.ParamType[int]):
 
 TENANT = TenantType()
 TENANTS = TenantsType()
+TENANT_FILE = TenantFileType()
 PERCENT = PercentType()
 DURATION = DurationType()
 

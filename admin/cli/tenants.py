@@ -6,7 +6,15 @@ import click
 
 from admin.cli.changes import report
 from admin.cli.client import tenant_path
-from admin.cli.options import PERCENT, SLOT, TENANT, Session, connected, writing
+from admin.cli.options import (
+    PERCENT,
+    SLOT,
+    TENANT,
+    TENANT_FILE,
+    Session,
+    connected,
+    writing,
+)
 from admin.cli.output import counted, percent, say, show_json, show_table
 
 
@@ -57,12 +65,24 @@ def show_page(page: dict[str, Any]) -> None:
         say(f"There are more: --cursor {page['next']}")
 
 
+_FROM = click.option(
+    "--from",
+    "listed",
+    metavar="FILE",
+    type=TENANT_FILE,
+    default=(),
+    help="Also the tenants that this file lists, one a line; - reads standard input.",
+)
+
+
 @tenants.command()
-@click.argument("names", metavar="TENANT...", type=TENANT, nargs=-1, required=True)
+@click.argument("names", metavar="TENANT...", type=TENANT, nargs=-1)
 @click.argument("slot", type=SLOT)
+@_FROM
 @writing
-def pin(session: Session, names: tuple[str, ...], slot: str) -> None:
+def pin(session: Session, names: tuple[str, ...], slot: str, listed: tuple[str, ...]) -> None:
     """Send tenants to a slot, whatever canary and active say. Several move in one step."""
+    names = _named(names, listed)
     if len(names) == 1:
         fields = {"slot": slot, "expected_version": session.expected}
         result = session.client.change("PUT", tenant_path(names[0], "/pin"), fields)
@@ -72,10 +92,12 @@ def pin(session: Session, names: tuple[str, ...], slot: str) -> None:
 
 
 @tenants.command()
-@click.argument("names", metavar="TENANT...", type=TENANT, nargs=-1, required=True)
+@click.argument("names", metavar="TENANT...", type=TENANT, nargs=-1)
+@_FROM
 @writing
-def unpin(session: Session, names: tuple[str, ...]) -> None:
+def unpin(session: Session, names: tuple[str, ...], listed: tuple[str, ...]) -> None:
     """Let tenants follow the canary and the active slot again."""
+    names = _named(names, listed)
     if len(names) == 1:
         fields = {"expected_version": session.expected}
         result = session.client.change("DELETE", tenant_path(names[0], "/pin"), fields)
@@ -146,6 +168,20 @@ def explanation(document: dict[str, Any]) -> list[str]:
             f"  with that change it {verb} {proposed.get('slot')} ({proposed.get('reason')})"
         )
     return lines
+
+
+def _named(names: tuple[str, ...], listed: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the command line and of the file, each once. UsageError: none, or too many."""
+    from proxy.routing.codec import MAX_OPERATIONS  # noqa: PLC0415 - not needed for --help
+
+    together = tuple(dict.fromkeys(names + listed))
+    if not together:
+        raise click.UsageError("name a tenant, or a file that lists some (--from FILE)")
+    if len(together) > MAX_OPERATIONS:
+        raise click.UsageError(
+            f"{len(together)} tenants: one step takes {MAX_OPERATIONS} at most, so split the list"
+        )
+    return together
 
 
 def _together(session: Session, operations: list[dict[str, str]]) -> dict[str, Any]:

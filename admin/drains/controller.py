@@ -1,39 +1,24 @@
-"""Carries drains through, one task for each; goes on with those that another began.
+"""What is done in each state of a drain; `admin.intents` carries it through."""
 
-Rules: as of switches. What is intended stands in the database before anything is done; each change
-has a key of its own, so that whoever goes on makes it once; only who holds the drain's lock acts on
-it; a fault of a store is waited out.
-"""
-
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from hashlib import sha256
 from secrets import token_hex
-from time import monotonic
 
 import structlog
 
 from admin.config import Settings
 from admin.drains import store
 from admin.drains.model import Drain, Event, Left, State, left_of
-from admin.drains.store import Record, StaleError
+from admin.drains.store import Record
+from admin.intents import LOOK_S, Carrier, StaleError, change_once
 from admin.routing.audit import Author
 from admin.routing.control import Control
-from admin.routing.database import DatabaseUnavailableError
 from admin.routing.events import Hub
-from admin.routing.publish import StoreUnavailableError
-from admin.routing.store import Key, OutcomeUnknownError, Proposal, Repeated
 from admin.switches.steps import StepError, post
-from admin.switches.store import acting
 from admin.tasks import Tasks
 from proxy.routing.change import Operation
 from proxy.routing.model import Slot
 
 log = structlog.get_logger(__name__)
-AGAIN_S = 0.25
-"""How soon a store that could not be reached is asked again."""
-LOOK_S = 0.5
-"""How often unfinished drains are looked for, and a drain looks for its own end."""
 WEBHOOK_S = 10.0
 
 
@@ -45,17 +30,18 @@ class Drains:
     """The drains that this admin carries through."""
 
     def __init__(self, control: Control, hub: Hub, tasks: Tasks, settings: Settings) -> None:
-        self._control, self._hub, self._tasks = control, hub, tasks
+        self._control, self._hub = control, hub
         self._database = control.store.database
         self._settings = settings
-        self._mine: set[str] = set()
+        self._carrier = Carrier("drain", self._database, tasks, self._act, store.unfinished)
+        self.run = self._carrier.run
 
     async def begin(self, drain: Drain, author: Author) -> None:
         """Write the intent down and begin. RunningError, DatabaseUnavailableError: not begun."""
         async with self._database.connection() as connection:
             if not await store.begin(connection, drain, author):
                 raise RunningError(drain.slot)
-        self._carry(drain.name)
+        self._carrier.carry(drain.name)
 
     async def latest(self, slot: Slot) -> Record | None:
         """The slot's drain: the one that runs, or else the last. DatabaseUnavailableError."""
@@ -76,45 +62,6 @@ class Drains:
         if version is None or drain.state is State.DONE:
             return None
         return left_of(drain.name, version, fleet.live(), fleet.silent)
-
-    async def run(self) -> None:
-        """Go on, for ever, with what nobody acts on."""
-        while True:
-            try:
-                async with self._database.connection() as connection:
-                    names = await store.unfinished(connection)
-                for name in names:
-                    self._carry(name)
-            except DatabaseUnavailableError:
-                log.debug("the database can't be reached")
-            await asyncio.sleep(LOOK_S)
-
-    def _carry(self, name: str) -> None:
-        if name not in self._mine:
-            self._mine.add(name)
-            self._tasks.start(f"drain {name}", lambda: self._carry_through(name))
-
-    async def _carry_through(self, name: str) -> None:
-        try:
-            while True:
-                if await self._try(name):
-                    return
-                await asyncio.sleep(AGAIN_S)
-        finally:
-            self._mine.discard(name)
-
-    async def _try(self, name: str) -> bool:
-        """Act on it, if nobody else does. False: a store is away, and it has to be tried again."""
-        try:
-            async with acting(self._database, name) as mine:
-                if mine:
-                    await self._act(name)
-        except StaleError:
-            return True
-        except (DatabaseUnavailableError, StoreUnavailableError, OutcomeUnknownError) as error:
-            log.warning("a drain waits for a store", drain=name, fault=type(error).__name__)
-            return False
-        return True
 
     async def _act(self, name: str) -> None:
         while (record := await self._find(name)).drain.state is not State.DONE:
@@ -181,14 +128,9 @@ class Drains:
         return Event.ENDED
 
     async def _change(self, record: Record, what: str, operations: tuple[Operation, ...]) -> int:
-        """Make one of the drain's changes, once; its version. Workers aren't waited for here."""
-        key = Key(f"drain/{record.drain.name}/{what}", sha256(what.encode()).digest())
-        proposal = Proposal(f"drain-{what}", record.author, lambda _: operations, None, None, key)
-        outcome = await self._control.change(proposal, monotonic(), 0.0)
-        version = outcome.version
-        if isinstance(outcome, Repeated):
-            await self._control.reconciler.once()
-        return version
+        """Make one of the drain's changes, once; its version."""
+        name, author = record.drain.name, record.author
+        return await change_once(self._control, "drain", name, what, author, operations)
 
 
 _ACTIONS: Mapping[State, Callable[[Drains, Record], Awaitable[Event]]] = {

@@ -6,6 +6,7 @@ Rule: a drain moves on only from the state that it was seen in, as a switch does
 import asyncpg
 
 from admin.drains.model import TRANSITIONS, Drain, Event, State
+from admin.intents import StaleError
 from admin.routing.audit import Author
 from admin.routing.database import Connection
 from proxy.routing.model import Slot
@@ -38,10 +39,6 @@ _STOP = """
 UPDATE turnout.drains SET stopped_by = $2
  WHERE name = $1 AND stopped_by IS NULL AND state IN ('draining', 'hurrying')
 """
-
-
-class StaleError(Exception):
-    """Somebody else has moved the drain on."""
 
 
 class Record:
@@ -84,7 +81,7 @@ async def latest(connection: Connection, slot: Slot) -> Record | None:
 
 
 async def unfinished(connection: Connection) -> list[str]:
-    """The names of those that have not ended."""
+    """The names of those that have not ended, oldest first."""
     return [row["name"] for row in await connection.fetch(_OPEN)]
 
 

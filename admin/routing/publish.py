@@ -1,9 +1,11 @@
-"""Publication to Redis: one script compares, writes the table and appends to the log.
+"""Publication to Redis: one script compares, sets the version and appends to the log.
 
 Rules: a version is published once, by whoever comes first; the compare in the script keeps
 several admins apart. Bodies are sealed with the installation's routing key. Redis gets
 `redis_timeout_s` for each answer, and a broken connection is tried once more at once: the
-script may be run twice, for the second time finds the version there.
+script may be run twice, for the second time finds the version there. A small table is written
+whole with each change; of a large one a snapshot is written now and then (`Publisher.checkpoint`),
+and the log leads on from it.
 """
 
 import asyncio
@@ -29,6 +31,12 @@ from proxy.routing.model import RoutingTable
 ANY = "any"
 RESET = "reset"
 FAULTS = (RedisError, OSError, TimeoutError)
+SMALL_TABLE_BYTES = 65_536
+"""A table below this size is written whole with each change."""
+LARGE_CHANGE_BYTES = 65_536
+"""With a change above this size the table is written whole."""
+TAIL_ENTRIES = 128
+"""Entries that may follow a snapshot: who loads has to apply them."""
 
 
 class StoreUnavailableError(Exception):
@@ -51,6 +59,7 @@ class Snapshot:
     asked: when the question was sent, monotonic seconds. version, log_version: of table and
     log, -1 for what isn't there. commit_id: of the commit that made the table; empty: not told.
     departed: what those last said who said goodbye; they are not among the leases.
+    at: the version of the snapshot from which the log leads to the table.
     """
 
     asked: float
@@ -58,7 +67,13 @@ class Snapshot:
     log_version: int
     leases: tuple[Lease, ...]
     commit_id: str = ""
+    at: int = 0
     departed: tuple[WorkerStatus, ...] = ()
+
+    @property
+    def tail(self) -> int:
+        """How many entries follow the snapshot."""
+        return self.version - self.at
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +104,12 @@ class Publisher:
     ) -> None:
         self._redis, self._keys, self._key = redis, keys, routing_key.encode()
         self._log_entries, self._forget_ms = log_entries, round(forget_s * 1000)
+        self._tail_entries = min(TAIL_ENTRIES, log_entries)
+        self._snapshot_bytes = 0
         shared = _lua("snapshot")
         self._look = redis.register_script(shared + _lua("look"))
         self._publish = redis.register_script(shared + _lua("publish"))
+        self._checkpoint = redis.register_script(_lua("checkpoint"))
         self._lock = asyncio.Lock()
         self.seen = -1
 
@@ -122,22 +140,57 @@ class Publisher:
         be believed. commit_id: of the commit that made the table. after: the commit that the
         expected version must be of, as far as both are known. StoreUnavailableError: it may have been published or not.
         """
-        body = encode_table(table)
-        arguments: list[Any] = [
-            expected,
-            table.version,
-            body,
-            seal("table", table.version, body, self._key),
-            self._log_entries,
-            self._forget_ms,
-            commit_id,
-            after,
-        ]
-        for version, entry in entries:
-            arguments += (version, entry, seal("change", version, entry, self._key))
-        asked, (word, *answer) = await self._run(self._publish, arguments)
-        if word == b"published":
+        body = encode_table(table) if self._is_whole(entries, expected) else b""
+        published = await self._put(table.version, body, entries, expected, commit_id, after)
+        if published.word == "whole":
+            body = encode_table(table)
+            published = await self._put(table.version, body, entries, expected, commit_id, after)
+        if published.word == "published":
             self.seen = table.version
+            self._snapshot_bytes = len(body) or self._snapshot_bytes
+        return published
+
+    def is_long(self, snapshot: Snapshot) -> bool:
+        """Whether the log has led on from the snapshot for so long that it is time for another."""
+        return snapshot.tail * 2 > self._tail_entries
+
+    async def checkpoint(self, table: RoutingTable, commit_id: str) -> bool:
+        """Write a snapshot of the published table. False: it is another by now.
+
+        StoreUnavailableError.
+        """
+        # In a thread: a large table takes long, and others' changes go on meanwhile.
+        body = await asyncio.to_thread(encode_table, table)
+        mac = seal("table", table.version, body, self._key)
+        try:
+            written = await self._checkpoint(
+                keys=[self._keys.table], args=[table.version, body, mac, commit_id]
+            )
+        except FAULTS as error:
+            raise StoreUnavailableError(type(error).__name__) from error
+        return bool(written)
+
+    def _is_whole(self, entries: Sequence[tuple[int, bytes]], expected: int | str) -> bool:
+        """Whether the table's body goes with it: there is no snapshot, or it is as cheap."""
+        if isinstance(expected, str) or self._snapshot_bytes < SMALL_TABLE_BYTES:
+            return True
+        return sum(len(entry) for _, entry in entries) > LARGE_CHANGE_BYTES
+
+    async def _put(
+        self,
+        version: int,
+        body: bytes,
+        entries: Sequence[tuple[int, bytes]],
+        expected: int | str,
+        commit_id: str,
+        after: str,
+    ) -> Published:
+        mac = seal("table", version, body, self._key) if body else b""
+        limits = (self._log_entries, self._tail_entries, self._forget_ms)
+        arguments: list[Any] = [expected, version, body, mac, *limits, commit_id, after]
+        for number, entry in entries:
+            arguments += (number, entry, seal("change", number, entry, self._key))
+        asked, (word, *answer) = await self._run(self._publish, arguments)
         return Published(word.decode(), _snapshot(asked, answer))
 
     async def _run(self, script: Any, arguments: list[Any]) -> tuple[float, list[Any]]:
@@ -159,7 +212,7 @@ def _lua(name: str) -> str:
 
 
 def _snapshot(asked: float, answer: list[Any]) -> Snapshot:
-    version, log_version, commit_id, leases = answer
+    version, log_version, commit_id, at, leases = answer
     triples = zip(leases[::3], leases[1::3], leases[2::3], strict=True)
     known = [_lease(worker.decode("ascii", "replace"), ms, body) for worker, ms, body in triples]
     return Snapshot(
@@ -168,6 +221,7 @@ def _snapshot(asked: float, answer: list[Any]) -> Snapshot:
         log_version,
         tuple(lease for lease in known if lease.status.state != "gone"),
         commit_id.decode("ascii", "replace"),
+        at,
         tuple(lease.status for lease in known if lease.status.state == "gone"),
     )
 

@@ -6,6 +6,7 @@
    has seen, and the whole table is published, so that no worker's version goes down.
 3. Ahead (the database was restored from a backup): the same as lost.
 4. Of another commit (a failover of either lost commits, and others took their versions): the same.
+5. Complete, but for a snapshot that the log has left behind: a new one is written.
 """
 
 import asyncio
@@ -79,7 +80,8 @@ def _fault(desired: int, snapshot: Snapshot, seen: int, ceiling: int) -> str:
     live = [lease.status.version for lease in snapshot.leases if lease.remaining_ms > 0]
     faults = {
         "missing": snapshot.version < 0,
-        "torn": snapshot.version != snapshot.log_version,
+        "torn": snapshot.version != snapshot.log_version
+        or not 0 <= snapshot.at <= snapshot.version,
         "ahead": snapshot.version > desired,
         # They would count as serving what they never got, and refuse it when it comes.
         "workers ahead": any(desired < version < ceiling for version in live),
@@ -102,6 +104,7 @@ class Reconciler:
         self.desired: int | None = None
         self.database_reachable: bool | None = None
         self._publication_fault = ""
+        self._looked_at = -1
 
     def wake(self) -> None:
         """Look now."""
@@ -155,6 +158,7 @@ class Reconciler:
                 anew = await self._republish()
             else:
                 self._publisher.seen = max(self._publisher.seen, snapshot.version)
+                await self._checkpoint(standing, snapshot)
             await self._announce()
             return anew
 
@@ -192,6 +196,12 @@ class Reconciler:
             await self._publish(standing, entries, have, snapshot.commit_id)
         else:
             await self._publish_whole(standing, ANY)
+
+    async def _checkpoint(self, standing: Standing, snapshot: Snapshot) -> None:
+        """Write a snapshot once it is quiet, or once the log since the last has grown long."""
+        quiet, self._looked_at = self._looked_at == snapshot.version, snapshot.version
+        if snapshot.tail > 0 and (quiet or self._publisher.is_long(snapshot)):
+            await self._publisher.checkpoint(standing.table, standing.commit_id)
 
     async def _republish(self) -> int | None:
         async with self._store.republishing():

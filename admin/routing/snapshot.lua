@@ -1,12 +1,13 @@
 -- Shared by the scripts: where table and log stand, and who holds a lease, at one moment.
 
 -- The table's version and the log's last one; -1 for what isn't there or is no number. Then the
--- commit that made the table, '' if that isn't told.
+-- commit that made the table, '' if that isn't told, and the version of the snapshot.
 local function standing(table_key, log_key)
     local version = tonumber(redis.call('HGET', table_key, 'version') or -1) or -1
+    local at = tonumber(redis.call('HGET', table_key, 'at') or version) or -1
     local last = redis.call('XREVRANGE', log_key, '+', '-', 'COUNT', 1)[1]
     local commit = redis.call('HGET', table_key, 'commit') or ''
-    return version, tonumber(last and string.match(last[1], '^%d+') or -1) or -1, commit
+    return version, tonumber(last and string.match(last[1], '^%d+') or -1) or -1, commit, at
 end
 
 -- {worker, ms left of its lease, status, worker, …}; who is long gone is taken off first.

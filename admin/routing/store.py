@@ -58,19 +58,22 @@ class Key:
     fingerprint: bytes
 
 
+Check = Callable[[RoutingTable, Change], None]
+"""Sees the table as it would be after a change, and may refuse it by raising."""
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A change that is asked for.
 
     plan: makes the operations from the table as it is; it raises what the caller wants raised
-    if the change doesn't fit, and nothing is changed then. check: sees the tables before and
-    after, and may refuse the same way.
+    if the change doesn't fit, and nothing is changed then. check: may refuse the same way.
     """
 
     action: str
     author: audit.Author
     plan: Callable[[RoutingTable], tuple[Operation, ...]]
-    check: Callable[[RoutingTable, Change], None] | None = None
+    check: Check | None = None
     expected_version: int | None = None
     key: Key | None = None
 

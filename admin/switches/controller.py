@@ -1,42 +1,31 @@
-"""Carries fenced switches through, one task for each; goes on with those that another began.
+"""What is done in each state of a fenced switch; `admin.intents` carries it through.
 
-Rules:
-1. What is intended stands in the database before anything is done, and each of a switch's changes
-   is made under a key of its own: whoever goes on may make it again, and it is made once.
-2. Only who holds the switch's lock acts on it.
-3. A fault of a store is waited out: a switch is left neither held nor half done because of it. The
-   workers bound how long requests wait meanwhile.
+Rule: a fault of a store is waited out: a switch is left neither held nor half done because of it.
+The workers bound how long requests wait meanwhile.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from hashlib import sha256
 from secrets import token_hex
 from time import monotonic
 
 import structlog
 
 from admin.config import Settings
+from admin.intents import LOOK_S, Carrier, StaleError, change_once
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.database import DatabaseUnavailableError
 from admin.routing.events import Hub
-from admin.routing.publish import StoreUnavailableError
-from admin.routing.store import Key, OutcomeUnknownError, Proposal, Repeated
+from admin.routing.store import Check, OutcomeUnknownError
 from admin.switches import steps, store
 from admin.switches.model import CANCELLABLE, Event, State, Switch, Waiting, waiting_for
 from admin.switches.steps import StepError
-from admin.switches.store import Record, StaleError
+from admin.switches.store import Record
 from admin.tasks import Tasks
-from proxy.routing.change import Change, ContractError, Operation
-from proxy.routing.model import RoutingTable
+from proxy.routing.change import ContractError, Operation
 
 log = structlog.get_logger(__name__)
-AGAIN_S = 0.25
-"""How soon a store that could not be reached is asked again."""
-LOOK_S = 0.5
-"""How often unfinished switches are looked for, and a waiting switch looks for its own end."""
-Check = Callable[[RoutingTable, Change], None]
 
 
 class TooManyError(Exception):
@@ -62,19 +51,24 @@ class Switches:
         check: Check,
         refusal: type[Exception],
     ) -> None:
-        self._control, self._hub, self._tasks = control, hub, tasks
+        self._control, self._hub = control, hub
         self._database = control.store.database
         self._settings = settings
         self._check, self._refusal = check, refusal
-        self._mine: dict[str, asyncio.Event] = {}
+        at_once = settings.switches_at_once
+        self._carrier = Carrier(
+            "switch", self._database, tasks, self._act, store.unfinished, at_once
+        )
+        self.run = self._carrier.run
 
     async def begin(self, switch: Switch, action: str, author: Author) -> None:
         """Write the intent down and begin. TooManyError, DatabaseUnavailableError: not begun.
 
         OutcomeUnknownError: the database went away meanwhile. It may have begun.
         """
-        if len(self._mine) >= self._settings.switches_at_once:
-            raise TooManyError(f"{len(self._mine)} switches run: wait for one to end")
+        running = self._carrier.count
+        if running >= self._settings.switches_at_once:
+            raise TooManyError(f"{running} switches run: wait for one to end")
         connected = False
         try:
             async with self._database.connection() as connection:
@@ -84,7 +78,7 @@ class Switches:
             if connected and not error.answered:
                 raise OutcomeUnknownError from error
             raise
-        self._carry(switch.name)
+        self._carrier.carry(switch.name)
 
     async def record(self, name: str) -> Record | None:
         """How a switch stands. DatabaseUnavailableError."""
@@ -102,9 +96,7 @@ class Switches:
             left = deadline - monotonic()
             if record is None or record.switch.ended or left <= 0:
                 return record
-            mine = self._mine.get(name)
-            wait = asyncio.sleep(min(left, LOOK_S)) if mine is None else _within(mine, left)
-            await wait
+            await self._carrier.wait(name, left)
 
     async def cancel(self, name: str, by: str) -> bool:
         """Have it undone. False: too late."""
@@ -112,48 +104,6 @@ class Switches:
             asked = await store.cancel(connection, name, by)
         self._control.fleet.wake()
         return asked
-
-    async def run(self) -> None:
-        """Go on, for ever, with what nobody acts on."""
-        while True:
-            try:
-                async with self._database.connection() as connection:
-                    records = await store.unfinished(connection)
-                for record in records[: self._settings.switches_at_once]:
-                    self._carry(record.switch.name)
-            except DatabaseUnavailableError:
-                log.debug("the database can't be reached")
-            await asyncio.sleep(LOOK_S)
-
-    def _carry(self, name: str) -> None:
-        if name not in self._mine:
-            self._mine[name] = asyncio.Event()
-            self._tasks.start(f"switch {name}", lambda: self._carry_through(name))
-
-    async def _carry_through(self, name: str) -> None:
-        """To its end, if nobody else does; again and again while a store is away."""
-        try:
-            while True:
-                if await self._try(name):
-                    return
-                await asyncio.sleep(AGAIN_S)
-        finally:
-            ended = self._mine.pop(name, None)
-            if ended is not None:
-                ended.set()
-
-    async def _try(self, name: str) -> bool:
-        """Act on it, if nobody else does. False: a store is away, and it has to be tried again."""
-        try:
-            async with store.acting(self._database, name) as mine:
-                if mine:
-                    await self._act(name)
-        except StaleError:
-            return True
-        except (DatabaseUnavailableError, StoreUnavailableError, OutcomeUnknownError) as error:
-            log.warning("a switch waits for a store", switch=name, fault=type(error).__name__)
-            return False
-        return True
 
     async def _act(self, name: str) -> None:
         while True:
@@ -256,19 +206,12 @@ class Switches:
         operations: tuple[Operation, ...],
         check: Check | None = None,
     ) -> int:
-        """Make one of the switch's changes, once; its version. Workers aren't waited for here."""
-        switch = record.switch
-        key = Key(f"switch/{switch.name}/{what}", sha256(what.encode()).digest())
-        action = f"switch-{what}"
-        proposal = Proposal(action, record.author, lambda _: operations, check, None, key)
+        """Make one of the switch's changes, once; its version. FailedError: it is refused."""
+        name, author = record.switch.name, record.author
         try:
-            outcome = await self._control.change(proposal, monotonic(), 0.0)
+            return await change_once(self._control, "switch", name, what, author, operations, check)
         except (ContractError, self._refusal) as error:
             raise FailedError(f"{what}-refused: {error}") from None
-        version = outcome.version
-        if isinstance(outcome, Repeated):
-            await self._control.reconciler.once()
-        return version
 
     async def _again(self, record: Record) -> Record:
         found = await self.record(record.switch.name)
@@ -302,11 +245,3 @@ _ACTIONS: Mapping[State, Callable[[Switches, Record], Awaitable[Event]]] = {
 def name_of_new() -> str:
     """A name that no other switch has."""
     return f"s-{token_hex(8)}"
-
-
-async def _within(event: asyncio.Event, limit_s: float) -> None:
-    try:
-        async with asyncio.timeout(limit_s):
-            await event.wait()
-    except TimeoutError:
-        return

@@ -1,20 +1,18 @@
-"""Switches in PostgreSQL: begun, moved on, looked up; and the lock under which one admin acts.
+"""Switches in PostgreSQL: begun, moved on, looked up.
 
-Rule: a switch moves on only from the state that it was seen in, so that of two who act on it (one
-that lost its lock without noticing) only one does.
+Rule: a switch moves on only from the state that it was seen in.
 """
 
 import json
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import Any
 
 import asyncpg
 
+from admin.intents import StaleError
 from admin.routing.audit import Author
-from admin.routing.database import Connection, Database
+from admin.routing.database import Connection
 from admin.switches.model import TRANSITIONS, Event, State, Step, Switch
 from proxy.routing.codec import decode_operations, encode_operation
 
@@ -26,7 +24,7 @@ VALUES ($1, $2, $3::jsonb, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 RETURNING begun_at
 """
 _FIND = "SELECT * FROM turnout.switches WHERE name = $1"
-_OPEN = "SELECT * FROM turnout.switches WHERE state NOT IN ('done', 'undone') ORDER BY begun_at"
+_OPEN = "SELECT name FROM turnout.switches WHERE state NOT IN ('done', 'undone') ORDER BY begun_at"
 _PAGE = """
 SELECT * FROM turnout.switches
  WHERE (begun_at, name) < ($1, $2) ORDER BY begun_at DESC, name DESC LIMIT $3
@@ -48,10 +46,6 @@ UPDATE turnout.switches SET cancelled_by = $2
 """
 _AGE = "SELECT extract(epoch FROM now() - begun_at) FROM turnout.switches WHERE name = $1"
 LAST = datetime(9999, 1, 1, tzinfo=UTC)
-
-
-class StaleError(Exception):
-    """Somebody else has moved the switch on."""
 
 
 class Record:
@@ -96,9 +90,9 @@ async def find(connection: Connection, name: str) -> Record | None:
     return None if row is None else Record(row)
 
 
-async def unfinished(connection: Connection) -> list[Record]:
-    """All that have not ended, oldest first."""
-    return [Record(row) for row in await connection.fetch(_OPEN)]
+async def unfinished(connection: Connection) -> list[str]:
+    """The names of those that have not ended, oldest first."""
+    return [row["name"] for row in await connection.fetch(_OPEN)]
 
 
 async def page(connection: Connection, before: tuple[datetime, str], limit: int) -> list[Record]:
@@ -140,22 +134,6 @@ async def age_s(connection: Connection, name: str) -> float:
     """Seconds since it began, by the database's clock: admins' clocks may differ."""
     found: Any = await connection.fetchval(_AGE, name)
     return float(found)
-
-
-@asynccontextmanager
-async def acting(database: Database, name: str) -> AsyncIterator[bool]:
-    """Whether this admin is the one that acts on the switch, for as long as the block runs.
-
-    A session's lock: it ends with the admin, however that ends.
-    """
-    number = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
-    async with database.connection() as connection:
-        mine = await connection.fetchval("SELECT pg_try_advisory_lock($1)", number)
-        try:
-            yield bool(mine)
-        finally:
-            if mine and not connection.is_closed():
-                await connection.execute("SELECT pg_advisory_unlock($1)", number)
 
 
 def _switch(row: asyncpg.Record) -> Switch:

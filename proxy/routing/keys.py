@@ -2,7 +2,7 @@
 
 All keys carry one hash tag, so that scripts that touch several of them work in Redis Cluster.
 
-    {prefix}:table     hash: version, body, mac   the table at its version; commit: which made it
+    {prefix}:table     hash: version, commit      what is published; at, body, mac: a snapshot of it
     {prefix}:log       stream, ids `<version>-0`  one entry a change: body, mac
     {prefix}:leases    sorted set                 worker → end of its lease, ms by Redis' clock
     {prefix}:workers   hash                       worker → its status (`ack.WorkerStatus`), for a while also its last

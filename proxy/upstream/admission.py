@@ -118,7 +118,13 @@ class Admission:
     def leave(self, tenant: bytes) -> None:
         """One that was under way is over."""
         self.in_flight -= 1
-        self._forget(tenant)
+        left = self.tenants[tenant] - 1
+        if left:
+            self.tenants[tenant] = left
+            return
+        del self.tenants[tenant]
+        if self.emptied is not None:
+            self.emptied(tenant)
 
     def wait(self, place: Place) -> int:
         """WAIT: it stands in line. QUEUE_FULL or TENANT_BUSY: nothing is counted."""
@@ -157,17 +163,9 @@ class Admission:
             del self._lines[place.tenant]
         del self._arrivals[place]
         self.waiting -= 1
-        self._forget(place.tenant)
+        self.in_flight += 1  # as if its turn had come
+        self.leave(place.tenant)
 
     def first(self) -> Place | None:
         """Who has waited longest of all."""
         return next(iter(self._arrivals), None)
-
-    def _forget(self, tenant: bytes) -> None:
-        left = self.tenants[tenant] - 1
-        if left:
-            self.tenants[tenant] = left
-            return
-        del self.tenants[tenant]
-        if self.emptied is not None:
-            self.emptied(tenant)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from bench import trees
 from tests.history.checker import check
 from tests.history.mutations import MUTATIONS, mutated
 from tests.history.nemesis import KINDS
@@ -82,7 +83,7 @@ def _run(options: argparse.Namespace, path: Path, say: Callable[[str], None]) ->
             policies=_policies(options.nodes, mutation),
             workers=options.workers,
             faults=faults,
-            tree=mutated(mutation, Path(folder)) if mutation else ROOT,
+            tree=mutated(mutation, Path(folder)) if mutation else trees.copy(Path(folder)),
             mutation=mutation,
         )
         record(wanted, path, say)

@@ -58,9 +58,9 @@ MUTATIONS: dict[str, Mutation] = {
     ),
     "version-goes-back": Mutation(
         "proxy/follow.py",
-        "        if stored_at <= self.version and not"
-        " (self._from_disk and stored_at == self.version):\n",
-        "        if stored_at == self.version:\n",
+        "        if version <= self.version and not"
+        " (self._from_disk and version == self.version):\n",
+        "        if version == self.version:\n",
         ("failover",),
         ("9 ",),
     ),
@@ -87,8 +87,13 @@ def mutated(name: str, target: Path) -> Path:
     mutation = MUTATIONS[name]
     tree = trees.copy(target)
     file = tree / mutation.file
-    text = file.read_text("utf-8")
-    if text.count(mutation.before) != 1:
-        raise ValueError(f"{name}: its lines stand {text.count(mutation.before)} times in {file}")
-    file.write_text(text.replace(mutation.before, mutation.after), "utf-8")
+    file.write_text(changed(name, file.read_text("utf-8")), "utf-8")
     return tree
+
+
+def changed(name: str, text: str) -> str:
+    """The text of its file with this mutation. ValueError if it doesn't fit."""
+    mutation = MUTATIONS[name]
+    if text.count(mutation.before) != 1:
+        raise ValueError(f"{name}: its lines stand {text.count(mutation.before)} times there")
+    return text.replace(mutation.before, mutation.after)

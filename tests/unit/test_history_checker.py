@@ -7,6 +7,8 @@ import msgspec
 import pytest
 
 from tests.history.checker import INVARIANTS, check
+from tests.history.mutations import MUTATIONS, changed
+from tests.history.nemesis import KINDS
 from tests.history.record import (
     FAIL,
     INFO,
@@ -26,6 +28,7 @@ from tests.history.record import (
     encode,
     read,
 )
+from tests.support.fleet import ROOT
 
 PIN_A = {"op": "pin", "tenant": "acme", "slot": "blue"}
 PIN_B = {"op": "pin", "tenant": "acme", "slot": "green"}
@@ -400,3 +403,12 @@ def test_a_run_that_broke_off() -> None:
 def test_each_invariant_has_a_history_that_breaks_it() -> None:
     firsts = {name.split(" ")[0] for name in INVARIANTS}
     assert firsts == {"1", "2", "3", "4", "5", "7", "9", "10", "11", "14", "the", "every", "all"}
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_every_mutation_fits_the_code(name: str) -> None:
+    mutation = MUTATIONS[name]
+    text = (ROOT / mutation.file).read_text("utf-8")
+    assert changed(name, text) != text
+    assert set(mutation.faults) <= set(KINDS)
+    assert all(any(each.startswith(broken) for each in INVARIANTS) for broken in mutation.breaks)

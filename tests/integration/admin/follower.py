@@ -12,12 +12,13 @@ from redis.exceptions import RedisError
 from admin.tasks import Tasks
 from config import Shared
 from proxy.routing.ack import WorkerStatus, encode_status
-from proxy.routing.change import ContractError, apply
-from proxy.routing.codec import decode_change, decode_table
+from proxy.routing.change import apply
+from proxy.routing.codec import decode_change
 from proxy.routing.envelope import verify
 from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
-from proxy.store import script
+from proxy.routing.stored import restored
+from proxy.store import script, stored
 
 REGISTER = """
 local time = redis.call('TIME')
@@ -149,16 +150,11 @@ class Follower:
         await self._swap(redis, apply(self.table, change))
 
     async def _load(self, redis: "Redis") -> None:
-        stored: list[Any] = await redis.hmget(self.keys.table, ["version", "body", "mac"])
-        version, body, mac = stored
-        if version is None or int(version) <= self.version:
+        found = await stored(redis, self.keys)
+        if found.version <= self.version:
             return
-        verify("table", int(version), body, mac, self.key)
-        table = decode_table(body)
-        if table.version != int(version):
-            raise ContractError("the table is of another version")
         self.loaded += 1
-        await self._swap(redis, table)
+        await self._swap(redis, restored(found, self.key))
 
     async def _swap(self, redis: "Redis", table: RoutingTable) -> None:
         self.table = table

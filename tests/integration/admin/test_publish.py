@@ -6,13 +6,16 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from admin.routing import publish
 from admin.routing.publish import ANY, RESET, Publisher, StoreUnavailableError, open_redis
 from proxy.routing.ack import WorkerStatus, encode_status
-from proxy.routing.change import Change, Cutover
+from proxy.routing.change import Change, Cutover, Pin, apply
 from proxy.routing.codec import decode_table, encode_change
 from proxy.routing.envelope import verify
 from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable, Slot
+from proxy.routing.stored import restored
+from proxy.store import stored
 
 KEY = "a routing key"
 
@@ -148,3 +151,92 @@ async def test_a_server_that_says_nothing(fresh_redis, keys):
         await redis.client_pause(5000)
         with pytest.raises(StoreUnavailableError, match="Timeout"):
             await publisher.look()
+
+
+# ── a table that is too large to be written with each change ─────────────────────────────────
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Every table counts as large."""
+    monkeypatch.setattr(publish, "SMALL_TABLE_BYTES", 1)
+
+
+async def grown(publisher: Publisher, after: RoutingTable, count: int) -> RoutingTable:
+    """Publish so many changes, one after another; the last table."""
+    table = after
+    for _ in range(count):
+        change = Change(table.version + 1, (Pin(f"t-{table.version}", Slot.GREEN),))
+        table = apply(table, change)
+        body = encode_change(change)
+        outcome = await publisher.publish(
+            table, [(table.version, body)], table.version - 1, f"commit-{table.version}"
+        )
+        assert outcome.word == "published"
+        assert outcome.snapshot.version == outcome.snapshot.log_version == table.version
+    return table
+
+
+@pytest.fixture
+async def begun(publisher, redis, large) -> RoutingTable:
+    table = RoutingTable(1)
+    await publisher.publish(table, [entry(1)], ANY, "commit-1")
+    return table
+
+
+async def test_the_snapshot_stays_and_the_log_leads_on(publisher, redis, keys, begun):
+    before: Any = await redis.hget(keys.table, "body")
+    table = await grown(publisher, begun, 5)
+    assert await redis.hget(keys.table, "body") == before
+    assert await publisher.version() == 6
+    found = await stored(redis, keys)
+    assert (found.version, found.at, len(found.tail)) == (6, 1, 5)
+    assert restored(found, KEY.encode()) == table
+    assert (await publisher.look()).tail == 5
+
+
+async def test_no_more_entries_follow_a_snapshot_than_the_log_keeps(publisher, redis, keys, begun):
+    # The fixture's log keeps ten.
+    table = await grown(publisher, begun, 10)
+    assert (await stored(redis, keys)).at == 1
+    table = await grown(publisher, table, 1)
+    found = await stored(redis, keys)
+    assert (found.at, found.tail) == (12, ())
+    assert restored(found, KEY.encode()) == table
+
+
+async def test_another_admin_goes_on_from_the_snapshot(publisher, redis, keys, begun):
+    table = await grown(publisher, begun, 3)
+    other = Publisher(redis, keys, KEY, log_entries=10, forget_s=60)
+    table = await grown(other, await grown(other, table, 1), 2)
+    found = await stored(redis, keys)
+    assert (found.version, found.at) == (7, 5)
+    assert restored(found, KEY.encode()) == table
+
+
+async def test_a_checkpoint_is_of_what_is_published(publisher, redis, keys, begun):
+    table = await grown(publisher, begun, 3)
+    assert not await publisher.checkpoint(begun, "commit-1")
+    assert not await publisher.checkpoint(table, "of another commit")
+    assert (await stored(redis, keys)).at == 1
+    assert await publisher.checkpoint(table, "commit-4")
+    found = await stored(redis, keys)
+    assert (found.at, found.tail) == (4, ())
+    assert restored(found, KEY.encode()) == table
+
+
+async def test_a_table_without_a_snapshot_is_written_whole(publisher, redis, keys, begun):
+    table = await grown(publisher, begun, 2)
+    await redis.hset(keys.table, "at", "not a version")
+    table = await grown(publisher, table, 1)
+    assert restored(await stored(redis, keys), KEY.encode()) == table
+
+
+async def test_a_large_change_is_written_whole(publisher, redis, keys, large, monkeypatch):
+    monkeypatch.setattr(publish, "LARGE_CHANGE_BYTES", 100)
+    table = RoutingTable(1)
+    await publisher.publish(table, [entry(1)], ANY)
+    change = Change(2, tuple(Pin(f"tenant-{number}", Slot.GREEN) for number in range(10)))
+    table = apply(table, change)
+    await publisher.publish(table, [(2, encode_change(change))], 1)
+    assert (await stored(redis, keys)).at == 2

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from admin.routing import idempotency
+from admin.routing import idempotency, publish
 from admin.routing.audit import Author
 from admin.routing.database import Database, open_pool
 from admin.routing.fleet import SETTLE_S
@@ -20,7 +20,10 @@ from proxy.routing.change import Operation, Pin
 from proxy.routing.codec import decode_change, decode_table, table_document
 from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable, Slot
+from proxy.routing.stored import restored
+from proxy.store import stored
 from tests.integration.admin.conftest import is_problem, published
+from tests.support.processes import SECONDS
 
 
 async def read_table(shared: Shared):
@@ -73,6 +76,25 @@ async def test_two_admins_start_at_once_on_an_empty_database(start, shared):
     assert (await first("PUT", "/v1/canary", {"percent": 5}))[0] == 200
     assert (await second("PUT", "/v1/canary", {"percent": 6}))[0] == 200
     assert (await read_table(shared)).canary.basis_points == 600
+
+
+async def test_a_large_table_gets_a_snapshot_once_it_is_quiet(start, shared, monkeypatch):
+    monkeypatch.setattr(publish, "SMALL_TABLE_BYTES", 1)
+    admins = [await start(), await start()]
+    await asyncio.gather(*map(published, admins))
+    for number in range(9):
+        path = f"/v1/tenants/t-{number}/pin"
+        assert (await admins[number % 2]("PUT", path, {"slot": "green"}))[0] == 200
+    async with Redis.from_url(shared.redis_url) as redis:
+        keys = Keys(shared.redis_prefix)
+        async with asyncio.timeout(SECONDS):
+            while True:
+                found = await stored(redis, keys)
+                if not found.tail:
+                    break
+                await asyncio.sleep(0.02)
+    assert found.version == found.at
+    assert len(restored(found, shared.routing_key.encode()).pins) == 9
 
 
 async def test_two_admins_make_a_hundred_changes_without_a_gap(start, shared, follow):

@@ -12,10 +12,12 @@ import pytest
 from redis.asyncio.client import PubSub
 
 from admin.embedded import EmbeddedRedis
+from admin.routing import publish
 from proxy.routing.ack import WorkerStatus, decode_status
-from proxy.routing.change import Change, Pin
+from proxy.routing.change import Change, Pin, Unpin
 from proxy.routing.codec import encode_change, encode_table
 from proxy.routing.model import Slot
+from proxy.store import stored
 from tests.support.clients import Load
 from tests.support.endpoint import Endpoints
 from tests.support.fleet import (
@@ -83,13 +85,53 @@ async def test_a_bad_table_is_refused_and_routing_stays(
     fleet = await fleet_of(workers=WORKERS)
     good = routing.table
     body = encode_table(replace(good, version=good.version + 5, active=Slot.GREEN))
-    fields: list[str | bytes | int] = ["version", good.version + 5, "body", body, "mac", b"0" * 64]
+    forged = good.version + 5
+    fields: list[str | bytes | int] = [
+        *("version", forged, "at", forged),
+        *("body", body, "mac", b"0" * 64),
+    ]
     await routing.redis.hset(routing.keys.table, items=fields)
     await routing.append(good.version + 5, encode_change(Change(good.version + 5, ())))
     await _refused(routing, "the table at version 6 has a wrong signature")
     assert {w.status.version for w in await routing.fleet()} == {good.version}
     assert (await fleet.get(tenant="acme")).slot == "blue"
     await routing.acked(await routing.anew(good.version + 6), WORKERS)
+
+
+async def test_who_loads_a_large_table_goes_on_by_the_log(
+    fleet_of: FleetOf, routing: Routing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "SMALL_TABLE_BYTES", 1)
+    for number in range(5):
+        await routing.change(Pin(f"tenant-{number}", Slot.GREEN))
+    found = await stored(routing.redis, routing.keys)
+    assert found.at < found.version
+    fleet = await fleet_of(workers=WORKERS)
+    await routing.acked(routing.table.version, WORKERS)
+    assert (await fleet.get(tenant="tenant-4")).slot == "green"
+    await routing.acked(await routing.change(Unpin("tenant-4")), WORKERS)
+    assert (await fleet.get(tenant="tenant-4")).slot == "blue"
+
+
+async def test_who_finds_a_gap_after_the_snapshot_waits_for_the_next(
+    fleet_of: FleetOf, routing: Routing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = await fleet_of(workers=WORKERS)
+    monkeypatch.setattr(publish, "SMALL_TABLE_BYTES", 1)
+    lost = await routing.change(Pin("acme", Slot.GREEN))
+    last = await routing.change(Pin("globex", Slot.GREEN))
+    await routing.acked(last, WORKERS)
+    await routing.redis.xdel(routing.keys.log, f"{lost}-0")
+    os.kill((await routing.fleet())[0].status.pid, signal.SIGKILL)
+    said = f"version {last}: version {last} does not follow"
+    await routing.until(
+        lambda workers: any(w.status.error.startswith(said) for w in workers),
+        "the worker in its place looked for the table",
+    )
+    assert (await fleet.get(tenant="globex")).slot == "green"
+    monkeypatch.undo()  # written whole
+    await routing.acked(await routing.change(Pin("hooli", Slot.GREEN)), WORKERS)
+    assert (await fleet.get(tenant="acme")).slot == "green"
 
 
 async def test_a_bad_entry_that_stays_makes_no_worker_busy(

@@ -147,6 +147,36 @@ def test_a_read_prints_the_document_and_nothing_else_as_json(play: Play, command
     assert sent(script) == (line, None)
 
 
+def test_tenants_of_a_file_move_in_one_step_each_once(play: Play, tmp_path: Path):
+    pilots = tmp_path / "pilots"
+    pilots.write_text("acme\n\n# the second wave\nglobex  # theirs\nacme\n", "utf-8")
+    script = play(answer(DONE))
+    done = turnout("tenants", "pin", "hooli", "--from", str(pilots), "green", "--url", script.url)
+    assert done.exit_code == 0, done.stderr
+    operations = [
+        {"op": "pin", "tenant": tenant, "slot": "green"} for tenant in ("hooli", "acme", "globex")
+    ]
+    wanted = {"operations": operations, "timeout_ms": 5000}
+    assert sent(script) == ("POST /v1/routing/changes", wanted)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"acme\nAcme\n", "pilots:2: 'Acme' is no tenant id"),
+        (b"acme\n\xff\n", "can't be read: it is not UTF-8 text"),
+        (b"".join(b"t-%d\n" % number for number in range(20_001)), "20000 at most"),
+        (b"#" * 4_000_001, "too long: 4000000 characters at most"),
+    ],
+)
+def test_a_file_of_tenants_that_is_not_one_is_named(tmp_path: Path, text: bytes, said: str):
+    pilots = tmp_path / "pilots"
+    pilots.write_bytes(text)
+    done = turnout("tenants", "unpin", "--from", str(pilots))
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
 def test_what_was_done_is_said(play: Play):
     script = play(answer(DONE))
     done = turnout("tenants", "pin", "acme", "green", "--url", script.url)
@@ -196,6 +226,9 @@ def test_an_admin_that_is_away_exits_3(play: Play):
         "tenants pin Acme green",
         "tenants pin acme red",
         "tenants pin green",
+        "tenants pin --from /nowhere/pilots green",
+        "tenants pin --from /dev/null green",
+        "tenants unpin --from /dev/null",
         "canary set 101",
         "canary set nan",
         "canary set 0.005",
