@@ -12,12 +12,11 @@ from time import monotonic
 import structlog
 
 from admin.config import Settings
-from admin.intents import LOOK_S, Carrier, StaleError, change_once
+from admin.intents import LOOK_S, Carrier, StaleError, beginning, change_once
 from admin.routing.audit import Author
 from admin.routing.control import Control
-from admin.routing.database import DatabaseUnavailableError
 from admin.routing.events import Hub
-from admin.routing.store import Check, OutcomeUnknownError
+from admin.routing.store import Check
 from admin.switches import steps, store
 from admin.switches.model import CANCELLABLE, Event, State, Switch, Waiting, waiting_for
 from admin.switches.steps import StepError
@@ -62,22 +61,12 @@ class Switches:
         self.run = self._carrier.run
 
     async def begin(self, switch: Switch, action: str, author: Author) -> None:
-        """Write the intent down and begin. TooManyError, DatabaseUnavailableError: not begun.
-
-        OutcomeUnknownError: the database went away meanwhile. It may have begun.
-        """
+        """Write the intent down and begin. TooManyError, and what `intents.beginning` raises."""
         running = self._carrier.count
         if running >= self._settings.switches_at_once:
             raise TooManyError(f"{running} switches run: wait for one to end")
-        connected = False
-        try:
-            async with self._database.connection() as connection:
-                connected = True
-                await store.begin(connection, switch, action, author)
-        except DatabaseUnavailableError as error:
-            if connected and not error.answered:
-                raise OutcomeUnknownError from error
-            raise
+        async with beginning(self._database) as connection:
+            await store.begin(connection, switch, action, author)
         self._carrier.carry(switch.name)
 
     async def record(self, name: str) -> Record | None:

@@ -375,8 +375,8 @@ def test_nobody_knows_whether_it_was_made() -> None:
 )
 def test_a_switch_that_does_not_end(more: dict[str, Any]) -> None:
     told = end(3, "green", **{n: v for n, v in more.items() if n == "switches"})
-    for admin, changed in more.get("tables", {}).items():
-        told.tables[admin] = told.tables[admin] | changed
+    for admin, other in more.get("tables", {}).items():
+        told.tables[admin] = told.tables[admin] | other
     lines = [each for each in fenced() if not isinstance(each, End)]
     assert "every" in broken([*lines, told])
 
