@@ -69,6 +69,9 @@ class Clients:
     async def _one(self, kept: Kept | None, idle: list[Kept], rng: random.Random) -> None:
         """One request of the crowd; its connection is idle afterwards, if it goes on."""
         try:
+            if kept is not None and kept.connection.reader.at_eof():
+                await kept.connection.close()
+                kept = None
             if kept is None:
                 node = rng.choice(self._nodes)
                 kept = Kept(node, await opened(node.port), "")
@@ -89,7 +92,7 @@ class Clients:
             return
         worker = ""
         try:
-            while not self.stopping:
+            while not self.stopping and not connection.reader.at_eof():
                 worker, goes_on = await self.ask(node, connection, rng, worker)
                 if not goes_on or rng.random() < 1 / LASTS:
                     return

@@ -98,6 +98,20 @@ class Nemesis:
             await self._system.start_node(node)
             await self._whole(node)
 
+    async def reload(self) -> None:
+        """SIGHUP: other workers take over; nothing may be lost by it."""
+        node = self._node()
+        before = set(node.pids)
+        async with self._during("reload", [node], retired=tuple(sorted(before))):
+            assert node.child is not None
+            node.child.send(signal.SIGHUP)
+
+            async def is_done() -> bool:
+                return await node.serves() and not node.pids & before
+
+            with suppress(AssertionError):
+                await until(is_done, f"node {node.name} has others", WHOLE_S)
+
     async def kill_admin(self) -> None:
         """kill -9; somebody starts it again a while later."""
         admin = self._admin()
@@ -226,6 +240,14 @@ class Nemesis:
         await started(store.replica)
         await store.follow()
 
+    async def restart_database(self) -> None:
+        """PostgreSQL ends its sessions, and comes back: nothing can be changed meanwhile."""
+        database = self._system.database
+        async with self._during("restart PostgreSQL", admins=self._system.admins):
+            await asyncio.to_thread(database.stop)
+            await self._wait(self._rng.uniform(0.0, 1.0))
+            await started(database)
+
     # ── several at once ───────────────────────────────────────────────────────────────────────
 
     async def fail_over_kill(self) -> None:
@@ -272,6 +294,7 @@ def _pid(child: Child | None) -> int:
 KINDS: dict[str, Callable[[Nemesis], Awaitable[None]]] = {
     "kill-worker": Nemesis.kill_worker,
     "kill-supervisor": Nemesis.kill_supervisor,
+    "reload": Nemesis.reload,
     "kill-admin": Nemesis.kill_admin,
     "pause-worker": Nemesis.pause_worker,
     "pause-node": Nemesis.pause_node,
@@ -284,6 +307,7 @@ KINDS: dict[str, Callable[[Nemesis], Awaitable[None]]] = {
     "slow": Nemesis.slow,
     "empty-store": Nemesis.empty_store,
     "restart-store": Nemesis.restart_store,
+    "restart-database": Nemesis.restart_database,
     "failover": Nemesis.fail_over,
     "failover-kill": Nemesis.fail_over_kill,
     "part-kill": Nemesis.part_kill,

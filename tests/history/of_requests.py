@@ -151,10 +151,17 @@ def _is_explained(facts: Facts, request: Request) -> bool:
     if request.outcome != INFO or request.code:
         return False
     worker = facts.workers.get(request.worker)
+    if worker is not None and _is_retired(facts, request, worker.pid):
+        # RFC 9112 §9.3.1: an idle connection may end just as the next request is sent.
+        return request.kept and not any(each.id == request.id for each in facts.served)
     if worker is not None:
         # It may have kept a connection that nobody used since.
         return any(worker.pid in each.dead for each in facts.faults if each.began <= ended)
     return any(each.dead for each in facts.faults_at(began, ended, node, _SETTLES_S))
+
+
+def _is_retired(facts: Facts, request: Request, pid: int) -> bool:
+    return any(pid in each.retired for each in facts.faults if each.began <= request.ended)
 
 
 def _is_held(facts: Facts, request: Request) -> bool:

@@ -136,7 +136,8 @@ class Worker(_Line, frozen=True, tag="worker"):
 
 class Fault(_Line, frozen=True, tag="fault"):
     """What the nemesis did, until it was undone. nodes, admins: who can't reach a store, or whose
-    processes are hit. store: it is Redis that they can't reach. dead, paused: processes.
+    processes are hit. store: it is Redis that they can't reach. dead, paused, retired: processes;
+    the retired finish what is under way, and end idle connections.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Fault(_Line, frozen=True, tag="fault"):
     store: bool = False
     dead: tuple[int, ...] = ()
     paused: tuple[int, ...] = ()
+    retired: tuple[int, ...] = ()
     detail: str = ""
 
 

@@ -273,6 +273,7 @@ def test_answered_and_not_served() -> None:
         (INFO, "", Fault(name="kill worker", began=2.4, ended=3, nodes=("a",), dead=(12,)), False),
         (INFO, "", Fault(name="kill worker", began=2.4, ended=3, nodes=("b",), dead=(22,)), False),
         (INFO, "", Fault(name="part node", began=2.4, ended=3, nodes=("a",), store=True), False),
+        (INFO, "", Fault(name="reload", began=2.4, ended=3, nodes=("a",), retired=(11,)), False),
         (FAIL, "queue-timeout", Fault(name="pause worker", began=2, ended=3, nodes=("a",)), False),
         # Node a goes on without a lease: nobody waits there for Redis.
         (
@@ -286,6 +287,13 @@ def test_answered_and_not_served() -> None:
 def test_failures(outcome: str, code: str, fault: Fault | None, good: bool) -> None:
     lines = [*moved(), request(9, "a", 2.5, "", outcome=outcome, code=code)]
     assert broken([*lines, fault] if fault else lines) == (set() if good else {"4"})
+
+
+def test_an_idle_connection_may_end_with_its_worker_but_not_a_request() -> None:
+    lost = request(9, "a", 2.5, "", outcome=INFO, kept=True)
+    reload = Fault(name="reload", began=2.4, ended=3, nodes=("a",), retired=(11,))
+    assert broken([*moved(), reload, lost]) == set()
+    assert broken([*moved(), reload, lost, served(9, 2.5, "green")]) == {"4"}
 
 
 def test_anothers_answer() -> None:
