@@ -51,7 +51,7 @@ class Wish:
 
 async def change(call: Call, write: Write, wish: Wish) -> web.Response:
     """Make the change, wait for the workers, answer; or answer as the first time."""
-    key = _key(call)
+    key = key_of(call)
     proposal = Proposal(
         call.action,
         call.author,
@@ -220,7 +220,7 @@ def _timeout_s(call: Call, write: Write) -> float:
     return (call.parts.settings.ack_timeout_ms if timeout_ms is None else timeout_ms) / 1000
 
 
-def _key(call: Call) -> Key | None:
+def key_of(call: Call) -> Key | None:
     """The request's idempotency key, None without one. Problem 400."""
     keys = call.request.headers.getall("Idempotency-Key", [])
     if not keys:

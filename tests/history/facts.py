@@ -41,11 +41,14 @@ class Facts:
         self.served = history.all(Served)
         self.faults = history.all(Fault)
         self.versions = sorted(history.all(Version), key=lambda each: each.version)
-        self.calls = {each.op: each for each in self.changes}
+        self.tries: defaultdict[str, list[Changed]] = defaultdict(list)
+        for each in self.changes:
+            self.tries[each.op].append(each)
+        self.calls = {op: tries[0] for op, tries in self.tries.items()}
         self.workers = {each.prefix: each for each in history.all(Worker)}
         self.made: defaultdict[str, list[Version]] = defaultdict(list)
-        for each in self.versions:
-            self.made[each.author].append(each)
+        for version in self.versions:
+            self.made[version.author].append(version)
         self.tables = _tables(self.versions)
         self.numbers = sorted(self.tables)
         self.begun = self._begun()
@@ -129,8 +132,8 @@ class Facts:
         return [each for each in self.made[call.op] if not _is_beside(each.action)]
 
     def was_refused(self, call: Changed) -> bool:
-        """Whether its answer says that nothing was changed."""
-        return call.outcome == FAIL
+        """Whether its answers say, each time that it was tried, that nothing was changed."""
+        return all(each.outcome == FAIL for each in self.tries[call.op])
 
 
 def pid_in(names: Iterable[str], worker: Worker) -> bool:

@@ -96,9 +96,10 @@ def one_of_two_wins(facts: Facts) -> Result:
         if call.expected is not None:
             racing[call.expected].append(call)
     for expected, calls in racing.items():
-        made = [version for call in calls for version in facts.committed(call)]
+        racers = {call.op: call for call in calls}
+        made = [version for call in racers.values() for version in facts.committed(call)]
         result.judged += len(calls)
-        won = [call.op for call in calls if call.outcome == OK]
+        won = {call.op for call in calls if call.outcome == OK}
         if len(made) > 1 or len(won) > 1:
             result.violations.append(f"version {expected} was followed by several: {made or won}")
         if any(version.version != expected + 1 for version in made):

@@ -1,7 +1,8 @@
 """Who changes the routing: pins, canary, cutover and back, fenced switches, two at once.
 
-Rules: each call has an author of its own, by which the system of record knows it. What an answer
-says is written down, not believed; a call without an answer may have changed something.
+Rules: each call has an author of its own, by which the system of record knows it, and a key: it is
+repeated with that, at either admin, when nobody knows what became of it. What an answer says is
+written down, not believed.
 """
 
 import asyncio
@@ -21,6 +22,8 @@ PAUSE_S = (0.02, 0.4)
 ACK_MS = 3000
 SWITCH_MS = 3500
 ANSWER_S = 15.0
+TRIES = 3
+AGAIN_S = 0.5
 SLOTS = ("blue", "green")
 _UNKNOWN = frozenset({"outcome-unknown", "internal"})
 """Refusals that don't say that nothing was changed."""
@@ -125,8 +128,19 @@ class Operators:
         return rng.choice(self._system.admins)
 
     async def make(self, admin: Admin, call: Call, expected: int | None = None) -> Changed:
-        """Make one call, write down what came of it."""
+        """Make one call, and repeat it while its outcome is unknown; what came of it last."""
         author = f"op-{next(self._numbers)}"
+        line = await self._try(admin, call, expected, author)
+        for again in range(TRIES - 1):
+            if line.outcome != INFO or self.stopping:
+                break
+            await asyncio.sleep(AGAIN_S * again)
+            other = self._system.admins[(self._system.admins.index(admin) + again + 1) % 2]
+            line = await self._try(other, call, expected, author)
+        return line
+
+    async def _try(self, admin: Admin, call: Call, expected: int | None, author: str) -> Changed:
+        """One try, written down."""
         body = dict(call.body)
         if expected is not None:
             body["expected_version"] = expected
@@ -134,7 +148,10 @@ class Operators:
         began = time.monotonic()
         try:
             status, told = await self._system.call(
-                admin, call.method, call.path, body, author=author, limit_s=ANSWER_S
+                *(admin, call.method, call.path, body),
+                author=author,
+                key=author,
+                limit_s=ANSWER_S,
             )
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             told, status = {"code": type(error).__name__}, 0

@@ -312,10 +312,12 @@ class System:
         body: object = None,
         *,
         author: str = "runner",
+        key: str = "",
         limit_s: float = 10.0,
     ) -> tuple[int, Any]:
-        """Status and document. aiohttp.ClientError, TimeoutError."""
+        """Status and document. key: an idempotency key. aiohttp.ClientError, TimeoutError."""
         headers = {"Authorization": f"Bearer {create_token(SECRET, author, 'admin', 3600)}"}
+        headers |= {"Idempotency-Key": key} if key else {}
         timeout = aiohttp.ClientTimeout(total=limit_s)
         async with self.session.request(
             method, admin.url + path, json=body, headers=headers, timeout=timeout

@@ -372,6 +372,15 @@ def test_a_change_that_was_made_twice() -> None:
     assert "the" in broken([*lines, version(3, "op-2", PIN_B), end(3, "green")])
 
 
+def test_a_change_that_was_tried_twice() -> None:
+    lines = [each for each in moved() if not (isinstance(each, Changed) and each.op == "op-2")]
+    lost = change("op-2", 2.0, 0, "green", outcome=INFO, converged=False)
+    refused = change("op-2", 2.3, 0, "green", outcome=FAIL, converged=False)
+    assert broken([*lines, lost, refused]) == set(), "the first try may have made it"
+    assert broken([*lines, refused]) == {"the"}
+    assert broken([*lines, lost, change("op-2", 2.3, 2, "green")]) == set()
+
+
 def test_nobody_knows_whether_it_was_made() -> None:
     lines = [each for each in moved() if not (isinstance(each, Changed) and each.op == "op-2")]
     unknown = change("op-2", 2.0, 0, "green", outcome=INFO, converged=False)

@@ -6,19 +6,14 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
-import msgspec
 import pytest
 from aiohttp import web
-from redis.asyncio import Redis
 
-from config import Shared
 from tests.integration.admin.conftest import Client, is_problem, published
 from tests.integration.admin.follower import Follower
 from tests.integration.admin.test_process import LISTENING
-from tests.support.relay import Relay
 
 FENCED = {"to": "green", "tenants": ["acme"], "mode": "fenced"}
 Answer = tuple[int, Any, Any]
@@ -178,17 +173,6 @@ async def test_one_that_was_done_before_it_fell_silent_is_believed(
     assert (await going)[0] == 200
 
 
-async def test_one_that_the_registry_has_lost_is_not_forgotten(
-    call: Client, shared: Shared, follow: Callable[..., Any]
-) -> None:
-    cut_off = await follow("w2", lease_ms=800)
-    await cut_off.freeze()
-    async with Redis.from_url(shared.redis_url) as redis:
-        await redis.delete(cut_off.keys.leases, cut_off.keys.workers)
-    await undone(call, await cutover(call), "worker-lost: fell silent: w2")
-    is_problem(await cutover(call), 409, "worker-lost")
-
-
 async def test_it_is_not_begun_while_a_worker_is_silent(
     call: Client, follow: Callable[..., Any]
 ) -> None:
@@ -333,55 +317,6 @@ async def test_a_command_out_of_time_is_ended_with_its_children(
     got = await cutover(call, timeout_ms=700, step={"command": "slow"})
     await undone(call, got, "step-failed: the command did not end within 0.")
     assert ended.exists()
-
-
-# ── while PostgreSQL is away ──────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-async def cuttable(
-    shared: Shared, start: Callable[..., Any]
-) -> AsyncIterator[tuple[Client, Relay]]:
-    """Another admin, and its way to PostgreSQL."""
-    parts = urlsplit(shared.database_url)
-    relay = Relay(parts.port or 0)
-    place = f"{parts.netloc.rpartition(':')[0]}:{relay.port}"
-    url = urlunsplit(parts._replace(netloc=place))
-    client: Client = await start(msgspec.structs.replace(shared, database_url=url))
-    await published(client)
-    yield client, relay
-    relay.mend()
-    relay.close()
-
-
-async def test_who_asked_is_answered_when_it_is_back(
-    call: Client, worker: Follower, cuttable: tuple[Client, Relay]
-) -> None:
-    client, relay = cuttable
-    worker.busy = 1
-    going = cutover(client)
-    await held(call)
-    relay.cut()
-    worker.busy = 0
-    assert (await free(call))["pins"] == {"acme": "green"}, "the other admin has gone on"
-    assert not going.done()
-    relay.mend()
-    status, told, _ = await going
-    assert (status, told["switch"]["state"]) == (200, "done")
-
-
-async def test_while_it_stays_away_the_outcome_is_unknown(
-    call: Client, worker: Follower, cuttable: tuple[Client, Relay]
-) -> None:
-    client, relay = cuttable
-    worker.busy = 1
-    going = cutover(client, timeout_ms=1000)
-    name = await held(call)
-    relay.cut()
-    answer = await going
-    is_problem(answer, 503, "outcome-unknown")
-    assert answer[1]["switch"] == name
-    await free(call)
 
 
 # ── whoever goes on ───────────────────────────────────────────────────────────────────────────────
