@@ -1,5 +1,7 @@
 """Short runs of `tests.history`: every kind of fault, and mutations that the checker has to catch."""
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,11 +11,13 @@ import pytest
 
 from tests.history.checker import check
 from tests.history.mutations import MUTATIONS
+from tests.history.places import Namespaces
 from tests.history.record import Fault, read
 from tests.support.fleet import ROOT
 
 SECONDS = 20
 MUTATED_S = 9
+UNPLUGGED_S = 12
 PARTS = (
     "kill-worker,part-node,empty-store,failover-kill,pause-worker,part-database",
     "kill-supervisor,part-admin,part-empty,failover,kill-admin,pause-store,part-kill",
@@ -42,6 +46,28 @@ def test_every_invariant_holds_under_faults(tmp_path: Path, seed: int, faults: s
     assert judged["10 converged means served"] > 500
     assert verdict["figures"]["converged"] > 20
     assert check(history).document() == verdict, "what is kept is what was judged"
+
+
+def has_namespaces() -> bool:
+    """Whether network namespaces can be made here: by root, with `ip`, and wires between them."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        return False
+    try:
+        made = Namespaces()
+    except subprocess.CalledProcessError:
+        return False
+    made.close()
+    return True
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.skipif("not has_namespaces()", reason="network namespaces can't be made here")
+def test_every_invariant_holds_where_wires_are_pulled(tmp_path: Path) -> None:
+    faults = ("--faults", "unplug-node,unplug-admin,kill-worker")
+    done = run(tmp_path, "--namespaces", "--seconds", UNPLUGGED_S, "--seed", 44, *faults)
+    assert done.returncode == 0, done.stdout + done.stderr
+    details = {fault.detail for fault in read(tmp_path / "history.jsonl").all(Fault)}
+    assert "unplugged" in details
 
 
 @pytest.mark.timeout(240)

@@ -15,7 +15,7 @@ from pathlib import Path
 from bench import trees
 from tests.history.checker import check
 from tests.history.mutations import MUTATIONS, mutated
-from tests.history.nemesis import KINDS
+from tests.history.nemesis import KINDS, WIRED
 from tests.history.record import read
 from tests.history.run import Options, record
 from tests.support.fleet import ROOT
@@ -38,6 +38,11 @@ def parser() -> argparse.ArgumentParser:
         " a lease, the second parks, and so on (3)")  # fmt: skip
     add("--workers", type=_whole(1, 8), default=2, help="of each node (2)")
     add("--faults", type=_names, default=None, help=f"only these: {', '.join(KINDS)}; or none")
+    add(
+        "--namespaces",
+        action="store_true",
+        help=f"each in a network namespace (root); more faults: {', '.join(WIRED)}",
+    )
     add("--mutate", choices=[*MUTATIONS], help="run a copy that has this fault; it is to be found")
     add("--check", type=Path, help="judge this history; nothing is run")
     add("--out", type=Path, default=OUT, help="where history.jsonl and history.json go (bench/out)")
@@ -72,6 +77,7 @@ def _run(options: argparse.Namespace, path: Path, say: Callable[[str], None]) ->
     faults = options.faults
     if faults is None:
         faults = MUTATIONS[mutation].faults if mutation else tuple(KINDS)
+        faults += tuple(WIRED) if options.namespaces and not mutation else ()
     say(
         f"history: {options.seconds:g} s, seed {seed}, {options.nodes} nodes of"
         f" {options.workers} workers, 2 admins{', mutation ' * bool(mutation)}{mutation}; {path}"
@@ -85,6 +91,7 @@ def _run(options: argparse.Namespace, path: Path, say: Callable[[str], None]) ->
             faults=faults,
             tree=mutated(mutation, Path(folder)) if mutation else trees.copy(Path(folder)),
             mutation=mutation,
+            namespaces=options.namespaces,
         )
         record(wanted, path, say)
 
@@ -111,7 +118,7 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 
 def _names(text: str) -> tuple[str, ...]:
     names = () if text == "none" else tuple(text.split(","))
-    unknown = [name for name in names if name not in KINDS]
+    unknown = [name for name in names if name not in KINDS | WIRED]
     if unknown:
         raise argparse.ArgumentTypeError(f"there is no fault {', '.join(unknown)}")
     return names

@@ -74,7 +74,7 @@ class Clients:
                 kept = None
             if kept is None:
                 node = rng.choice(self._nodes)
-                kept = Kept(node, await opened(node.port), "")
+                kept = Kept(node, await opened(node.port, node.place.host), "")
         except (OSError, TimeoutError):
             return
         worker, goes_on = await self.ask(kept.node, kept.connection, rng, kept.worker)
@@ -86,7 +86,7 @@ class Clients:
     async def _life(self, node: Node, rng: random.Random) -> None:
         """One connection, from its beginning to its end."""
         try:
-            connection = await opened(node.port)
+            connection = await opened(node.port, node.place.host)
         except (OSError, TimeoutError):
             await asyncio.sleep(rng.uniform(*PAUSE_S))
             return

@@ -103,8 +103,10 @@ class Endpoint(asyncio.Protocol):
         return f"{name} {tenant} {self._slot}"
 
 
-async def listening(slot: str, logged: Logged) -> tuple[asyncio.Server, int]:
+async def listening(
+    slot: str, logged: Logged, host: str = "127.0.0.1"
+) -> tuple[asyncio.Server, int]:
     """Start the endpoint of a slot; its server and its port."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Endpoint(slot, logged), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Endpoint(slot, logged), host, 0)
     return server, server.sockets[0].getsockname()[1]

@@ -26,11 +26,11 @@ class Link:
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
     _server: asyncio.Server | None = None
 
-    async def open(self) -> None:
+    async def open(self, host: str = "127.0.0.1") -> None:
         """Listen on a port of its own."""
         self._passes = {way: asyncio.Event() for way in (UP, DOWN)}
         self.mend()
-        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._join, host, 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from tests.history.links import DOWN, UP, Link
+from tests.history.places import Place
 from tests.history.record import Fault, Line
 from tests.history.system import Admin, Node, System, command, kill, started, until
 from tests.support.processes import Child
@@ -35,11 +36,11 @@ class Nemesis:
         self._write = write
 
     async def run(self, ends: float, kinds: Sequence[str]) -> None:
-        """One after the other until the end, monotonic seconds. kinds: of KINDS."""
+        """One after the other until the end, monotonic seconds. kinds: of KINDS and WIRED."""
         deck: list[str] = []
         while time.monotonic() < ends:
             deck = deck or self._rng.sample(kinds, len(kinds))
-            await KINDS[deck.pop()](self)
+            await (KINDS | WIRED)[deck.pop()](self)
             await asyncio.sleep(self._rng.uniform(*PAUSE_S))
 
     @asynccontextmanager
@@ -173,6 +174,23 @@ class Nemesis:
         way = self._rng.choice(WAYS)
         async with self._during("part node", [node], store=True, detail=way):
             await self._parted(way, node.link, seconds=2.5 * self._lease_s)
+
+    async def unplug_node(self) -> None:
+        """A node's wire to the stores is pulled: its packets are gone."""
+        node = self._node()
+        async with self._during("part node", [node], store=True, detail="unplugged"):
+            await self._unplugged(node.place)
+
+    async def unplug_admin(self) -> None:
+        """An admin's wire to both stores is pulled."""
+        admin = self._admin()
+        async with self._during("part admin", admins=[admin], store=True, detail="unplugged"):
+            await self._unplugged(admin.place)
+
+    async def _unplugged(self, place: Place) -> None:
+        place.unplug()
+        await self._wait()
+        place.plug_in()
 
     async def part_admin(self) -> None:
         """An admin can't reach Redis."""
@@ -314,3 +332,8 @@ KINDS: dict[str, Callable[[Nemesis], Awaitable[None]]] = {
     "part-empty": Nemesis.part_empty,
 }
 """All that can happen, by the name that `--faults` takes."""
+WIRED: dict[str, Callable[[Nemesis], Awaitable[None]]] = {
+    "unplug-node": Nemesis.unplug_node,
+    "unplug-admin": Nemesis.unplug_admin,
+}
+"""What can happen too where each has a network namespace."""

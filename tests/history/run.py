@@ -24,6 +24,7 @@ from tests.history.clients import Clients
 from tests.history.endpoint import Logged, listening
 from tests.history.nemesis import KINDS, Nemesis
 from tests.history.operators import Call, Operators
+from tests.history.places import Loopback, Namespaces
 from tests.history.record import End, Line, Plan, Sample, Version, encode
 from tests.history.system import READY_S, System, until
 from tests.support.clients import opened
@@ -50,6 +51,7 @@ class Options:
     faults: Sequence[str] = tuple(KINDS)
     tree: Path = ROOT
     mutation: str = ""
+    namespaces: bool = False
 
     @property
     def tenants(self) -> tuple[str, ...]:
@@ -93,6 +95,7 @@ class Run:
                 mutation=options.mutation,
             )
         )
+        places = Namespaces() if options.namespaces else Loopback()
         system = System(
             folder,
             policies=options.policies,
@@ -100,6 +103,7 @@ class Run:
             lease_s=LEASE_S,
             wait_s=PARKED_S,
             tree=options.tree,
+            places=places,
         )
         try:
             await self._on(system)
@@ -112,6 +116,7 @@ class Run:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await system.close()
+            places.close()
             self._file.close()
 
     async def _on(self, system: System) -> None:
@@ -119,10 +124,10 @@ class Run:
             ports = {}
             for slot in ("blue", "green"):
                 logged = Logged(self.write, self._rng(f"endpoint {slot}"))
-                server, ports[slot] = await listening(slot, logged)
+                server, ports[slot] = await listening(slot, logged, system.places.traffic)
                 stack.callback(server.close)
             await system.start(ports["blue"])
-            step_url = f"http://127.0.0.1:{ports['blue']}/step"
+            step_url = f"http://{system.places.traffic}:{ports['blue']}/step"
             operators = Operators(system, self.options.tenants, step_url, self.write)
             await self._prepare(system, operators, ports)
             self.say("ready")
@@ -134,7 +139,7 @@ class Run:
     async def _prepare(self, system: System, operators: Operators, ports: dict[str, int]) -> None:
         """Both slots have their endpoint, and every worker serves."""
         for slot, port in ports.items():
-            body = {"endpoints": [f"127.0.0.1:{port}"]}
+            body = {"endpoints": [f"{system.places.traffic}:{port}"]}
             call = Call("endpoints", "PUT", f"/v1/slots/{slot}/endpoints", body, {})
             made = await operators.make(system.admins[0], call)
             if made.outcome != "ok":
@@ -207,7 +212,7 @@ class Run:
             clients.stopping = False
             for node in system.nodes:
                 for turn in range(4 * self.options.workers):
-                    connection = await opened(node.port)
+                    connection = await opened(node.port, node.place.host)
                     await clients.ask(node, connection, self._rng(f"last {turn}"), "")
                     await connection.close()
         except (AssertionError, OSError, TimeoutError, aiohttp.ClientError) as error:

@@ -25,6 +25,7 @@ from admin.embedded.ports import free_port
 from admin.embedded.server import EmbeddedServer, write_private
 from admin.tokens import create_token
 from tests.history.links import Link
+from tests.history.places import Loopback, Namespaces, Place
 from tests.support.clients import fetch
 from tests.support.fleet import ROOT, Settings, _toml
 from tests.support.processes import Child, Children, wait_gone
@@ -111,6 +112,7 @@ class Node:
     policy: str
     settings: Settings
     link: Link
+    place: Place
     port: int = 0
     management: int = 0
     child: Child | None = None
@@ -119,7 +121,9 @@ class Node:
     async def workers(self) -> list[dict[str, Any]]:
         """What its management port says of them; none while it doesn't answer."""
         try:
-            found: list[dict[str, Any]] = (await fetch(self.management, "/readyz")).json["workers"]
+            found: list[dict[str, Any]] = (
+                await fetch(self.management, "/readyz", at=self.place.host)
+            ).json["workers"]
         except (OSError, EOFError, TimeoutError):
             return []
         self.pids = {each["pid"] for each in found}
@@ -140,12 +144,13 @@ class Admin:
     config: Path
     store: Link
     database: Link
+    place: Place
     port: int = 0
     child: Child | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.place.host}:{self.port}"
 
 
 class System:
@@ -160,8 +165,10 @@ class System:
         lease_s: float,
         wait_s: float,
         tree: Path = ROOT,
+        places: Loopback | Namespaces | None = None,
     ) -> None:
         self.folder, self.tree = folder, tree
+        self.places = Loopback() if places is None else places
         self.store = Store.of(folder)
         self.database = EmbeddedPostgres(folder / "postgres", settings={"fsync": "off"})
         self.children = Children(folder)
@@ -212,15 +219,15 @@ class System:
 
     async def _link(self, target: int) -> Link:
         link = Link(target)
-        await link.open()
+        await link.open(self.places.stores)
         return link
 
     async def _admin(self, name: str, step_port: int) -> Admin:
         store = await self._link(self.store.primary.port)
         database = await self._link(self.database.port)
         settings = {
-            "redis_url": through(self.store.primary.url, store.port),
-            "database_url": through(self.database.url, database.port),
+            "redis_url": self._through(self.store.primary.url, store),
+            "database_url": self._through(self.database.url, database),
             "routing_key": KEY,
             "admin": {
                 "token_secret": SECRET,
@@ -233,12 +240,13 @@ class System:
                 "worker_forget_s": 20.0,
                 "log_entries": 100_000,
                 "shutdown_timeout_s": 1.0,
-                "step_urls": [f"http://127.0.0.1:{step_port}/"],
+                "step_urls": [f"http://{self.places.traffic}:{step_port}/"],
             },
         }
         config = self.folder / f"{name}.toml"
         write_private(config, _toml(settings))
-        return Admin(name, config, store, database)
+        place = self.places.place(name.replace("admin-", ""))
+        return Admin(name, config, store, database, place)
 
     async def _node(self, name: str, policy: str) -> Node:
         link = await self._link(self.store.primary.port)
@@ -247,7 +255,7 @@ class System:
         proxy: Mapping[str, object] = {
             "workers": self._workers,
             "node": name,
-            "trusted_networks": ["127.0.0.0/8"],
+            "trusted_networks": ["127.0.0.0/8", "10.0.0.0/8"],
             "timeouts": TIMEOUTS,
             "parking": {"wait_s": self._wait_s},
             "follow": {
@@ -259,8 +267,12 @@ class System:
                 "without_lease": policy,
             },
         }
-        shared = {"redis_url": through(self.store.primary.url, link.port), "routing_key": KEY}
-        return Node(name, policy, Settings(folder / "turnout.toml", shared, proxy), link)
+        shared = {"redis_url": self._through(self.store.primary.url, link), "routing_key": KEY}
+        settings = Settings(folder / "turnout.toml", shared, proxy)
+        return Node(name, policy, settings, link, self.places.place(name))
+
+    def _through(self, url: str, link: Link) -> str:
+        return through(url, link.port, self.places.stores)
 
     # ── processes ─────────────────────────────────────────────────────────────────────────────
 
@@ -271,8 +283,8 @@ class System:
         async def start() -> Child:
             if is_first:
                 admin.port = free_port()
-            more = ("--listen", f"127.0.0.1:{admin.port}")
-            admin.child = child = self._spawn("admin", admin.config, admin.name, *more)
+            more = ("--listen", f"{admin.place.host}:{admin.port}")
+            admin.child = child = self._spawn("admin", admin.config, admin, *more)
             await child.line('"listening"', READY_S)
             return child
 
@@ -286,20 +298,21 @@ class System:
             if is_first:
                 node.port, node.management = free_port(), free_port()
                 ports = {"listen": node.port, "management_listen": node.management}
-                places = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
+                places = {name: f"{node.place.host}:{port}" for name, port in ports.items()}
                 node.settings = replace(node.settings, proxy={**node.settings.proxy, **places})
                 node.settings.write()
-            node.child = child = self._spawn("proxy", node.settings.path, f"node-{node.name}")
+            node.child = child = self._spawn("proxy", node.settings.path, node)
             await child.line(r"management on \S+:(\d+)$", READY_S)
             return child
 
         await _started(start)
 
-    def _spawn(self, package: str, config: Path, name: str, *more: str) -> Child:
+    def _spawn(self, package: str, config: Path, of: Admin | Node, *more: str) -> Child:
         return self.children(
+            *of.place.before,
             *(sys.executable, "-m", package, "--config", str(config), *more),
             cwd=self.tree,
-            name=name,
+            name=f"{package}-{of.name}",
         )
 
     # ── the API ───────────────────────────────────────────────────────────────────────────────
@@ -348,10 +361,10 @@ async def until(condition: Any, what: str, seconds: float = READY_S) -> None:
         await asyncio.sleep(_LOOK_S)
 
 
-def through(url: str, port: int) -> str:
-    """The URL with another port."""
+def through(url: str, port: int, host: str = "127.0.0.1") -> str:
+    """The URL with another port, and host."""
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition(':')[0]}:{port}"))
+    return urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@{host}:{port}"))
 
 
 async def kill(pid: int) -> None:
