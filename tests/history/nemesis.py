@@ -285,6 +285,19 @@ class Nemesis:
             node.link.mend()
             await self._whole(node)
 
+    async def part_kill_supervisor(self) -> None:
+        """A node that is cut off starts anew: by the table on its disk, and nobody says goodbye."""
+        node = self._node()
+        dead = tuple(sorted(node.pids))
+        async with self._during("part node, kill supervisor", [node], store=True, dead=dead):
+            node.link.cut()
+            assert node.child is not None
+            await kill(node.child.pid)
+            await self._system.start_node(node)
+            await self._wait(1.5 * self._lease_s)
+            node.link.mend()
+            await self._whole(node)
+
     async def part_empty(self) -> None:
         """Redis is emptied while a node is cut off: nobody remembers its workers."""
         node = self._node()
@@ -329,6 +342,7 @@ KINDS: dict[str, Callable[[Nemesis], Awaitable[None]]] = {
     "failover": Nemesis.fail_over,
     "failover-kill": Nemesis.fail_over_kill,
     "part-kill": Nemesis.part_kill,
+    "part-kill-supervisor": Nemesis.part_kill_supervisor,
     "part-empty": Nemesis.part_empty,
 }
 """All that can happen, by the name that `--faults` takes."""

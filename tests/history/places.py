@@ -55,11 +55,15 @@ class Namespaces:
         first, second = 64 + self._number // 100 % 64, self._number % 100
         self._nets = {"d": f"10.{first}.{second}", "s": f"10.{first + 64}.{second}"}
         self.traffic, self.stores = (f"{net}.1" for net in self._nets.values())
-        for kind, net in self._nets.items():
-            bridge = f"tn{self._number}{kind}"
-            _ip("link", "add", bridge, "type", "bridge")
-            _ip("addr", "add", f"{net}.1/24", "dev", bridge)
-            _ip("link", "set", "dev", bridge, "up")
+        try:
+            for kind, net in self._nets.items():
+                bridge = f"tn{self._number}{kind}"
+                _ip("link", "add", bridge, "type", "bridge")
+                _ip("addr", "add", f"{net}.1/24", "dev", bridge)
+                _ip("link", "set", "dev", bridge, "up")
+        except subprocess.CalledProcessError:
+            self.close()
+            raise
 
     def place(self, name: str) -> Place:
         """A new namespace. name: short, and unlike the others'."""
@@ -83,10 +87,10 @@ class Namespaces:
     def close(self) -> None:
         """Take all away; a namespace's wires go with it."""
         for space in self._made:
-            _ip("netns", "del", space)
+            _ip("netns", "del", space, check=False)
         for kind in self._nets:
-            _ip("link", "del", f"tn{self._number}{kind}")
+            _ip("link", "del", f"tn{self._number}{kind}", check=False)
 
 
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+def _ip(*words: str, check: bool = True) -> None:
+    subprocess.run(["ip", *words], check=check, capture_output=True, text=True)
