@@ -119,6 +119,23 @@ class Carrier:
 
 
 @asynccontextmanager
+async def beginning(database: Database) -> AsyncIterator[Connection]:
+    """A connection by which an intent is written down. DatabaseUnavailableError: it was not.
+
+    OutcomeUnknownError: the database went away meanwhile; the intent may stand, and be acted on.
+    """
+    connected = False
+    try:
+        async with database.connection() as connection:
+            connected = True
+            yield connection
+    except DatabaseUnavailableError as error:
+        if connected and not error.answered:
+            raise OutcomeUnknownError from error
+        raise
+
+
+@asynccontextmanager
 async def acting(database: Database, name: str) -> AsyncIterator[bool]:
     """Whether this admin is the one that acts on the intent, for as long as the block runs.
 

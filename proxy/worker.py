@@ -455,4 +455,5 @@ def _follower(
         inherited.block,
         on_table,
         report,
+        lambda: max(block.cells[telemetry.VERSION] for block in inherited.blocks),
     )

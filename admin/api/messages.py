@@ -244,12 +244,31 @@ class Chosen(Struct):
     explanation: str
 
 
+class NodeServed(Struct):
+    """How many of a node's workers serve the change, and how many are waited for."""
+
+    acked: int
+    pending: int
+
+
+class Laggard(Struct):
+    """A worker that is waited for, where it runs, and which version it serves meanwhile."""
+
+    worker: str
+    node: str
+    pid: int
+    version: int
+    state: str
+    error: str
+
+
 class ChangeResult(Struct):
     """What became of a change, and who serves it.
 
     ack_ms: from the start of the request to the last ack, null unless converged. refused: worker
-    to why it did not take the version. published: Redis has it. held_back: tenants that a pin to
-    the other slot kept from a cutover. chosen: with a canary by traffic.
+    to why it did not take the version. published: Redis has it. nodes: who serves it by node.
+    laggards: the pending, with their nodes. held_back: tenants that a pin to the other slot kept
+    from a cutover. chosen: with a canary by traffic.
     """
 
     version: int
@@ -259,6 +278,8 @@ class ChangeResult(Struct):
     refused: dict[str, str]
     ack_ms: float | None
     published: bool
+    nodes: dict[str, NodeServed]
+    laggards: list[Laggard]
     held_back: int | UnsetType = UNSET
     chosen: Chosen | UnsetType = UNSET
 
@@ -543,12 +564,24 @@ class WorkerItem(Struct):
     behind: int
 
 
+class NodeItem(Struct):
+    """A node's workers. live: with a lease; current: of these, on the published version.
+
+    lost: without a lease; they may still serve.
+    """
+
+    live: int
+    current: int
+    lost: int
+
+
 class WorkersState(Struct):
-    """The fleet. version: what is published."""
+    """The fleet, by node and worker. version: what is published. nodes: by name."""
 
     version: int
     converged: bool
     workers: list[WorkerItem]
+    nodes: dict[str, NodeItem]
 
 
 class AuditItem(Struct):

@@ -11,7 +11,7 @@ from admin.config import Settings
 from admin.drains import store
 from admin.drains.model import Drain, Event, Left, State, left_of
 from admin.drains.store import Record
-from admin.intents import LOOK_S, Carrier, StaleError, change_once
+from admin.intents import LOOK_S, Carrier, StaleError, beginning, change_once
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.events import Hub
@@ -42,8 +42,8 @@ class Drains:
         self.counted: dict[Slot, Left] = {}
 
     async def begin(self, drain: Drain, author: Author) -> None:
-        """Write the intent down and begin. RunningError, DatabaseUnavailableError: not begun."""
-        async with self._database.connection() as connection:
+        """Write the intent down and begin. RunningError, and what `intents.beginning` raises."""
+        async with beginning(self._database) as connection:
             if not await store.begin(connection, drain, author):
                 raise RunningError(drain.slot)
         self._carrier.carry(drain.name)

@@ -56,6 +56,7 @@ class Snapshot:
 
     asked: when the question was sent, monotonic seconds. version, log_version: of table and
     log, -1 for what isn't there. commit_id: of the commit that made the table; empty: not told.
+    departed: what those last said who said goodbye; they are not among the leases.
     at: the version of the snapshot from which the log leads to the table.
     """
 
@@ -65,6 +66,7 @@ class Snapshot:
     leases: tuple[Lease, ...]
     commit_id: str = ""
     at: int = 0
+    departed: tuple[WorkerStatus, ...] = ()
 
     @property
     def tail(self) -> int:
@@ -209,13 +211,15 @@ def _lua(name: str) -> str:
 def _snapshot(asked: float, answer: list[Any]) -> Snapshot:
     version, log_version, commit_id, at, leases = answer
     triples = zip(leases[::3], leases[1::3], leases[2::3], strict=True)
+    known = [_lease(worker.decode("ascii", "replace"), ms, body) for worker, ms, body in triples]
     return Snapshot(
         asked,
         version,
         log_version,
-        tuple(_lease(worker.decode("ascii", "replace"), ms, body) for worker, ms, body in triples),
+        tuple(lease for lease in known if lease.status.state != "gone"),
         commit_id.decode("ascii", "replace"),
         at,
+        tuple(lease.status for lease in known if lease.status.state == "gone"),
     )
 
 

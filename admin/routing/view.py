@@ -21,7 +21,7 @@ from proxy.routing.ack import WorkerStatus
 DEFAULT_LEASE_S = 3.0
 """What a worker's lease is taken for until the registry has told."""
 FORGET_S = 60.0
-"""How long a silent worker is remembered whom the registry has lost, as it would by default."""
+"""How long a worker is remembered that fell silent, unless the settings say."""
 FAREWELL_S = 60.0
 MAX_FAREWELLS = 10_000
 
@@ -38,23 +38,34 @@ class Member:
     lease_s: float = DEFAULT_LEASE_S
 
 
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """What a worker last said, and when its lease ended."""
+
+    status: WorkerStatus
+    since: float
+
+
 class FleetView:
     """The workers that are waited for.
 
-    silent: what those last said whose lease is over, who did not say goodbye, and who were not
-    forgotten yet. They may still serve. forget_s: how long the registry remembers them.
+    forget_s: how long a worker is remembered whose lease is over.
     """
 
     def __init__(self, forget_s: float = FORGET_S) -> None:
-        self.silent: tuple[WorkerStatus, ...] = ()
         self._forget_s = forget_s
+        self._silent: dict[str, Silent] = {}
         self._members: dict[str, Member] = {}
-        self._lost: dict[str, tuple[WorkerStatus, float]] = {}
         self._farewells: dict[str, float] = {}
 
     def __repr__(self) -> str:
         members = ", ".join(f"{w}@{m.status.version}" for w, m in sorted(self._members.items()))
         return f"<FleetView {members or 'empty'}>"
+
+    @property
+    def silent(self) -> tuple[WorkerStatus, ...]:
+        """What those last said whose lease is over without a goodbye: they may still serve."""
+        return tuple(each.status for each in self._silent.values())
 
     def live(self) -> list[WorkerStatus]:
         """What the workers that count last said."""
@@ -81,32 +92,29 @@ class FleetView:
     def read(self, snapshot: Snapshot, now: float) -> list[Event]:
         """The registry was read, after all earlier readings."""
         events: list[Event] = []
+        for status in snapshot.departed:
+            if status.worker in self._members or status.worker in self._silent:
+                events += self.hear(status, now)
         for lease in snapshot.leases:
-            if lease.remaining_ms > 0 and lease.worker not in self._farewells:
+            if lease.worker in self._farewells:
+                continue
+            if lease.remaining_ms <= 0:
+                self._silent[lease.worker] = Silent(lease.status, now + lease.remaining_ms / 1000)
+            else:
                 events += self._take(lease.status, now + lease.remaining_ms / 1000)
                 member = self._members[lease.worker]
                 member.lease_s = max(member.lease_s, lease.remaining_ms / 1000)
         events += self._give_up(snapshot.leases, snapshot.asked, now)
-        self.silent = self._silent(snapshot.leases, now)
+        self._forget(now)
         return events
 
-    def _silent(self, leases: tuple[Lease, ...], now: float) -> tuple[WorkerStatus, ...]:
-        for lease in leases:
-            self._lost.pop(lease.worker, None)
-        self._lost = {
-            worker: (status, at)
-            for worker, (status, at) in self._lost.items()
-            if now - at < self._forget_s
-        }
-        known = [
-            lease.status
-            for lease in leases
-            if lease.remaining_ms <= 0 and lease.worker not in self._farewells
-        ]
-        return (*known, *(status for status, _ in self._lost.values()))
+    def _forget(self, now: float) -> None:
+        """Those who count again, and those who have been silent for long."""
+        for worker, silent in list(self._silent.items()):
+            if worker in self._members or silent.since <= now - self._forget_s:
+                del self._silent[worker]
 
     def _take(self, status: WorkerStatus, ends: float) -> list[Event]:
-        self._lost.pop(status.worker, None)
         member = self._members.get(status.worker)
         if member is None:
             self._members[status.worker] = Member(status, ends, float("-inf"))
@@ -129,14 +137,13 @@ class FleetView:
             is_over = (left is None or left <= 0) and member.ends <= now
             if is_over and member.heard <= asked:
                 del self._members[worker]
-                if left is None:
-                    self._lost[worker] = (member.status, now)
+                self._silent.setdefault(worker, Silent(member.status, member.ends))
                 events.append(("worker-lost", {"worker": worker}))
         return events
 
     def _part(self, worker: str, now: float) -> None:
         self._members.pop(worker, None)
-        self._lost.pop(worker, None)
+        self._silent.pop(worker, None)
         self._farewells[worker] = now
         for name, at in list(self._farewells.items()):
             if at > now - FAREWELL_S and len(self._farewells) <= MAX_FAREWELLS:

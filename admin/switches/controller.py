@@ -6,17 +6,18 @@ The workers bound how long requests wait meanwhile.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from hashlib import blake2b
 from secrets import token_hex
 from time import monotonic
 
 import structlog
 
 from admin.config import Settings
-from admin.intents import AGAIN_S, AWAY, LOOK_S, Carrier, StaleError, change_once
+from admin.intents import AGAIN_S, AWAY, LOOK_S, Carrier, StaleError, beginning, change_once
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.events import Hub
-from admin.routing.store import Check, Plan
+from admin.routing.store import Check, Key, Plan
 from admin.switches import steps, store
 from admin.switches.model import CANCELLABLE, Event, State, Switch, Waiting, waiting_for
 from admin.switches.steps import StepError
@@ -61,14 +62,18 @@ class Switches:
         )
         self.run = self._carrier.run
 
-    async def begin(self, switch: Switch, action: str, author: Author) -> None:
-        """Write the intent down and begin. TooManyError, DatabaseUnavailableError: not begun."""
+    async def begin(self, switch: Switch, action: str, author: Author, key: Key | None) -> bool:
+        """Write the intent down and begin; False: it was begun before, by the same request.
+
+        key: the request's own. TooManyError, KeyReusedError, and what `intents.beginning` raises.
+        """
         running = self._carrier.count
         if running >= self._settings.switches_at_once:
             raise TooManyError(f"{running} switches run: wait for one to end")
-        async with self._database.connection() as connection:
-            await store.begin(connection, switch, action, author)
+        async with beginning(self._database) as connection:
+            is_new = await store.begin(connection, switch, action, author, key)
         self._carrier.carry(switch.name)
+        return is_new
 
     async def record(self, name: str) -> Record | None:
         """How a switch stands. DatabaseUnavailableError."""
@@ -76,7 +81,10 @@ class Switches:
             return await store.find(connection, name)
 
     async def ended(self, name: str, limit_s: float) -> Record | None:
-        """The switch once it has ended, or as it is after so many seconds; whoever carries it."""
+        """The switch once it has ended, or as it is after so many seconds; whoever carries it.
+
+        DatabaseUnavailableError: how it stands isn't known.
+        """
         deadline = monotonic() + limit_s
         while True:
             record = await self.record(name)
@@ -251,6 +259,13 @@ _ACTIONS: Mapping[State, Callable[[Switches, Record], Awaitable[Event]]] = {
     State.COMMITTING: Switches._commit,  # noqa: SLF001
     State.UNDOING: Switches._undo,  # noqa: SLF001
 }
+
+
+def name_by_key(actor: str, key: Key) -> str:
+    """The name of the switch that this request begins, however often it comes."""
+    digest = blake2b(key.fingerprint, digest_size=8)
+    digest.update(f"{actor}\0{key.key}".encode())
+    return f"s-{digest.hexdigest()}"
 
 
 def name_of_new() -> str:

@@ -70,12 +70,16 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True)
 class Convergence:
-    """Who serves a version. refused: worker → reason, for those that reported one."""
+    """Who serves a version. refused: worker → reason, for those that reported one.
+
+    live: what all of them last said.
+    """
 
     version: int
     acked: tuple[str, ...]
     pending: tuple[str, ...]
     refused: dict[str, str]
+    live: tuple[WorkerStatus, ...] = ()
 
     @property
     def converged(self) -> bool:
@@ -92,6 +96,7 @@ def converge(version: int, live: Iterable[WorkerStatus]) -> Convergence:
         tuple(status.worker for status in statuses if status.version >= version),
         tuple(status.worker for status in pending),
         {status.worker: status.error for status in pending if status.error},
+        tuple(statuses),
     )
 
 

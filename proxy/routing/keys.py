@@ -5,7 +5,7 @@ All keys carry one hash tag, so that scripts that touch several of them work in 
     {prefix}:table     hash: version, commit      what is published; at, body, mac: a snapshot of it
     {prefix}:log       stream, ids `<version>-0`  one entry a change: body, mac
     {prefix}:leases    sorted set                 worker → end of its lease, ms by Redis' clock
-    {prefix}:workers   hash                       worker → its status (`ack.WorkerStatus`)
+    {prefix}:workers   hash                       worker → its status (`ack.WorkerStatus`), for a while also its last
     {prefix}:news      channel                    a worker's status whenever it changes
     {prefix}:pace:<drain>  string, expires        up to when a drain's closings are paid for, µs;
                                                   :<tenant> at its end: those of one tenant

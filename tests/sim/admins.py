@@ -104,9 +104,9 @@ class Admin:
             if not await self._may_begin(switch):
                 return
             author = Author("operator", "admin", switch.name)
-            await self.parts.switches.begin(switch, "cutover", author)
+            await self.parts.switches.begin(switch, "cutover", author, None)
             record = await self.parts.switches.ended(switch.name, switch.limit_s + _NOT_WAITED_S)
-        except (DatabaseUnavailableError, TooManyError):
+        except (DatabaseUnavailableError, OutcomeUnknownError, TooManyError):
             return
         if record is not None and record.switch.state is State.DONE:
             assert record.switch.committed is not None

@@ -141,6 +141,8 @@ def _begin(data: Data, now: datetime, args: Args) -> tuple[Data, int]:
     nulls = ("held", "held_at", "drained_at", "stepped_at", "ended_at", "committed", "cancelled_by")
     row |= dict.fromkeys(nulls) | {"state": "holding", "reason": "", "step_begun": False}
     row["begun_at"] = now
+    if row["name"] in data.switches:
+        return data, 0
     return _with_switch(data, row), 1
 
 

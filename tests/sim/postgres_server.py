@@ -254,7 +254,9 @@ class PostgresConnection:
 
     async def execute(self, text: str, *args: Any) -> str:
         found = await self._ask(text, args)
-        return f"UPDATE {found}" if isinstance(found, int) else f"SELECT {len(found)}"
+        if not isinstance(found, int):
+            return f"SELECT {len(found)}"
+        return f"INSERT 0 {found}" if text.lstrip().startswith("INSERT") else f"UPDATE {found}"
 
     def is_closed(self) -> bool:
         return not self._connection.open

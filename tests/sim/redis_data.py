@@ -82,8 +82,8 @@ def renew(data: Data, now_ms: int, keys: Sequence[str], args: Sequence[bytes]) -
 def leave(data: Data, now_ms: int, keys: Sequence[str], args: Sequence[bytes]) -> Any:
     """proxy/leave.lua"""
     worker, status, news = args
-    data.zrem(keys[0], worker)
-    data.hdel(keys[1], worker)
+    data.zadd(keys[0], now_ms, worker)
+    data.hset(keys[1], {worker: status})
     data.published.append((news.decode(), status))
     return 1
 

@@ -20,7 +20,7 @@ from proxy.routing.envelope import verify
 from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
 from proxy.routing.stored import restored
-from proxy.store import stored
+from proxy.store import script, stored
 
 REGISTER = """
 local time = redis.call('TIME')
@@ -137,9 +137,10 @@ class Follower:
         await self.freeze()
         gone = encode_status(WorkerStatus(self.name, "here", 1, self.version, "gone"))
         async with Redis.from_url(self._url) as redis:
-            await redis.zrem(self.keys.leases, self.name)
-            await redis.hdel(self.keys.workers, self.name)
-            await redis.publish(self.keys.news, gone)
+            keys = self.keys
+            await redis.eval(
+                script("leave"), 2, keys.leases, keys.workers, self.name, gone, keys.news
+            )
 
     async def _keep(self, run: Any) -> None:
         while True:

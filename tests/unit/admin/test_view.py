@@ -1,5 +1,7 @@
 """The fleet's view: news, readings of the registry, and what happens between the two."""
 
+from dataclasses import replace
+
 from admin.routing.publish import Lease, Snapshot
 from admin.routing.view import DEFAULT_LEASE_S, FleetView
 from proxy.routing.ack import WorkerStatus
@@ -133,3 +135,58 @@ def test_its_repr_shows_who_counts():
     view.hear(status("b", 2), 1.0)
     view.hear(status("a", 3), 1.0)
     assert repr(view) == "<FleetView a@3, b@2>"
+
+
+def silent(view: FleetView) -> dict[str, int]:
+    return {status.worker: status.version for status in view.silent}
+
+
+def test_who_was_given_up_is_silent_until_forgotten():
+    view = FleetView(forget_s=60.0)
+    view.read(reading(10.0, lease("a", version=4)), 10.0)
+    view.read(reading(14.0, lease("a", remaining_ms=-1000, version=4)), 14.0)
+    assert silent(view) == {"a": 4}
+    view.read(reading(72.9, lease("a", remaining_ms=-59_900, version=4)), 72.9)
+    assert silent(view) == {"a": 4}
+    view.read(reading(73.1), 73.1)
+    assert silent(view) == {}
+
+
+def test_an_emptied_registry_makes_nobody_heard_of_less_silent():
+    view = FleetView(forget_s=60.0)
+    view.read(reading(10.0, lease("a", remaining_ms=2000, version=4)), 10.0)
+    view.read(reading(11.0), 11.0)
+    assert silent(view) == {}, "it still counts"
+    view.read(reading(12.1), 12.1)
+    assert silent(view) == {"a": 4}
+    view.read(reading(71.9), 71.9)
+    assert silent(view) == {"a": 4}
+    view.read(reading(72.1), 72.1)
+    assert silent(view) == {}
+
+
+def test_who_was_silent_before_the_registry_was_emptied_stays_so():
+    view = FleetView(forget_s=60.0)
+    view.read(reading(10.0, lease("a", remaining_ms=-5)), 10.0)
+    view.read(reading(11.0), 11.0)
+    assert silent(view) == {"a": 1}
+
+
+def test_who_speaks_again_or_says_goodbye_is_silent_no_more():
+    view = FleetView(forget_s=60.0)
+    view.read(reading(10.0, lease("a", remaining_ms=-5), lease("b", remaining_ms=-5)), 10.0)
+    view.hear(status("a"), 11.0)
+    view.hear(status("b", state="gone"), 11.0)
+    view.read(reading(10.9, lease("a", remaining_ms=-900), lease("b", remaining_ms=-900)), 11.1)
+    assert silent(view) == {}
+    assert versions(view) == {"a": 1}
+
+
+def test_a_goodbye_that_was_not_heard_is_read():
+    view = FleetView()
+    view.read(reading(10.0, lease("a"), lease("b", remaining_ms=-5)), 10.0)
+    gone = tuple(status(worker, state="gone") for worker in ("a", "b", "stranger"))
+    events = view.read(replace(reading(11.0), departed=gone), 11.0)
+    assert [document["worker"] for _, document in events] == ["a", "b"]
+    assert (versions(view), silent(view)) == ({}, {})
+    assert view.read(replace(reading(12.0), departed=gone), 12.0) == []
