@@ -79,6 +79,7 @@ class Scenario:
         world.network = Network(world)
         self.settings = Settings(
             token_secret=_TOKEN,
+            steps={"step": ("played",)},
             log_entries=lots.choice((10, 1000)),
             switch_silent_s=lots.choice((0.5, 2.0)),
         )
