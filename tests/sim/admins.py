@@ -49,7 +49,8 @@ class Admin:
             pool = cast("Any", PostgresPool(self.node, settings))
             database = Database(pool, settings.database_connect_timeout_s)
             self.parts, tasks = _compose(AsyncExitStack(), SHARED, settings, database)
-            tasks._tasks["drains"].cancel()  # there are none here, and looking for them takes time
+            for kind in ("drains", "census", "ramps"):  # there are none, and looking takes time
+                tasks._tasks[kind].cancel()
         self.parts.hub.tell = self._tell  # type: ignore[method-assign]
 
     def _tell(self, kind: str, document: dict[str, Any]) -> None:
