@@ -10,6 +10,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
 COPY pyproject.toml README.md LICENSE ./
 COPY deploy/compile.py ./deploy/compile.py
 COPY config ./config
+COPY redis_access ./redis_access
 COPY proxy ./proxy
 COPY admin ./admin
 COPY examples/print_erp ./examples/print_erp

@@ -87,6 +87,14 @@ faults: .venv/.ready ## play the fault matrix, print it and write docs/faults.md
 soak: .venv/.ready ## ten minutes of mixed traffic with faults; every request is accounted for
 	@$(BIN)/python -m tests.soak $(ARGS)
 
+.PHONY: simulate
+simulate: .venv/.ready ## histories of both planes by seed, on virtual time (ARGS="--seeds 10000 --processes 2")
+	@$(BIN)/python -m tests.sim $(ARGS)
+
+.PHONY: history
+history: .venv/.ready ## two minutes of real processes under faults; a checker reads the history (ARGS="--seed 7")
+	@$(BIN)/python -m tests.history $(ARGS)
+
 .PHONY: compile
 compile: .venv/.ready ## compile the data plane in place (C compiler needed); `make plain` undoes it
 	$(BIN)/python deploy/compile.py

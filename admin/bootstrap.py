@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
@@ -14,6 +14,10 @@ from admin.api.changing import check
 from admin.api.metrics import Metrics
 from admin.api.problems import Problem
 from admin.api.route import Parts
+from admin.canary.controller import Ramps
+from admin.canary.traffic import LastHour
+from admin.census.reading import Reader
+from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
 from admin.routing.control import Control
@@ -27,7 +31,11 @@ from admin.schema import migrate, migrations
 from admin.switches.controller import Switches
 from admin.tasks import Tasks
 from config import Shared, split_address
+from proxy.routing.change import Change
 from proxy.routing.keys import Keys
+from proxy.routing.lasting import KINDS
+from proxy.routing.model import RoutingTable, Slot
+from redis_access import Access
 
 log = structlog.get_logger(__name__)
 RETRY_S = 0.25
@@ -97,7 +105,8 @@ def _compose(
     stack: AsyncExitStack, shared: Shared, settings: Settings, database: Database
 ) -> tuple[Parts, Tasks]:
     keys = Keys(shared.redis_prefix)
-    redis = open_redis(shared.redis_url, settings.redis_timeout_s)
+    access = Access(shared, keys.table)
+    redis = open_redis(access, settings.redis_timeout_s)
     stack.push_async_callback(redis.aclose)
     hub = Hub(listeners=settings.events_clients, queue=settings.events_queue)
     publisher = Publisher(
@@ -114,22 +123,28 @@ def _compose(
     control = Control(store, publisher, fleet, reconciler, metrics.ack_ms.observe)
     metrics.watch(lambda: _gauges(control))
     tasks = Tasks()
+    tasks.start("watch-redis", lambda: access.watch(settings.redis_timeout_s))
     tasks.start("fleet-news", fleet.follow)
     tasks.start("reconcile", reconciler.run)
     tasks.start("prune", reconciler.prune)
-    networks = settings.endpoint_networks
-    switches = Switches(
-        control,
-        hub,
-        tasks,
-        settings,
-        lambda table, made: check(table, made, networks, force=False),
-        Problem,
-    )
+
+    def may_be_made(table: RoutingTable, made: Change) -> None:
+        check(table, made, settings.endpoint_networks, force=False)
+
+    switches = Switches(control, hub, tasks, settings, may_be_made, Problem)
     tasks.start("switches", switches.run)
-    drains = Drains(control, hub, tasks, settings)
+    rolls = Rolls(store, Reader(redis, keys, fleet), hub, settings)
+    drains = Drains(control, hub, tasks, settings, rolls)
     tasks.start("drains", drains.run)
-    parts = Parts(settings, control, hub, Authenticator(settings), metrics, switches, drains)
+    tasks.start("census", rolls.run)
+    metrics.watch_slots(lambda: _by_slot(drains, rolls))
+    last_hour = LastHour(redis, keys)
+    ramps = Ramps(control, hub, tasks, last_hour, may_be_made, Problem)
+    tasks.start("ramps", ramps.run)
+    known = Authenticator(settings)
+    parts = Parts(
+        *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls)
+    )
     return parts, tasks
 
 
@@ -142,6 +157,15 @@ def _gauges(control: Control) -> dict[str, float]:
         "redis_reachable": bool(control.fleet.reachable),
         "postgresql_reachable": bool(control.reconciler.database_reachable),
     }
+
+
+def _by_slot(drains: Drains, rolls: Rolls) -> Iterator[tuple[str, Slot, str, int]]:
+    for slot, left in drains.counted.items():
+        for kind in KINDS:
+            yield "drain_left", slot, kind, left.kinds.get(kind, 0)
+    for slot, counts in rolls.counted.items():
+        for standing, count in counts.items():
+            yield "census_devices", slot, standing, count
 
 
 async def _wait_for_database(url: str, settings: Settings) -> Pool:

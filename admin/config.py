@@ -8,7 +8,7 @@ from msgspec import Meta
 
 from config import split_address
 
-_DRAINS_AT_ONCE = 2  # one a slot
+_OTHERS_AT_ONCE = 4  # a drain for each slot, the census, and a ramp
 MIN_SECRET_BYTES = 32
 """A shorter HS256 key than its digest weakens the signature (RFC 7518, section 3.2)."""
 
@@ -32,7 +32,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ack_timeout_ms: Annotated[int, Meta(ge=0, le=60_000)] = 5000
     shutdown_timeout_s: Seconds = 5.0
     database_pool_min: Positive = 2
-    database_pool_max: Positive = 8
+    database_pool_max: Positive = 10
     database_wait_s: Seconds = 30.0
     database_connect_timeout_s: Seconds = 3.0
     database_lock_timeout_s: Seconds = 3.0
@@ -52,6 +52,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     switches_at_once: Positive = 4
     drain_limit_s: Seconds = 600.0
     drain_hurry_s: Seconds = 10.0
+    drain_webhook_s: Seconds = 10.0
+    census_look_s: Annotated[float, Meta(ge=0.05, le=60)] = 1.0
+    census_wait_s: Seconds = 900.0
+    census_devices: Annotated[int, Meta(ge=1, le=200_000)] = 20_000
     steps: dict[str, tuple[str, ...]] = {}
     step_urls: tuple[str, ...] = ()
     log_level: Level = "info"
@@ -64,8 +68,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`steps` has the arguments of a command for each name")
         if not all(url.startswith(("http://", "https://")) for url in self.step_urls):
             raise ValueError("`step_urls` begin with http:// or https://")
-        if self.switches_at_once + _DRAINS_AT_ONCE >= self.database_pool_max:
-            raise ValueError("`switches_at_once` lies more than 2 below `database_pool_max`")
+        if self.switches_at_once + _OTHERS_AT_ONCE >= self.database_pool_max:
+            raise ValueError("`switches_at_once` lies more than 4 below `database_pool_max`")
         if self.database_pool_min > self.database_pool_max:
             raise ValueError("`database_pool_min` lies above `database_pool_max`")
 

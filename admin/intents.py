@@ -20,15 +20,16 @@ from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.database import Connection, Database, DatabaseUnavailableError
 from admin.routing.publish import StoreUnavailableError
-from admin.routing.store import Check, Key, OutcomeUnknownError, Proposal, Repeated
+from admin.routing.store import Check, Key, OutcomeUnknownError, Plan, Proposal, Repeated
 from admin.tasks import Tasks
-from proxy.routing.change import Operation
 
 log = structlog.get_logger(__name__)
 AGAIN_S = 0.25
 """How soon a store that could not be reached is asked again."""
 LOOK_S = 0.5
 """How often unfinished intents are looked for, and a waiting one looks for its own end."""
+AWAY = (DatabaseUnavailableError, StoreUnavailableError, OutcomeUnknownError)
+"""What a store that is away raises."""
 
 
 class StaleError(Exception):
@@ -111,10 +112,27 @@ class Carrier:
                     await self._act(name)
         except StaleError:
             return True
-        except (DatabaseUnavailableError, StoreUnavailableError, OutcomeUnknownError) as error:
+        except AWAY as error:
             log.warning("waits for a store", kind=self._kind, name=name, fault=type(error).__name__)
             return False
         return True
+
+
+@asynccontextmanager
+async def beginning(database: Database) -> AsyncIterator[Connection]:
+    """A connection by which an intent is written down. DatabaseUnavailableError: it was not.
+
+    OutcomeUnknownError: the database went away meanwhile; the intent may stand, and be acted on.
+    """
+    connected = False
+    try:
+        async with database.connection() as connection:
+            connected = True
+            yield connection
+    except DatabaseUnavailableError as error:
+        if connected and not error.answered:
+            raise OutcomeUnknownError from error
+        raise
 
 
 @asynccontextmanager
@@ -139,7 +157,7 @@ async def change_once(
     name: str,
     what: str,
     author: Author,
-    operations: tuple[Operation, ...],
+    plan: Plan,
     check: Check | None = None,
 ) -> int:
     """Make one of an intent's changes, once; its version. Workers aren't waited for here.
@@ -147,7 +165,7 @@ async def change_once(
     what: names the change among the intent's. Raises what `Control.change` raises.
     """
     key = Key(f"{kind}/{name}/{what}", sha256(what.encode()).digest())
-    proposal = Proposal(f"{kind}-{what}", author, lambda _: operations, check, None, key)
+    proposal = Proposal(f"{kind}-{what}", author, plan, check, None, key)
     outcome = await control.change(proposal, monotonic(), 0.0)
     if isinstance(outcome, Repeated):
         await control.reconciler.once()

@@ -9,12 +9,15 @@ May import: the standard library and msgspec, nothing of Turnout.
 
 from config.check import ERROR, NOTE, WARNING, Report, examine
 from config.load import ConfigError, Shared, is_field_name, load, split_address
+from config.redis_url import Kind, RedisUrl
 
 __all__ = [
     "ERROR",
     "NOTE",
     "WARNING",
     "ConfigError",
+    "Kind",
+    "RedisUrl",
     "Report",
     "Shared",
     "examine",

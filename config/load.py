@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
+from config.redis_url import Kind, RedisUrl, parse_redis_url
+
 Section = TypeVar("Section", bound=msgspec.Struct)
 
 _WRONG_CHOICE = re.compile(r"Invalid enum value .*( - at `[^`]*`)$", re.DOTALL)
@@ -28,18 +30,55 @@ class Shared(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redis_prefix: str = "turnout"
     database_url: str = "postgresql://turnout@127.0.0.1:5432/turnout"
     routing_key: str = ""
+    redis_password_file: str = ""
+    redis_ca_file: str = ""
+    redis_certificate_file: str = ""
+    redis_key_file: str = ""
+    redis_check_name: bool = True
+    redis_sentinel_user: str = ""
+    redis_sentinel_password: str = ""
+    redis_recheck_s: float = 1.0
 
     def __repr__(self) -> str:
         """Without URLs and key: they hold secrets."""
         return f"<Shared redis_prefix={self.redis_prefix!r}>"
 
     def __post_init__(self) -> None:
-        if not self.redis_url.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("`redis_url` must begin with redis://, rediss:// or unix://")
+        try:
+            url = self.redis()
+        except ValueError as error:
+            raise ValueError(f"`redis_url` {error}") from None
         if not self.redis_prefix or not self.redis_prefix.isascii():
             raise ValueError("`redis_prefix` must be a short ASCII name")
         if set(self.redis_prefix) & set("{} \r\n"):
             raise ValueError("`redis_prefix` may hold no braces and no white space")
+        if not 0 < self.redis_recheck_s <= 3_600:
+            raise ValueError("`redis_recheck_s` lies above 0 and at most an hour")
+        self._check_redis(url)
+
+    def redis(self) -> RedisUrl:
+        """What `redis_url` says. ValueError."""
+        return parse_redis_url(self.redis_url)
+
+    def _check_redis(self, url: RedisUrl) -> None:
+        """What goes with which form of `redis_url`."""
+        if url.password and self.redis_password_file:
+            raise ValueError("`redis_password_file` and a password in `redis_url`: give one")
+        if bool(self.redis_certificate_file) != bool(self.redis_key_file):
+            raise ValueError("`redis_certificate_file` and `redis_key_file` go together")
+        if (self.redis_ca_file or self.redis_certificate_file) and not url.tls:
+            raise ValueError(
+                "`redis_ca_file` and `redis_certificate_file` are for a `redis_url` that begins"
+                " with rediss"
+            )
+        of_sentinels = self.redis_sentinel_user or self.redis_sentinel_password
+        if of_sentinels and url.kind is not Kind.SENTINEL:
+            raise ValueError(
+                "`redis_sentinel_user` and `redis_sentinel_password` are for a `redis_url` with"
+                " +sentinel"
+            )
+        if self.redis_sentinel_user and not self.redis_sentinel_password:
+            raise ValueError("`redis_sentinel_user` needs `redis_sentinel_password`")
 
 
 def load(

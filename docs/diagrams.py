@@ -6,6 +6,7 @@ A test compares, so a diagram that lies doesn't land.
 import re
 from pathlib import Path
 
+from admin.canary import model as ramps
 from admin.switches import model as switches
 from proxy.exchange import tunnel
 from proxy.exchange.states import TRANSITIONS
@@ -66,12 +67,23 @@ def switch() -> str:
     return "\n".join([*lines, "    DONE --> [*]", "    UNDONE --> [*]"])
 
 
+def ramp() -> str:
+    """The life of a ramp."""
+    lines = ["stateDiagram-v2", "    [*] --> STEPPING"]
+    lines += [
+        f"    {state.name} --> {after.name}: {event.name.lower()}"
+        for (state, event), after in ramps.TRANSITIONS.items()
+    ]
+    return "\n".join([*lines, "    DONE --> [*]"])
+
+
 DIAGRAMS = {
     "exchange": exchange,
     "health": health,
     "tunnel": tunnels,
     "upgrade": upgrade,
     "switch": switch,
+    "ramp": ramp,
 }
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from config import is_field_name, split_address
 from proxy.affinity.settings import AffinityRule, AffinityStore, check_rules
+from proxy.census.settings import CensusReport, CensusRule, check_census
 from proxy.observability.settings import AccessLogSettings, MetricsSettings, Tracing
 from proxy.routing.identity import Source
 from proxy.routing.model import Endpoint, is_tenant
@@ -205,6 +206,8 @@ class Tunnels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     upgrades: tuple[str, ...] = ("websocket",)
     close_code: int = 1001
     close_reason: str = "going away"
+    drain_close_code: int = 1012
+    drain_close_reason: str = "service restart"
     last_message: str = ""
     events_retry_ms: int = 1_000
 
@@ -215,13 +218,16 @@ class Tunnels(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if token.lower().startswith(("h2", "http/")):
                 # Requests would go by that nobody has checked.
                 raise ValueError("`tunnels.upgrades` can't hold HTTP itself")
-        try:
-            close_frame(self.close_code, self.close_reason)
-        except ValueError:
-            raise ValueError(
-                "`tunnels.close_code` is one that RFC 6455 lets be sent,"
-                " and `tunnels.close_reason` at most 123 bytes"
-            ) from None
+        for name in ("", "drain_"):
+            try:
+                close_frame(
+                    getattr(self, f"{name}close_code"), getattr(self, f"{name}close_reason")
+                )
+            except ValueError:
+                raise ValueError(
+                    f"`tunnels.{name}close_code` is one that RFC 6455 lets be sent,"
+                    f" and `tunnels.{name}close_reason` at most 123 bytes"
+                ) from None
         if not 0 <= self.events_retry_ms <= 3_600_000:
             raise ValueError("`tunnels.events_retry_ms` lies between 0 (no hint) and an hour")
         if len(self.last_message.encode()) > MAX_TEXT_BYTES:
@@ -356,6 +362,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parking: ParkingSettings = ParkingSettings()
     affinity: tuple[AffinityRule, ...] = ()
     affinity_store: AffinityStore = AffinityStore()
+    census: tuple[CensusRule, ...] = ()
+    census_report: CensusReport = CensusReport()
     checks: Checks = Checks()
     ejection: Ejection = Ejection()
     balancing: Balancing = Balancing()
@@ -379,6 +387,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not 0 <= self.workers <= 256:
             raise ValueError("`workers` lies between 0 (one per core) and 256")
         check_rules(self.affinity)
+        self._check_census()
         plain = (each.listen for each in self.tcp)
         addresses = (self.listen, self.tls_listen, self.management_listen, *plain)
         fixed = [address for address in addresses if address and not address.endswith(":0")]
@@ -393,6 +402,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self.networks()
         except ValueError:
             raise ValueError("`trusted_networks` are CIDRs, as in 10.0.0.0/8") from None
+
+    def _check_census(self) -> None:
+        reads_tokens = bool(self.identity.all_issuers()) and Source.CLAIM in self.identity.order
+        check_census(self.census, has_issuers=reads_tokens)
+        if self.tls.verify_clients == "off" and any(rule.certificate for rule in self.census):
+            raise ValueError("`census` by `certificate` needs `tls.verify_clients`")
 
     def networks(self) -> tuple[Network, ...]:
         """The trusted networks, parsed."""

@@ -4,7 +4,8 @@ Rules:
 1. The lease is taken before the table is loaded, also after a break, so no change is called
    served without us.
 2. A version is said only after `swap`: a request parsed after that is decided by it.
-3. The version never goes down. A table below ours (a server that lost writes) is not taken.
+3. The version never goes down. A table below ours (a server that lost writes) is not taken, nor as
+   our first one while others on this node serve a newer one.
 4. A gap (trimmed log, emptied server, an entry that says "load again") loads the table anew.
 5. What doesn't decode, isn't signed or doesn't fit is not applied; the reason is reported.
 6. Without Redis, traffic goes on by the table that we have; we try again for as long as it takes.
@@ -46,7 +47,8 @@ _REFUSALS_KEPT = 8
 class Follower:
     """One worker's view of the routing. on_table: called with each new table, in order.
 
-    report: what is under way, parked and held, as of now, put into a status.
+    report: what is under way, parked and held, as of now, put into a status. served: the highest
+    version that workers on this node serve by.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Follower:
         block: Block,
         on_table: Callable[[RoutingTable], None],
         report: Callable[[WorkerStatus], WorkerStatus],
+        served: Callable[[], int] = int,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -64,6 +67,7 @@ class Follower:
         self._block = block
         self._on_table = on_table
         self._report = report
+        self._served = served
         self._table: RoutingTable | None = None
         self._lease = Lease(settings.lease_s)
         self._leased = False
@@ -71,6 +75,7 @@ class Follower:
         self.on_lease: Callable[[bool], None] = _nobody
         self._from_disk = False
         self._known_lost = False
+        self._known_behind = -1
         self._ended = False
         self._refused: deque[str] = deque(maxlen=_REFUSALS_KEPT)
         self._registered = asyncio.Event()
@@ -162,8 +167,8 @@ class Follower:
             status = encode_status(self._current_status())
             asked = time.monotonic()
             published = await renew(
-                keys=[keys.leases, keys.workers, keys.table],
-                args=[self._status.worker, status, lease_ms, keys.news],
+                keys=[keys.leases, keys.workers],
+                args=[self._status.worker, status, lease_ms, keys.news, keys.table],
             )
             self._renewed(asked, number(published))
             if not self._block.cells[telemetry.STORE_REACHABLE]:
@@ -180,7 +185,9 @@ class Follower:
     def _renewed(self, asked: float, published: int) -> None:
         """The store has answered. asked: when we asked, monotonic seconds."""
         cells = self._block.cells
-        self._lease.renewed(asked, published, time.monotonic())
+        # A store that lost writes stands below what was called served with our neighbours.
+        needed = max(published, self._served()) if published > 0 else published
+        self._lease.renewed(asked, needed, time.monotonic())
         self._look_at_lease()
         cells[telemetry.LEASE_ENDS] = int(self._lease.ends * 1000)
         cells[telemetry.STORE_VERSION] = max(published, 0)
@@ -270,6 +277,9 @@ class Follower:
             if self._table is not None:
                 self._check_ahead(version)
             return
+        if self._table is None and version < self._served():
+            self._wait_for_newer(version)
+            return
         try:
             table = restored(found, self._store.key)
         except ContractError as error:
@@ -331,6 +341,16 @@ class Follower:
                 "the store is at version %s, behind ours (%d): waiting for it to be published anew",
                 "none" if stored_at < 0 else stored_at,
                 self.version,
+            )
+
+    def _wait_for_newer(self, stored_at: int) -> None:
+        """What the store has was overtaken; it is looked at again and again, and told once."""
+        if stored_at != self._known_behind:
+            self._known_behind = stored_at
+            log.warning(
+                "the store is at version %d, behind what others here serve: waiting for it to be"
+                " published anew",
+                stored_at,
             )
 
     def _swap(self, table: RoutingTable) -> None:

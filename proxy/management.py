@@ -29,6 +29,7 @@ from proxy.observability import key_sets, telemetry, tenants
 from proxy.observability.readiness import FOLLOWING, readiness
 from proxy.observability.telemetry import GROUPS, Telemetry, group_base
 from proxy.tasks import Tasks
+from proxy.traffic import Reporter
 
 _SETTLE_STEP_S = 0.02
 _SETTLE_STEPS = 20
@@ -159,15 +160,23 @@ _LAST_ACCEPT_S = 0.2
 
 
 def run(
-    telemetry_of_all: Telemetry, listening: socket.socket, lifeline: int, keeper: Keeper
+    telemetry_of_all: Telemetry,
+    listening: socket.socket,
+    lifeline: int,
+    keeper: Keeper,
+    reporter: Reporter,
 ) -> None:
     """Serve until told to end, or until the supervisor is gone."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(telemetry_of_all, listening, lifeline, keeper))
+        runner.run(_serve(telemetry_of_all, listening, lifeline, keeper, reporter))
 
 
 async def _serve(
-    telemetry_of_all: Telemetry, listening: socket.socket, lifeline: int, keeper: Keeper
+    telemetry_of_all: Telemetry,
+    listening: socket.socket,
+    lifeline: int,
+    keeper: Keeper,
+    reporter: Reporter,
 ) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -182,6 +191,7 @@ async def _serve(
     tasks = Tasks("management")
     tasks.start(keeper.keep(), "keep the table")
     tasks.start(keeper.bury(), "say goodbye for the dead")
+    tasks.start(reporter.report(), "tell of traffic")
     await ended.wait()
     loop.remove_reader(lifeline)
     # After an upgrade another answers here: what was accepted just now is answered still.
@@ -189,6 +199,7 @@ async def _serve(
     await asyncio.sleep(_LAST_ACCEPT_S)
     await runner.cleanup()
     await tasks.cancel()
+    await reporter.tell()
 
 
 def app(telemetry_of_all: Telemetry) -> web.Application:

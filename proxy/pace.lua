@@ -3,25 +3,48 @@
 -- each closing moves it on by 1/pace, and it may lie ahead of now by no more than the burst.
 -- Without a key nothing is owed. A moment further ahead than this pace could have led to is from
 -- a slower pace, or another clock, and counts for nothing.
--- KEYS: leases, then a bucket a drain.  ARGV: burst in µs, then closings a second and how many
--- are wanted, a drain.  Answers: workers with a lease, then how many are granted, a drain.
+-- KEYS: leases, then the drain's bucket and the tenant's, a want.  ARGV: burst in µs, then closings
+-- a second, those of the tenant (0: no bucket of its own) and how many are wanted, a want.
+-- Answers: workers with a lease, then how many are granted, a want.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local burst = tonumber(ARGV[1])
-local answer = {redis.call('ZCOUNT', KEYS[1], now / 1000, '+inf')}
-for index = 2, #KEYS do
-  local each = math.min(1000000 / tonumber(ARGV[2 * index - 2]), 86400000000)
-  local wanted = tonumber(ARGV[2 * index - 1])
-  local paid = tonumber(redis.call('GET', KEYS[index]) or now)
+
+local function opened(key, per_second)
+  local each = math.min(1000000 / per_second, 86400000000)
+  local paid = tonumber(redis.call('GET', key) or now)
   if paid < now or paid > now + burst + each + 1 then
     paid = now
   end
-  local granted = math.max(0, math.min(wanted, math.floor((now + burst - paid) / each) + 1))
-  if granted > 0 then
-    paid = paid + granted * each
-    redis.call('SET', KEYS[index], string.format('%.3f', paid),
-      'PX', math.ceil((paid - now) / 1000) + 1000)
+  return {key = key, each = each, paid = paid}
+end
+
+local function room(bucket)
+  return math.max(0, math.floor((now + burst - bucket.paid) / bucket.each) + 1)
+end
+
+local function pay(bucket, count)
+  local paid = bucket.paid + count * bucket.each
+  redis.call('SET', bucket.key, string.format('%.3f', paid),
+    'PX', math.ceil((paid - now) / 1000) + 1000)
+end
+
+local answer = {redis.call('ZCOUNT', KEYS[1], now / 1000, '+inf')}
+for index = 1, (#KEYS - 1) / 2 do
+  local of_one = tonumber(ARGV[3 * index])
+  local buckets = {opened(KEYS[2 * index], tonumber(ARGV[3 * index - 1]))}
+  if of_one > 0 then
+    buckets[2] = opened(KEYS[2 * index + 1], of_one)
   end
-  answer[index] = granted
+  local granted = tonumber(ARGV[3 * index + 1])
+  for _, bucket in ipairs(buckets) do
+    granted = math.min(granted, room(bucket))
+  end
+  if granted > 0 then
+    for _, bucket in ipairs(buckets) do
+      pay(bucket, granted)
+    end
+  end
+  answer[index + 1] = granted
 end
 return answer

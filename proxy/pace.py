@@ -3,7 +3,9 @@
 Rules:
 1. The buckets lie in Redis, and its clock is theirs: what one worker takes the others don't have.
    In any time t no more than pace * (t + burst) + 1 are granted, by however many workers.
-2. While Redis can't be reached a worker keeps to a share of its own: the pace divided by as many
+2. Where a drain has a pace for each tenant, a tenant has a bucket of its own beside the drain's,
+   and is granted what both have.
+3. While Redis can't be reached a worker keeps to a share of its own: the pace divided by as many
    workers as there were when it was asked last.
 """
 
@@ -13,7 +15,6 @@ from math import floor
 from time import monotonic
 from typing import Final, NamedTuple
 
-from config import Shared
 from proxy.config import Settings
 from proxy.observability import telemetry
 from proxy.observability.telemetry import Block
@@ -28,11 +29,38 @@ _ROUNDING_S: Final = 1e-6
 
 
 class Want(NamedTuple):
-    """What a drain asks for. per_second: its pace, of all workers. wanted: how many it would close."""
+    """What a drain asks for. per_second: its pace, of all workers. wanted: how many it would close.
+
+    tenant_per_second: the pace of `tenant`, whose these are; 0: it has none.
+    """
 
     drain: str
     per_second: float
     wanted: int
+    tenant: str = ""
+    tenant_per_second: float = 0.0
+
+    @property
+    def bucket(self) -> str:
+        """The name of the tenant's bucket, the drain's if it has none."""
+        return f"{self.drain}:{self.tenant}" if self.tenant_per_second else self.drain
+
+    def shared_by(self, workers: int) -> "Want":
+        """The same at one worker's share of the pace."""
+        return self._replace(
+            per_second=self.per_second / workers,
+            tenant_per_second=self.tenant_per_second / workers,
+        )
+
+
+class _Bucket(NamedTuple):
+    """paid: up to when closings are paid for. each: how far one moves it on. In seconds."""
+
+    paid: float
+    each: float
+
+    def room(self, now: float) -> int:
+        return max(0, floor((now + BURST_S - self.paid) / self.each) + 1)
 
 
 class Share:
@@ -43,22 +71,28 @@ class Share:
 
     def take(self, want: Want, now: float) -> int:
         """How many are granted now."""
-        each = min(1 / want.per_second, _LONGEST_S)
-        paid = self._paid.get(want.drain, now)
+        buckets = {want.drain: self._bucket(want.drain, want.per_second, now)}
+        if want.tenant_per_second:
+            buckets[want.bucket] = self._bucket(want.bucket, want.tenant_per_second, now)
+        granted = min(want.wanted, *(bucket.room(now) for bucket in buckets.values()))
+        self._paid = {name: until for name, until in self._paid.items() if until > now}
+        for name, bucket in buckets.items():
+            self._paid[name] = bucket.paid + granted * bucket.each
+        return granted
+
+    def _bucket(self, name: str, per_second: float, now: float) -> _Bucket:
+        each = min(1 / per_second, _LONGEST_S)
+        paid = self._paid.get(name, now)
         if paid < now or paid > now + BURST_S + each + _ROUNDING_S:
             paid = now
-        granted = max(0, min(want.wanted, floor((now + BURST_S - paid) / each) + 1))
-        self._paid = {name: until for name, until in self._paid.items() if until > now}
-        self._paid[want.drain] = paid + granted * each
-        return granted
+        return _Bucket(paid, each)
 
 
 class Pace:
     """See the module. block: tells whether who follows the log reaches the store."""
 
-    def __init__(self, shared: Shared, settings: Settings, block: Block) -> None:
+    def __init__(self, store: Store, settings: Settings, block: Block) -> None:
         limit_s = settings.follow.store_timeout_s
-        store = Store.of(shared)
         self._redis = store.connect(limit_s, limit_s)
         self._keys = store.keys
         self._script = self._redis.register_script(script("pace"))
@@ -67,8 +101,8 @@ class Pace:
         self._share = Share()
         self._asked_in_vain = False
 
-    async def take(self, wants: Sequence[Want]) -> dict[str, int]:
-        """Drain → how many of those that it wants it may close now."""
+    async def take(self, wants: Sequence[Want]) -> list[int]:
+        """Of each, in order: how many of those that it wants it may close now."""
         # Who follows the log finds out when the store is back; waiting for it here would only
         # take time from the own share.
         if self._block.cells[telemetry.STORE_REACHABLE]:
@@ -80,21 +114,17 @@ class Pace:
                 self._asked_in_vain = False
                 return granted
         now = monotonic()
-        return {
-            want.drain: self._share.take(
-                want._replace(per_second=want.per_second / self._workers), now
-            )
-            for want in wants
-        }
+        return [self._share.take(want.shared_by(self._workers), now) for want in wants]
 
-    async def _ask(self, wants: Sequence[Want]) -> dict[str, int]:
-        keys = [self._keys.leases, *(self._keys.pace(want.drain) for want in wants)]
+    async def _ask(self, wants: Sequence[Want]) -> list[int]:
+        keys = [self._keys.leases]
         given: list[float] = [round(BURST_S * 1_000_000)]
         for want in wants:
-            given += [want.per_second, want.wanted]
+            keys += [self._keys.pace(want.drain), self._keys.pace(want.bucket)]
+            given += [want.per_second, want.tenant_per_second, want.wanted]
         workers, *granted = await self._script(keys=keys, args=given)
         self._workers = max(workers, 1)
-        return {want.drain: count for want, count in zip(wants, granted, strict=True)}
+        return [int(count) for count in granted]
 
     def _say(self, fault: str) -> None:
         if not self._asked_in_vain:

@@ -138,6 +138,10 @@ class Exchange:
         """The stream of events that is being relayed; None: it isn't one."""
         return None
 
+    def device(self) -> str:
+        """The device that the tunnel, or the stream of events, is from; empty: nothing names it."""
+        return ""
+
     def end_events(self) -> None:
         """End that stream where no event is under way."""
         raise NotImplementedError

@@ -1,18 +1,17 @@
 """The routing store, Redis, as the data plane reaches it: where it is, and how it is asked."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from config import Shared
 from proxy.routing.keys import Keys
 from proxy.routing.stored import Entry, Stored
+from redis_access import Access
 
 log = logging.getLogger("turnout.store")
 
@@ -24,28 +23,27 @@ _TAIL_ENTRIES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Where the routing lies. key: proves who wrote it; empty where nothing is signed."""
+    """Where the routing lies. key: proves who wrote it; empty where nothing is signed.
 
-    url: str
+    A process has one: where one of its connections has found Redis, all belong.
+    """
+
+    access: Access
     keys: Keys
     key: bytes
 
     @classmethod
     def of(cls, shared: Shared) -> "Store":
         """That of an installation."""
-        return cls(shared.redis_url, Keys(shared.redis_prefix), shared.routing_key.encode())
+        keys = Keys(shared.redis_prefix)
+        return cls(Access(shared, keys.table), keys, shared.routing_key.encode())
 
     def connect(self, timeout_s: float, connect_s: float) -> Redis:
         """A client that doesn't hide a fault behind repeated tries. It connects when it is used.
 
         timeout_s: for each answer. connect_s: for a connection.
         """
-        return Redis.from_url(
-            self.url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=connect_s,
-            retry=Retry(NoBackoff(), 0),
-        )
+        return self.access.client(timeout_s, connect_s)
 
 
 async def close(client: Redis) -> None:
@@ -58,27 +56,20 @@ async def close(client: Redis) -> None:
 
 async def stored(client: Redis, keys: Keys) -> Stored:
     """What is published now."""
-    version, at, body, mac, tail = await client.eval(
-        script("load"), 2, keys.table, keys.log, str(_TAIL_ENTRIES)
+    where = (keys.leases, keys.table, keys.log)
+    found: Any = await client.eval(script("load"), 1, *where, str(_TAIL_ENTRIES))
+    version, at, body, mac = (value if isinstance(value, bytes) else b"" for value in found[:4])
+    entries = ((name, dict(zip(each[::2], each[1::2], strict=True))) for name, each in found[4])
+    tail = tuple(
+        Entry(entry_version(name), fields.get(b"body", b""), fields.get(b"mac", b""))
+        for name, fields in entries
     )
-    entries = tuple(
-        Entry(entry_version(entry_id), *_sealed(dict(zip(fields[::2], fields[1::2], strict=True))))
-        for entry_id, fields in tail
-    )
-    return Stored(number(version), number(at), _bytes(body), _bytes(mac), entries)
+    return Stored(number(version), number(at), body, mac, tail)
 
 
 def entry_version(entry_id: bytes) -> int:
     """The version that the id of a log entry says."""
     return int(entry_id.partition(b"-")[0])
-
-
-def _sealed(fields: Mapping[bytes, bytes]) -> tuple[bytes, bytes]:
-    return fields.get(b"body", b""), fields.get(b"mac", b"")
-
-
-def _bytes(value: object) -> bytes:
-    return value if isinstance(value, bytes) else b""
 
 
 def number(stored: object) -> int:

@@ -22,6 +22,8 @@ import uvloop
 from proxy.affinity.affinities import Affinities
 from proxy.affinity.rules import Rules
 from proxy.affinity.store import RedisAffinities
+from proxy.census.report import Reporter
+from proxy.census.rules import Devices
 from proxy.config import Follow, Settings
 from proxy.downstream.connection import ClientConnection
 from proxy.downstream.listener import Door, Listener, Lost, Make
@@ -89,21 +91,26 @@ class Worker:
         self._tasks = Tasks(f"worker {os.getpid()}")
         secret = inherited.shared.routing_key.encode()
         self._services = _services(settings, block, endpoints=inherited.endpoints, secret=secret)
-        self._affinities = _affinity_store(inherited, self._services.affinities)
+        self._store = store = Store.of(inherited.shared)
+        self._affinities = _affinity_store(store, settings.follow, self._services.affinities)
         log, faults = self._services.observing.log, self._services.faults
         self._observer = Observer(log, faults, block, settings.metrics.tenants)
         self._plain = [PlainEndpoints(each, plain_slots(settings, block)) for each in settings.tcp]
         doors = doors_of(self._services, inherited.sockets, inherited.certificates, self._plain)
         self._listener = Listener(doors, self._services, Share(block, inherited.blocks))
-        self._follower = _follower(inherited, self._take_table, self._report)
+        self._follower = _follower(inherited, store, self._take_table, self._report)
         self._services.fence.tell = self._follower.tell
         if settings.follow.policy_without_lease() != "serve":
             self._services.lease(leased=False)  # until the follower has one
             self._follower.on_lease = self._services.lease
-        self._pace = Pace(inherited.shared, settings, block)
+        self._pace = Pace(store, settings, block)
         self._draining = Draining(
-            lambda: self._listener.connections, self._pace.take, self._follower.tell
+            lambda: self._listener.connections,
+            self._pace.take,
+            self._follower.tell,
+            random.Random().random,  # noqa: S311 - when a connection ends is no secret
         )
+        self._census = self._reporter() if settings.census else None
         bearer = self._services.router.bearer
         self._key_sources = key_sources(bearer, settings.identity, block.key_sets)
 
@@ -119,10 +126,13 @@ class Worker:
         follow = self._tasks.start(self._follower.follow(), "follow")
         renew = self._tasks.start(self._follower.renew(), "renew")
         self._tasks.start(self._follower.fall_back(self._inherited.newest), "fall back")
+        self._tasks.start(self._store.access.watch(self._settings.follow.store_timeout_s), "watch")
         self._tasks.start(self._sweep(), "sweep")
         self._tasks.start(self._draining.run(), "drain slots")
         if self._affinities is not None:
             self._tasks.start(self._affinities.run(), "affinities")
+        if self._census is not None:
+            self._tasks.start(self._census.run(), "census")
         if self._inherited.certificates is not None:
             drop_unreadable_names()
             self._tasks.start(self._watch(self._inherited.certificates), "watch certificates")
@@ -149,6 +159,8 @@ class Worker:
             await plain.close()
         await self._tasks.cancel()
         await self._pace.close()
+        if self._census is not None:
+            await self._census.close()
         self._observer.close(time.monotonic())
         self._block.publish()
 
@@ -167,6 +179,17 @@ class Worker:
             parked=services.parking.count,
             holding=services.fence.left(),
             draining=self._draining.left(),
+            left=self._draining.detail(),
+        )
+
+    def _reporter(self) -> Reporter:
+        inherited, settings = self._inherited, self._settings
+        return Reporter(
+            self._store,
+            settings.follow,
+            settings.census_report,
+            inherited.name,
+            lambda: self._listener.connections,
         )
 
     async def _wait_for_table(self) -> None:
@@ -339,6 +362,8 @@ def _services(
         request_id_prefix=secrets.token_hex(8).encode(),
         observing=observing(settings),
     )
+    if settings.census:
+        services.devices = Devices(settings.census, secret)
     if settings.affinity:
         keys = Rules(settings.affinity, secret)
         services.affinities = Affinities(keys, settings.affinity_store, block.cells)
@@ -403,29 +428,32 @@ def _rules(settings: Settings) -> ClusterRules:
     )
 
 
-def _affinity_store(inherited: Inherited, of: Affinities | None) -> RedisAffinities | None:
+def _affinity_store(where: Store, follow: Follow, of: Affinities | None) -> RedisAffinities | None:
     """Where the worker's affinities lie for all workers; None without rules."""
     if of is None:
         return None
-    store = RedisAffinities(Store.of(inherited.shared), inherited.settings.follow, of.unwritten)
+    store = RedisAffinities(where, follow, of.unwritten)
     of.store = store
     return store
 
 
 def _follower(
     inherited: Inherited,
+    store: Store,
     on_table: Callable[[RoutingTable], None],
     report: Callable[[WorkerStatus], WorkerStatus],
 ) -> Follower:
-    shared, settings = inherited.shared, inherited.settings
+    settings = inherited.settings
     return Follower(
-        Store.of(shared),
+        store,
         settings.follow,
         WorkerStatus(
             *(inherited.name, settings.node_name(), os.getpid(), 0, "starting"),
             without_lease=settings.follow.policy_without_lease(),
+            census=bool(settings.census),
         ),
         inherited.block,
         on_table,
         report,
+        lambda: max(block.cells[telemetry.VERSION] for block in inherited.blocks),
     )

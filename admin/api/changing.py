@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from admin.api.auth import require
-from admin.api.messages import ChangeResult, Write
+from admin.api.messages import ChangeResult, Chosen, Laggard, NodeServed, Write
 from admin.api.problems import Problem
 from admin.api.route import Call, reply
 from admin.routing import idempotency
@@ -18,6 +18,7 @@ from admin.routing.audit import tenants_of as tenants_of_all
 from admin.routing.control import Served
 from admin.routing.store import Key, Proposal, Repeated
 from admin.tokens import Principal, Role
+from proxy.routing.ack import WorkerStatus
 from proxy.routing.change import (
     Change,
     ContractError,
@@ -40,17 +41,19 @@ class Wish:
     """A change as a resource asks for it.
 
     plan: the operations, made from the table that is changed. force: a slot that serves may be
-    emptied. held_back: counts for the answer, from the table after the change.
+    emptied. held_back: counts for the answer, from the table after the change. chosen: says for it
+    which weight was chosen.
     """
 
     plan: Callable[[RoutingTable], tuple[Operation, ...]]
     force: bool = False
     held_back: Callable[[RoutingTable], int] | None = None
+    chosen: Callable[[RoutingTable], Chosen] | None = None
 
 
 async def change(call: Call, write: Write, wish: Wish) -> web.Response:
     """Make the change, wait for the workers, answer; or answer as the first time."""
-    key = _key(call)
+    key = key_of(call)
     proposal = Proposal(
         call.action,
         call.author,
@@ -66,6 +69,8 @@ async def change(call: Call, write: Write, wish: Wish) -> web.Response:
     result = result_of(outcome)
     if wish.held_back and outcome.table:
         result.held_back = wish.held_back(outcome.table)
+    if wish.chosen and outcome.table:
+        result.chosen = wish.chosen(outcome.table)
     call.parts.metrics.changes.labels(call.action, str(outcome.converged).lower()).inc()
     response = answer(result)
     if key and isinstance(response.body, bytes):
@@ -89,6 +94,27 @@ def result_of(served: Served) -> ChangeResult:
         served.refused,
         served.ack_ms,
         served.published,
+        _nodes(served),
+        [_laggard(status) for status in served.live if status.worker in served.pending],
+    )
+
+
+def _nodes(served: Served) -> dict[str, NodeServed]:
+    """Who serves it, by node."""
+    nodes: dict[str, NodeServed] = {}
+    pending = frozenset(served.pending)
+    for status in sorted(served.live, key=lambda status: status.node):
+        node = nodes.setdefault(status.node, NodeServed(0, 0))
+        if status.worker in pending:
+            node.pending += 1
+        else:
+            node.acked += 1
+    return nodes
+
+
+def _laggard(status: WorkerStatus) -> Laggard:
+    return Laggard(
+        *(status.worker, status.node, status.pid, status.version, status.state, status.error)
     )
 
 
@@ -198,7 +224,7 @@ def _timeout_s(call: Call, write: Write) -> float:
     return (call.parts.settings.ack_timeout_ms if timeout_ms is None else timeout_ms) / 1000
 
 
-def _key(call: Call) -> Key | None:
+def key_of(call: Call) -> Key | None:
     """The request's idempotency key, None without one. Problem 400."""
     keys = call.request.headers.getall("Idempotency-Key", [])
     if not keys:

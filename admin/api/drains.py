@@ -4,6 +4,7 @@ from datetime import datetime
 
 from aiohttp import web
 
+from admin.api import census
 from admin.api.changing import permitted, slot_of, tenants_of
 from admin.api.messages import DrainBody, DrainReport, Given
 from admin.api.problems import Problem
@@ -31,6 +32,7 @@ async def begin(call: Call, given: DrainBody) -> web.StreamResponse:
         given.per_second,
         settings.drain_limit_s if given.limit_s is None else given.limit_s,
         given.webhook,
+        tenant_per_second=given.tenant_per_second or 0.0,
     )
     permitted(call.principal, drain.begin())
     _foresee(slot, tenants or [], await call.parts.store.current())
@@ -38,12 +40,13 @@ async def begin(call: Call, given: DrainBody) -> web.StreamResponse:
         await call.parts.drains.begin(drain, call.author)
     except RunningError:
         raise Problem("drain-running", f"another drain of {slot} runs: wait, or stop it") from None
-    return reply(_report(call, await _found(call)), 202, {"Location": call.request.path})
+    report = await _report(call, await _found(call))
+    return reply(report, 202, {"Location": call.request.path})
 
 
 async def read(call: Call, _: Given) -> web.StreamResponse:
     """The slot's drain, and what is left."""
-    return reply(_report(call, await _found(call)))
+    return reply(await _report(call, await _found(call)))
 
 
 async def stop(call: Call, _: Given) -> web.StreamResponse:
@@ -52,7 +55,7 @@ async def stop(call: Call, _: Given) -> web.StreamResponse:
     permitted(call.principal, record.drain.begin())
     if not await call.parts.drains.stop(record.drain.name, call.author.actor):
         raise Problem("drain-ended", f"the drain is {record.drain.state}: too late to stop it")
-    return reply(_report(call, await _found(call)), 202)
+    return reply(await _report(call, await _found(call)), 202)
 
 
 async def _found(call: Call) -> Record:
@@ -69,7 +72,7 @@ def _foresee(slot: Slot, tenants: list[str], table: RoutingTable) -> None:
         raise Problem("still-routed", f"{staying[0]} still goes to {slot}: move it first")
 
 
-def _report(call: Call, record: Record) -> DrainReport:
+async def _report(call: Call, record: Record) -> DrainReport:
     row, drain = record.row, record.drain
     left = call.parts.drains.left(drain)
 
@@ -83,6 +86,7 @@ def _report(call: Call, record: Record) -> DrainReport:
         str(drain.state),
         None if drain.tenants is None else sorted(drain.tenants),
         drain.per_second,
+        drain.tenant_per_second or None,
         drain.limit_s,
         drain.outcome,
         row["note"],
@@ -92,9 +96,13 @@ def _report(call: Call, record: Record) -> DrainReport:
         at("begun_at"),
         at("hurried_at"),
         at("ended_at"),
-        None if left is None else sum(left.counts.values()),
+        None if left is None else left.total,
         {} if left is None else left.counts,
+        {} if left is None else dict(left.kinds),
+        {} if left is None else dict(left.tenants),
+        0 if left is None else left.others,
         [] if left is None else list(left.unknown),
+        await census.of_drain(call, drain.name),
     )
 
 

@@ -53,6 +53,14 @@ TenantsValue = Annotated[
         }
     ),
 ]
+ByValue = Annotated[
+    str,
+    Meta(
+        pattern="^(count|traffic)$",
+        description='what the percentage is of: "count", of all keys that there could be; '
+        '"traffic", of the last hour\'s requests',
+    ),
+]
 ModeValue = Annotated[
     str, Meta(pattern="^(instant|fenced)$", description='"fenced": hold, drain, step, commit')
 ]
@@ -107,9 +115,13 @@ class PinBody(Write, kw_only=True):
 
 
 class CanaryBody(Write, kw_only=True):
-    """The canary's weight, and its unit, salt and lists if they change."""
+    """The canary's weight, and its unit, salt and lists if they change.
+
+    by: "traffic" has the weight chosen whose tenants make at most this share of the last hour's traffic.
+    """
 
     percent: PercentValue
+    by: ByValue = "count"
     unit: UnitValue = UNSET
     salt: SaltValue = UNSET
     allow: ListValue = UNSET
@@ -139,14 +151,35 @@ class SwitchesQuery(Given, kw_only=True):
 class DrainBody(Given, kw_only=True):
     """Whose connections end: of all who belong elsewhere by now, or of the tenants named.
 
-    per_second: how many in a second, at all workers together. limit_s: after so many seconds all
-    that is left is ended at once. webhook: under one of admin.step_urls, told of the end.
+    per_second: how many in a second, at all workers together. tenant_per_second: how many of these
+    may be one tenant's; null: all. limit_s: after so many seconds all that is left is ended at
+    once. webhook: under one of admin.step_urls, told of the end.
     """
 
     tenants: TenantsValue = "all"
     per_second: Annotated[float, Meta(gt=0, le=100_000)] = 100.0
+    tenant_per_second: Annotated[float, Meta(gt=0, le=100_000)] | None = None
     limit_s: Annotated[float, Meta(gt=0, le=86_400)] | None = None
     webhook: Annotated[str, Meta(max_length=2_000)] | None = None
+
+
+class CensusQuery(Given, kw_only=True):
+    """Which devices, and how many. cursor: `next` of the page before."""
+
+    slot: SlotValue = None
+    tenant: Text | None = None
+    kind: Text | None = None
+    limit: Limit = 100
+    cursor: Text = ""
+
+
+class RollQuery(Given, kw_only=True):
+    """Which devices of a drain's roll, and how many. cursor: `next` of the page before."""
+
+    standing: Annotated[str, Meta(pattern="^(back|still|missing|new)$")] | None = None
+    tenant: Text | None = None
+    limit: Limit = 100
+    cursor: Text = ""
 
 
 class EndpointsBody(Write, kw_only=True):
@@ -195,12 +228,47 @@ class EventsQuery(Given, kw_only=True):
     types: Text = ""
 
 
+class Chosen(Struct):
+    """The weight that was chosen for a share of the last hour's traffic.
+
+    asked, percent: the share that was asked for, and the weight. share: what the weight draws, in
+    percent of the traffic. tenants: how many made it; null if single keys are drawn. others_percent: of
+    tenants that no figure names; the weight draws its own share of them.
+    """
+
+    asked: float
+    percent: float
+    share: float
+    tenants: int | None
+    others_percent: float
+    explanation: str
+
+
+class NodeServed(Struct):
+    """How many of a node's workers serve the change, and how many are waited for."""
+
+    acked: int
+    pending: int
+
+
+class Laggard(Struct):
+    """A worker that is waited for, where it runs, and which version it serves meanwhile."""
+
+    worker: str
+    node: str
+    pid: int
+    version: int
+    state: str
+    error: str
+
+
 class ChangeResult(Struct):
     """What became of a change, and who serves it.
 
     ack_ms: from the start of the request to the last ack, null unless converged. refused: worker
-    to why it did not take the version. published: Redis has it. held_back: tenants that a pin to
-    the other slot kept from a cutover.
+    to why it did not take the version. published: Redis has it. nodes: who serves it by node.
+    laggards: the pending, with their nodes. held_back: tenants that a pin to the other slot kept
+    from a cutover. chosen: with a canary by traffic.
     """
 
     version: int
@@ -210,7 +278,10 @@ class ChangeResult(Struct):
     refused: dict[str, str]
     ack_ms: float | None
     published: bool
+    nodes: dict[str, NodeServed]
+    laggards: list[Laggard]
     held_back: int | UnsetType = UNSET
+    chosen: Chosen | UnsetType = UNSET
 
 
 class SwitchState(Struct):
@@ -250,11 +321,84 @@ class SwitchesPage(Struct):
     next: str | None
 
 
+class RollReport(Struct):
+    """Who was connected when a drain began, by the names of devices; see [[proxy.census]].
+
+    before: on the slot. back: of these, on the other slot alone. still: on the slot. missing: nowhere.
+    new: on the other slot, and not there before. outcome: "complete", "limit", "stopped" or
+    "replaced"; empty while it is watched. Once it is not, the numbers are those of its end. beyond: devices
+    that were too many to be written down. unknown: workers that have not told all they know.
+    """
+
+    before: int
+    back: int
+    still: int
+    missing: int
+    new: int
+    outcome: str
+    beyond: int
+    unknown: list[str]
+    taken_at: str | None
+    ended_at: str | None
+
+
+class RollDevice(Struct):
+    """A device of a roll. since: when it was found missing, or has been connected since."""
+
+    tenant: str
+    device: str
+    standing: str
+    since: str | None
+
+
+class RollPage(Struct):
+    """Devices of a drain's roll as of now, by tenant and name. next: the cursor for more."""
+
+    drain: str
+    roll: RollReport
+    items: list[RollDevice]
+    next: str | None
+
+
+class SlotCensus(Struct):
+    """A slot's census. devices: how many. connections: of them. unnamed: others, by kind."""
+
+    devices: int
+    connections: int
+    unnamed: dict[str, int]
+
+
+class CensusDevice(Struct):
+    """A device on a slot. since: when the first of its connections there was seen."""
+
+    tenant: str
+    device: str
+    slot: str
+    kinds: list[str]
+    connections: int
+    since: str
+
+
+class CensusPage(Struct):
+    """Who is connected for long. by_tenant: devices of the tenants that have most. next: the cursor
+    for more. taken: whether any worker tells (has rules). unknown: those that have not told all.
+    """  # noqa: D205 - one sentence
+
+    taken: bool
+    slots: dict[str, SlotCensus]
+    by_tenant: dict[str, int]
+    unknown: list[str]
+    items: list[CensusDevice]
+    next: str | None
+
+
 class DrainReport(Struct):
     """A slot's drain. outcome: "empty", "limit" or "stopped" once it ends. note: what went wrong.
 
     left: how much is left, by those who said so; null before it is known, and after the end.
-    workers: by worker. unknown: workers that have not said yet, or fell silent.
+    workers: by worker. kinds: by kind. by_tenant: of the tenants that have most (empty: of nobody);
+    others: of the rest. unknown: workers that have not said yet, or fell silent. census: who is back; null if
+    no worker names devices, or Redis can't be asked.
     """
 
     drain: str
@@ -262,6 +406,7 @@ class DrainReport(Struct):
     state: str
     tenants: list[str] | None
     per_second: float
+    tenant_per_second: float | None
     limit_s: float
     outcome: str
     note: str
@@ -273,7 +418,11 @@ class DrainReport(Struct):
     ended_at: str | None
     left: int | None
     workers: dict[str, int]
+    kinds: dict[str, int]
+    by_tenant: dict[str, int]
+    others: int
     unknown: list[str]
+    census: RollReport | None = None
 
 
 class CanaryState(Struct):
@@ -306,6 +455,7 @@ class DrainState(Struct, omit_defaults=True):
     per_second: float
     hurry: bool
     tenants: list[str] | None = None
+    tenant_per_second: float | None = None
 
 
 class TableState(Struct):
@@ -388,10 +538,10 @@ class WorkerItem(Struct):
     """A worker as the registry knows it. lease_ms: what is left, 0 or less: lost.
 
     parked: requests that wait for a switch. holding: switch to what is under way of those that it
-    holds. draining: drain to the connections that are left. behind: versions that it lacks.
+    holds. draining: drain to the connections that are left; left: these by kind and by tenant. behind: versions that it lacks.
     from_disk: its table was kept on disk, and Redis has not confirmed it. age_ms: since it was last
     known to be the newest. without_lease: what becomes of requests once its lease is over: serve, park, or
-    mixed, by tenant.
+    mixed, by tenant. census: whether it tells who is connected.
     """
 
     worker: str
@@ -404,20 +554,34 @@ class WorkerItem(Struct):
     parked: int
     holding: dict[str, int]
     draining: dict[str, int]
+    left: dict[str, dict[str, dict[str, int]]]
     from_disk: bool
     age_ms: int
     without_lease: str
+    census: bool
     lease_ms: int
     current: bool
     behind: int
 
 
+class NodeItem(Struct):
+    """A node's workers. live: with a lease; current: of these, on the published version.
+
+    lost: without a lease; they may still serve.
+    """
+
+    live: int
+    current: int
+    lost: int
+
+
 class WorkersState(Struct):
-    """The fleet. version: what is published."""
+    """The fleet, by node and worker. version: what is published. nodes: by name."""
 
     version: int
     converged: bool
     workers: list[WorkerItem]
+    nodes: dict[str, NodeItem]
 
 
 class AuditItem(Struct):

@@ -9,6 +9,8 @@ from prometheus_client.registry import Collector
 
 ACK_BUCKETS_MS = (1, 2, 3, 5, 7.5, 10, 20, 50, 100, 250, 500, 1000, 2500, 5000)
 Gauges = Callable[[], dict[str, float]]
+BySlot = Callable[[], Iterable[tuple[str, str, str, int]]]
+"""Name (of SLOT_GAUGES), slot, the second label's value, how many."""
 
 GAUGES = {
     "workers_live": "Workers that count for convergence",
@@ -16,6 +18,14 @@ GAUGES = {
     "desired_version": "Version of the table in PostgreSQL, -1 unknown",
     "redis_reachable": "1 while Redis answers",
     "postgresql_reachable": "1 while PostgreSQL answers",
+}
+
+SLOT_GAUGES = {
+    "drain_left": ("kind", "What a drain has left on a slot, at the admin that carries it"),
+    "census_devices": (
+        "standing",
+        "Devices of a drain's roll by where they are, at the admin that watches it",
+    ),
 }
 
 
@@ -47,6 +57,10 @@ class Metrics:
         """Read these when asked; the names are those of GAUGES."""
         self.registry.register(_Gauges(gauges))
 
+    def watch_slots(self, found: BySlot) -> None:
+        """Read these when asked: gauges that are there only while a slot is drained."""
+        self.registry.register(_BySlot(found))
+
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format."""
         return generate_latest(self.registry)
@@ -60,3 +74,17 @@ class _Gauges(Collector):
         values = self._gauges()
         for name, meaning in GAUGES.items():
             yield GaugeMetricFamily(f"turnout_admin_{name}", meaning, value=values[name])
+
+
+class _BySlot(Collector):
+    def __init__(self, found: BySlot) -> None:
+        self._found = found
+
+    def collect(self) -> Iterable[Metric]:
+        families = {
+            name: GaugeMetricFamily(f"turnout_admin_{name}", meaning, labels=("slot", label))
+            for name, (label, meaning) in SLOT_GAUGES.items()
+        }
+        for name, slot, value, count in self._found():
+            families[name].add_metric([slot, value], count)
+        yield from families.values()

@@ -10,6 +10,9 @@ from aiohttp import web
 from admin.api.auth import Authenticator
 from admin.api.messages import Given
 from admin.api.metrics import Metrics
+from admin.canary.controller import Ramps
+from admin.canary.traffic import LastHour
+from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
 from admin.routing.audit import Author
@@ -31,6 +34,9 @@ class Parts:
     metrics: Metrics
     switches: Switches
     drains: Drains
+    ramps: Ramps
+    last_hour: LastHour
+    rolls: Rolls
 
     @property
     def store(self) -> Store:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from aiohttp import web
 
-from admin.api.changing import check, permitted, result_of
+from admin.api.changing import check, key_of, permitted, result_of
 from admin.api.messages import (
     Fenced,
     Given,
@@ -18,8 +18,9 @@ from admin.api.messages import (
 )
 from admin.api.problems import Problem
 from admin.api.route import Call, Route, reply
+from admin.routing.database import DatabaseUnavailableError
 from admin.switches import store
-from admin.switches.controller import TooManyError, name_of_new
+from admin.switches.controller import TooManyError, name_by_key, name_of_new
 from admin.switches.model import State, Step, Switch
 from admin.switches.store import Record
 from admin.tokens import Role
@@ -41,12 +42,16 @@ async def fenced(
     plan: what it does to the routing. tenants: who is held; None: all.
     """
     parts, settings = call.parts, call.parts.settings
+    key = key_of(call)
+    name = name_of_new() if key is None else name_by_key(call.author.actor, key)
+    if key is not None and await parts.switches.record(name) is not None:
+        return await _repeat(call, name)
     table = await parts.store.current()
     operations = permitted(call.principal, plan(table))
     _expect(given, table)
     limit_ms = settings.switch_timeout_ms if given.timeout_ms is None else given.timeout_ms
     switch = Switch(
-        name_of_new(),
+        name,
         operations,
         None if tenants is None else frozenset(tenants),
         step=_step(given.step, call),
@@ -56,13 +61,35 @@ async def fenced(
     )
     _foresee(call, switch, table)
     try:
-        await parts.switches.begin(switch, call.action, call.author)
+        is_new = await parts.switches.begin(switch, call.action, call.author, key)
     except TooManyError as error:
         raise Problem("too-many-switches", str(error)) from None
-    record = await parts.switches.ended(switch.name, switch.limit_s + _NOT_WAITED_S)
+    if not is_new:
+        return await _repeat(call, name)
+    return await _answer(call, await _ended(call, name, switch.limit_s))
+
+
+async def _repeat(call: Call, name: str) -> web.StreamResponse:
+    """The request was seen before, with this key: what became of its switch."""
+    limit_s = call.parts.settings.switch_timeout_ms / 1000
+    response = await _answer(call, await _ended(call, name, limit_s))
+    response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+async def _ended(call: Call, name: str, limit_s: float) -> Record:
+    """The switch once it has ended, or as it stands a little after its limit. Problem."""
+    try:
+        record = await call.parts.switches.ended(name, limit_s + _NOT_WAITED_S)
+    except DatabaseUnavailableError:
+        raise Problem(
+            "outcome-unknown",
+            f"the switch {name} was begun, and PostgreSQL went away: ask for it later",
+            extra={"switch": name},
+        ) from None
     if record is None:
         raise Problem("internal", "the switch is gone")
-    return await _answer(call, record)
+    return record
 
 
 async def _answer(call: Call, record: Record) -> web.StreamResponse:

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from aiohttp import web
 
-from admin.api.messages import Given, WorkerItem, WorkersState
+from admin.api.messages import Given, NodeItem, WorkerItem, WorkersState
 from admin.api.route import Call, Route, reply
 
 
@@ -19,10 +19,22 @@ async def read(call: Call, _: Given) -> web.StreamResponse:
             current=lease.status.version >= snapshot.version,
             behind=max(snapshot.version - lease.status.version, 0),
         )
-        for lease in sorted(snapshot.leases, key=lambda lease: lease.worker)
+        for lease in sorted(snapshot.leases, key=lambda lease: (lease.status.node, lease.worker))
     ]
     converged = fleet.is_converged(snapshot.version)
-    return reply(WorkersState(max(snapshot.version, 0), converged, workers))
+    return reply(WorkersState(max(snapshot.version, 0), converged, workers, _nodes(workers)))
+
+
+def _nodes(workers: list[WorkerItem]) -> dict[str, NodeItem]:
+    """How each node's workers stand, in the order of the workers."""
+    nodes: dict[str, NodeItem] = {}
+    for worker in workers:
+        node = nodes.setdefault(worker.node, NodeItem(0, 0, 0))
+        is_live = worker.lease_ms > 0
+        node.live += is_live
+        node.current += is_live and worker.current
+        node.lost += not is_live
+    return nodes
 
 
 ROUTES = (Route("GET", "/v1/workers", read, "The workers and what they serve", WorkersState),)

@@ -70,6 +70,8 @@ class _Request:
     target: str
     body: bytes | None
     headers: Mapping[str, str]
+    changes: bool = False
+    """Whether something may have been changed, if the answer is lost."""
 
 
 class AdminClient:
@@ -105,12 +107,18 @@ class AdminClient:
         values = {**wait, **_given(fields)}
         headers = {**self._headers, "Idempotency-Key": secrets.token_hex(16)}
         if method == "DELETE":
-            request = _Request(method, self._target(path, values), None, headers)
+            request = _Request(method, self._target(path, values), None, headers, changes=True)
         else:
             body = json.dumps(values).encode()
             headers["Content-Type"] = "application/json"
-            request = _Request(method, self._target(path), body, headers)
+            request = _Request(method, self._target(path), body, headers, changes=True)
         return self._send(request, ANSWER_S + (limit_ms + self._timeout_ms) / 1000)
+
+    def ask(self, path: str, fields: Mapping[str, object]) -> dict[str, Any]:
+        """A question that takes a body: POST → the document. Raises Unreachable, Refused."""
+        headers = {**self._headers, "Content-Type": "application/json"}
+        request = _Request("POST", self._target(path), json.dumps(_given(fields)).encode(), headers)
+        return self._send(request, ANSWER_S)
 
     def wait(self, version: int) -> dict[str, Any]:
         """Who serves the version, waiting up to the time-out for all. Raises as `read`."""
@@ -150,7 +158,7 @@ class AdminClient:
                 return self._exchange(request, answer_s)
             except _Lost as error:
                 if not error.refused or time.monotonic() > deadline:
-                    raise Unreachable(str(error), unsure=request.method != "GET") from error
+                    raise Unreachable(str(error), unsure=request.changes) from error
                 time.sleep(0.1)
 
     def _exchange(self, request: _Request, answer_s: float) -> dict[str, Any]:
@@ -158,7 +166,7 @@ class AdminClient:
             try:
                 body = _read(response)
             except TimeoutError as error:
-                unsure = request.method != "GET"
+                unsure = request.changes
                 raise Unreachable("the answer broke off", unsure=unsure) from error
             except (OSError, http.client.HTTPException) as error:
                 raise _Lost("the connection was lost in the middle of the answer") from error
@@ -181,7 +189,7 @@ class AdminClient:
             connection.request(request.method, request.target, request.body, dict(request.headers))
             return connection.getresponse()
         except TimeoutError as error:
-            unsure = request.method != "GET"
+            unsure = request.changes
             raise Unreachable(f"no answer within {answer_s:.0f} s", unsure=unsure) from error
         except http.client.RemoteDisconnected as error:
             raise _Lost("the connection was closed without an answer") from error

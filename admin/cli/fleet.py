@@ -39,8 +39,8 @@ def workers(session: Session) -> None:
         return
     show_table(
         (
-            "worker",
             "node",
+            "worker",
             "pid",
             "state",
             "version",
@@ -50,8 +50,10 @@ def workers(session: Session) -> None:
             "without",
             "error",
         ),
-        (worker_row(worker) for worker in fleet),
+        (worker_row(worker) for worker in sorted(fleet, key=_place)),
     )
+    for line in node_lines(document):
+        say(line)
     current = sum(bool(worker.get("current")) for worker in fleet)
     say(f"{current} of {counted(len(fleet), 'worker')} serve version {document.get('version')}.")
 
@@ -60,8 +62,8 @@ def worker_row(worker: dict[str, Any]) -> tuple[object, ...]:
     """One worker as the table shows it."""
     lease = worker.get("lease_ms") or 0
     return (
-        worker.get("worker"),
         worker.get("node"),
+        worker.get("worker"),
         worker.get("pid"),
         worker.get("state"),
         f"{worker.get('version')} (disk)" if worker.get("from_disk") else worker.get("version"),
@@ -71,6 +73,23 @@ def worker_row(worker: dict[str, Any]) -> tuple[object, ...]:
         worker.get("without_lease"),
         worker.get("error") or None,
     )
+
+
+def node_lines(document: dict[str, Any]) -> list[str]:
+    """How each node stands, where there are several: "node-b: 1 of 2 current, 1 lost"."""
+    nodes = document.get("nodes") or {}
+    if len(nodes) < 2:
+        return []
+    lines = []
+    for name, node in nodes.items():
+        lost = node.get("lost") or 0
+        said = f"  {name}: {node.get('current')} of {node.get('live')} current"
+        lines.append(said + (f", {lost} lost" if lost else ""))
+    return lines
+
+
+def _place(worker: dict[str, Any]) -> tuple[str, str]:
+    return str(worker.get("node")), str(worker.get("worker"))
 
 
 @click.command()

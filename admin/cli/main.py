@@ -11,11 +11,13 @@ COMMANDS = {
     "routing": ("admin.cli.routing", "The routing table."),
     "tenants": ("admin.cli.tenants", "Pin, unpin, list and explain tenants."),
     "canary": ("admin.cli.canary", "The share of the unpinned that goes to standby."),
+    "traffic": ("admin.cli.traffic", "Who made what share of the last hour's traffic."),
     "cutover": ("admin.cli.switch", "Move all tenants, or some, to a slot."),
     "rollback": ("admin.cli.switch", "Move all tenants, or some, back."),
     "switches": ("admin.cli.switches", "Fenced switches: list, show, cancel."),
     "endpoints": ("admin.cli.endpoints", "The instances of a slot."),
     "drain": ("admin.cli.drain", "End what lasts long on a slot."),
+    "census": ("admin.cli.census", "Which devices are connected, back, or missing."),
     "workers": ("admin.cli.fleet", "Which worker serves which version."),
     "audit": ("admin.cli.fleet", "Who changed what, newest first."),
     "events": ("admin.cli.fleet", "Follow changes and workers live."),
@@ -32,6 +34,7 @@ Exit codes
   2  wrong usage
   3  the admin can't be reached or can't answer (HTTP 5xx)
   4  changed, but not served by every worker within --timeout-ms
+  5  a drain left something, or not all devices are back
 
 \b
 Environment

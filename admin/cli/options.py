@@ -88,6 +88,16 @@ class TenantFileType(click.ParamType[tuple[str, ...]]):
                 self.fail(f"{file}:{number}: {error.message}", param, ctx)
 
 
+class TenantListType(TenantsType):
+    """The same, or nothing: an empty list."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The ids, or wrong usage."""
+        return () if value == "" else super().convert(value, param, ctx)
+
+
 class PercentType(click.ParamType[float]):
     """0 to 100 in steps of 0.01."""
 
@@ -119,11 +129,30 @@ class DurationType(click.ParamType[int]):
         return int(match[1]) * self._units[match[2]]
 
 
+class ListType(click.ParamType[tuple[Any, ...]]):
+    """Values of another type with commas between."""
+
+    def __init__(self, of: click.ParamType[Any]) -> None:
+        self._of = of
+        self.name = f"{of.name},…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Any, ...]:
+        """The values in order, or wrong usage."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(self._of.convert(part.strip(), param, ctx) for part in str(value).split(","))
+
+
 TENANT = TenantType()
 TENANTS = TenantsType()
 TENANT_FILE = TenantFileType()
 PERCENT = PercentType()
 DURATION = DurationType()
+TENANT_LIST = TenantListType()
+PERCENTS = ListType(PERCENT)
+DURATIONS = ListType(DURATION)
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Machine output.")
 

@@ -107,6 +107,20 @@ def milliseconds(value: Any) -> str:
     return f"{value / 1000:.1f} s" if value >= 1000 else f"{value:.1f} ms"
 
 
+def seconds(value: float) -> str:
+    """A longer duration as people read it: 45 s, 12 min, 1 h 5 min, 2 d 3 h."""
+    whole = round(value)
+    for unit, size, below, less in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60)):
+        if whole >= size:
+            rest = whole % size // less
+            return f"{whole // size} {unit}" + (f" {rest} {below}" if rest else "")
+    return f"{whole // 60} min" if whole >= 60 and whole % 60 == 0 else _short(whole)
+
+
+def _short(whole: int) -> str:
+    return f"{whole // 60} min {whole % 60} s" if whole >= 60 else f"{whole} s"
+
+
 def percent(value: Any) -> str:
     """25 → 25 %, 0.5 → 0.5 %."""
     return f"{value:g} %" if isinstance(value, int | float) else "-"

@@ -9,6 +9,7 @@ from admin.cli.client import Refused, Unreachable
 from admin.cli.fenced import Fence, carry_out, fencing
 from admin.cli.options import SLOT, TENANTS, Session, writing
 from admin.cli.output import counted, percent
+from admin.cli.whatif import ask
 
 _TENANTS = click.option(
     "--tenants", type=TENANTS, help="Only these (a,b,c): each is pinned. Default: all."
@@ -18,12 +19,16 @@ _TENANTS = click.option(
 @click.command()
 @click.argument("to", type=SLOT)
 @_TENANTS
+@click.option("--what-if", "tried", is_flag=True, help="Only say who would move; changes nothing.")
 @fencing
 @writing
 def cutover(
-    session: Session, to: str, tenants: tuple[str, ...] | None, fence: Fence | None
+    session: Session, to: str, tenants: tuple[str, ...] | None, tried: bool, fence: Fence | None
 ) -> None:
     """Make TO the active slot, for all or for some; the canary ends, pins stay."""
+    if tried:
+        ask(session, {"cutover": {"to": to, "tenants": list(tenants) if tenants else "all"}})
+        return
     fields = {"to": to, **_fields(session, tenants)}
     if fence is not None:
         whose = f"{counted(len(tenants), 'tenant')} cut over" if tenants else "cut over"

@@ -97,6 +97,10 @@ canary = false
 name = "session"
 cookie = "erp_session"
 
+[[proxy.census]]
+name = "printer"
+path = "/ws/equipment/{{key}}"
+
 [proxy.timeouts]
 drain_s = {DRAIN_S}
 

@@ -6,12 +6,13 @@ Pure. Rules:
    silent before it said that nothing is left, is waited for.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from proxy.routing.ack import WorkerStatus
+from proxy.routing.ack import MAX_TENANTS_TOLD, WorkerStatus
 from proxy.routing.change import EndAffinities, EndDrain, Operation, SetDrain
 from proxy.routing.model import Slot
 
@@ -51,7 +52,8 @@ class Drain:
 
     tenants: whose; None: all who belong elsewhere. limit_s: from its beginning until all that is
     left is ended at once. webhook: where its end is told. version, hurried_version: of the changes
-    that began it and put it in a hurry. outcome: the event that ended it.
+    that began it and put it in a hurry. outcome: the event that ended it. tenant_per_second: the
+    pace of each tenant; 0: none has one of its own.
     """
 
     name: str
@@ -64,14 +66,19 @@ class Drain:
     version: int | None = None
     hurried_version: int | None = None
     outcome: str = ""
+    tenant_per_second: float = 0.0
 
     def begin(self) -> tuple[Operation, ...]:
         """The operations that begin it."""
-        return (SetDrain(self.name, self.slot, self.per_second, self.tenants),)
+        return (self._operation(hurry=None),)
 
     def hurry(self) -> tuple[Operation, ...]:
         """The operations that put it in a hurry."""
-        return (SetDrain(self.name, self.slot, self.per_second, self.tenants, hurry=True),)
+        return (self._operation(hurry=True),)
+
+    def _operation(self, hurry: bool | None) -> SetDrain:
+        of_one = self.tenant_per_second or None
+        return SetDrain(self.name, self.slot, self.per_second, self.tenants, hurry, of_one)
 
     def end(self) -> tuple[Operation, ...]:
         """The operations that end it. Nothing is bound to a slot any more that was drained of all."""
@@ -83,10 +90,26 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What is left. counts: worker → how many. unknown: workers that have not said, or fell silent."""
+    """What is left. counts: worker → how many. unknown: workers that have not said, or fell silent.
+
+    kinds: kind → how many. tenants: of the tenants that have most (empty: nobody's); others: of the
+    rest, of which each worker names only its own largest.
+    """
 
     counts: dict[str, int]
     unknown: tuple[str, ...]
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    tenants: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """How many, by all who said so."""
+        return sum(self.counts.values())
+
+    @property
+    def others(self) -> int:
+        """How many are of tenants that are not named."""
+        return max(self.total - sum(self.tenants.values()), 0)
 
     @property
     def is_nothing(self) -> bool:
@@ -100,9 +123,14 @@ def left_of(
     """What is left of the drain, by those with a lease and by those whose lease just ended."""
     counts: dict[str, int] = {}
     unknown: list[str] = []
+    kinds: Counter[str] = Counter()
+    tenants: Counter[str] = Counter()
     for status in sorted(live, key=lambda status: status.worker):
         if status.version >= version and name in status.draining:
             counts[status.worker] = status.draining[name]
+            detail = status.left.get(name, {})
+            kinds.update(detail.get("kinds", {}))
+            tenants.update(detail.get("tenants", {}))
         else:
             unknown.append(status.worker)
     unknown += sorted(
@@ -110,4 +138,4 @@ def left_of(
         for status in silent
         if status.version < version or status.draining.get(name, 1)
     )
-    return Left(counts, tuple(unknown))
+    return Left(counts, tuple(unknown), +kinds, dict(tenants.most_common(MAX_TENANTS_TOLD)))

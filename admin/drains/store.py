@@ -13,8 +13,8 @@ from proxy.routing.model import Slot
 
 _BEGIN = """
 INSERT INTO turnout.drains
-    (name, slot, tenants, per_second, limit_s, webhook, actor, role, request_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    (name, slot, tenants, per_second, limit_s, webhook, tenant_per_second, actor, role, request_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (slot) WHERE state <> 'done' DO NOTHING
 """
 _FIND = """
@@ -62,7 +62,7 @@ async def begin(connection: Connection, drain: Drain, author: Author) -> bool:
         _BEGIN,
         *(drain.name, str(drain.slot)),
         None if drain.tenants is None else sorted(drain.tenants),
-        *(drain.per_second, drain.limit_s, drain.webhook),
+        *(drain.per_second, drain.limit_s, drain.webhook, drain.tenant_per_second),
         *(author.actor, author.role, author.request_id),
     )
     return bool(done == "INSERT 0 1")
@@ -126,4 +126,5 @@ def _drain(row: asyncpg.Record) -> Drain:
         row["version"],
         row["hurried_version"],
         row["outcome"],
+        row["tenant_per_second"],
     )

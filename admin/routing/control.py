@@ -16,6 +16,7 @@ from admin.routing.fleet import Fleet
 from admin.routing.publish import Publisher, StoreUnavailableError
 from admin.routing.reconcile import Reconciler
 from admin.routing.store import Committed, Proposal, Repeated, Store
+from proxy.routing.ack import WorkerStatus
 from proxy.routing.codec import encode_change
 from proxy.routing.model import RoutingTable
 
@@ -24,7 +25,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Who serves a version. ack_ms: from the request's start to the last ack, if all do."""
+    """Who serves a version. ack_ms: from the request's start to the last ack, if all do.
+
+    live: what the workers that count last said.
+    """
 
     version: int
     converged: bool
@@ -34,6 +38,7 @@ class Served:
     ack_ms: float | None
     published: bool
     table: RoutingTable | None = field(default=None, repr=False)
+    live: tuple[WorkerStatus, ...] = field(default=(), repr=False)
 
 
 class Control:
@@ -126,4 +131,5 @@ class Control:
             ack_ms,
             self.fleet.published >= version,
             table,
+            outcome.live,
         )

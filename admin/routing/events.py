@@ -3,7 +3,10 @@
 import asyncio
 from typing import Any
 
-KINDS = ("change", "converged", "worker", "worker-lost", "republished", "store", "switch", "drain")
+KINDS = (
+    *("change", "converged", "worker", "worker-lost", "republished", "store", "switch", "drain"),
+    *("census", "ramp"),
+)
 
 
 class TooManyListenersError(Exception):

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from admin.routing.events import Hub
 from admin.routing.publish import FAULTS, Publisher, Snapshot, StoreUnavailableError
-from admin.routing.view import Event, FleetView
+from admin.routing.view import DEFAULT_LEASE_S, Event, FleetView
 from proxy.routing.ack import Convergence, WorkerStatus, converge, decode_status
 from proxy.routing.change import ContractError
 from proxy.routing.keys import Keys
@@ -23,7 +23,8 @@ log = structlog.get_logger(__name__)
 RECONNECT_S = 0.25
 RECHECK_S = 0.05
 SETTLE_S = 1.5
-"""Workers come back within this after Redis; until then nobody's absence means much."""
+"""Workers come back within this after Redis; until then nobody's absence means much. (Those that we
+know and that don't come back are waited for until their leases end.)"""
 
 
 class Fleet:
@@ -34,9 +35,10 @@ class Fleet:
     ) -> None:
         self._redis, self._keys, self._publisher, self._hub = redis, keys, publisher, hub
         self._timeout_s = timeout_s
-        self._view = FleetView()
+        self._view = FleetView(publisher.forget_s)
         self._changed = asyncio.Event()
         self._settled_at = float("-inf")
+        self._knows_all = False
         self._expected: tuple[int, float] | None = None
         self.published = -1
         self.reachable: bool | None = None
@@ -78,9 +80,15 @@ class Fleet:
         """How many workers count."""
         return len(self._view.live())
 
-    def settle(self) -> None:
-        """The registry was lost: give the workers time to return before "all" means anything."""
-        self._settled_at = monotonic() + SETTLE_S
+    def settle(self, lasts_s: float | None = None) -> None:
+        """The registry was lost: give the workers time to return before "all" means anything.
+
+        lasts_s: by default as long as it takes, or for an admin that has not known them before, as
+        long as one that doesn't return may serve by its lease.
+        """
+        if lasts_s is None:
+            lasts_s = SETTLE_S if self._knows_all else DEFAULT_LEASE_S
+        self._settled_at = max(self._settled_at, monotonic() + lasts_s)
 
     def expect(self, version: int, started: float) -> None:
         """Tell listeners when all serve this version. started: what ack_ms counts from."""
@@ -120,8 +128,10 @@ class Fleet:
 
     def take(self, snapshot: Snapshot) -> None:
         """The registry was read, on its own or by a publication."""
-        if not self.reachable and self._is_doubtful(snapshot):
+        is_doubtful = self._is_doubtful(snapshot)
+        if not self.reachable and is_doubtful:
             self.settle()
+        self._knows_all |= snapshot.version >= 0 and not is_doubtful
         self._reach(True)
         self.published = snapshot.version
         self._tell(self._view.read(snapshot, monotonic()))

@@ -16,9 +16,6 @@ from time import monotonic
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from proxy.routing.ack import WorkerStatus, decode_status
@@ -27,6 +24,7 @@ from proxy.routing.codec import encode_table
 from proxy.routing.envelope import seal
 from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
+from redis_access import Access
 
 ANY = "any"
 RESET = "reset"
@@ -58,6 +56,7 @@ class Snapshot:
 
     asked: when the question was sent, monotonic seconds. version, log_version: of table and
     log, -1 for what isn't there. commit_id: of the commit that made the table; empty: not told.
+    departed: what those last said who said goodbye; they are not among the leases.
     at: the version of the snapshot from which the log leads to the table.
     """
 
@@ -67,6 +66,7 @@ class Snapshot:
     leases: tuple[Lease, ...]
     commit_id: str = ""
     at: int = 0
+    departed: tuple[WorkerStatus, ...] = ()
 
     @property
     def tail(self) -> int:
@@ -82,25 +82,24 @@ class Published:
     snapshot: Snapshot
 
 
-def open_redis(url: str, timeout_s: float) -> "Redis":
-    """A client that doesn't hide a fault behind repeated tries. Connects when it is used."""
-    return Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        max_connections=16,
-        client_name="turnout-admin",
-        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+def open_redis(access: Access, timeout_s: float) -> "Redis":
+    """A client that tries once more what failed by a broken connection. Connects when it is used."""
+    return access.client(
+        timeout_s, timeout_s, again=1, max_connections=16, client_name="turnout-admin"
     )
 
 
 class Publisher:
-    """The only writer of table and log. seen: the highest version known to have been there."""
+    """The only writer of table and log. seen: the highest version known to have been there.
+
+    forget_s: how long a silent worker stays in the registry.
+    """
 
     def __init__(
         self, redis: "Redis", keys: Keys, routing_key: str, *, log_entries: int, forget_s: float
     ) -> None:
         self._redis, self._keys, self._key = redis, keys, routing_key.encode()
+        self.forget_s = forget_s
         self._log_entries, self._forget_ms = log_entries, round(forget_s * 1000)
         self._tail_entries = min(TAIL_ENTRIES, log_entries)
         self._snapshot_bytes = 0
@@ -212,13 +211,15 @@ def _lua(name: str) -> str:
 def _snapshot(asked: float, answer: list[Any]) -> Snapshot:
     version, log_version, commit_id, at, leases = answer
     triples = zip(leases[::3], leases[1::3], leases[2::3], strict=True)
+    known = [_lease(worker.decode("ascii", "replace"), ms, body) for worker, ms, body in triples]
     return Snapshot(
         asked,
         version,
         log_version,
-        tuple(_lease(worker.decode("ascii", "replace"), ms, body) for worker, ms, body in triples),
+        tuple(lease for lease in known if lease.status.state != "gone"),
         commit_id.decode("ascii", "replace"),
         at,
+        tuple(lease.status for lease in known if lease.status.state == "gone"),
     )
 
 

@@ -23,6 +23,7 @@ from admin.routing.events import Hub
 from admin.routing.fleet import Fleet
 from admin.routing.publish import ANY, RESET, Publisher, Snapshot, StoreUnavailableError
 from admin.routing.store import Standing, Store
+from admin.routing.view import DEFAULT_LEASE_S
 from proxy.routing.change import Change
 from proxy.routing.codec import encode_change
 
@@ -149,6 +150,8 @@ class Reconciler:
         DatabaseUnavailableError, StoreUnavailableError.
         """
         async with self._lock:
+            if self.desired is None:
+                await self._look_back()
             standing, snapshot, needed = await self._look()
             self.decided(standing.table.version)
             anew = None
@@ -161,6 +164,12 @@ class Reconciler:
                 await self._checkpoint(standing, snapshot)
             await self._announce()
             return anew
+
+    async def _look_back(self) -> None:
+        """Redis may have lost the registry before we began, and with it workers that we never knew."""
+        ago_s = await self._store.republished_s()
+        if ago_s is not None and ago_s < DEFAULT_LEASE_S:
+            self._fleet.settle(DEFAULT_LEASE_S - max(ago_s, 0.0))
 
     async def prune(self) -> None:
         """Take off what is older than it has to be kept, for ever."""

@@ -31,6 +31,10 @@ _FIND_KEY = """
 SELECT fingerprint, version, status, body FROM turnout.idempotency WHERE actor = $1 AND key = $2
 """
 _COMMIT_AT = "SELECT commit_id FROM turnout.changes WHERE version = $1"
+_REPUBLISHED = """
+SELECT extract(epoch FROM now() - at) FROM turnout.audit
+ WHERE action = 'republish' AND version > 1 ORDER BY id DESC LIMIT 1
+"""
 _COMMIT = files("admin.routing").joinpath("commit.sql").read_text(encoding="utf-8")
 
 
@@ -58,6 +62,8 @@ class Key:
     fingerprint: bytes
 
 
+Plan = Callable[[RoutingTable], tuple[Operation, ...]]
+"""Makes the operations of a change from the table as it is."""
 Check = Callable[[RoutingTable, Change], None]
 """Sees the table as it would be after a change, and may refuse it by raising."""
 
@@ -72,7 +78,7 @@ class Proposal:
 
     action: str
     author: audit.Author
-    plan: Callable[[RoutingTable], tuple[Operation, ...]]
+    plan: Plan
     check: Check | None = None
     expected_version: int | None = None
     key: Key | None = None
@@ -193,6 +199,12 @@ class Store:
         async with self.database.connection() as connection:
             found = await connection.fetchval(_COMMIT_AT, version)
         return found or ""
+
+    async def republished_s(self) -> float | None:
+        """How long ago the table was last published anew, in seconds; None: never, but to begin with."""
+        async with self.database.connection() as connection:
+            found = await connection.fetchval(_REPUBLISHED)
+        return None if found is None else float(found)
 
     async def _at_once(self, proposal: Proposal) -> Committed | None:
         """One statement that compares the version and sets all: the usual case, in one round trip.

@@ -5,8 +5,11 @@ Pure: time is passed in (seconds, monotonic). Rules:
 2. A worker's version never goes down, and a worker that said goodbye is gone: names are
    unique for each start.
 3. A worker is given up only by a reading of the registry that says that its lease is over, or
-   that doesn't know it although its lease, as last heard, would be over. So an emptied registry
-   makes nobody vanish who may still serve an old table.
+   that doesn't know it, and only once its lease, as last heard, would be over. So a registry that was
+   emptied, or that forgot the last renewals (a failover), makes nobody vanish who may still serve an
+   old table.
+4. Who is given up without a goodbye is silent, and may still serve: as long as the registry knows
+   it, and if it has lost it, for as long as it would have.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,6 +20,8 @@ from proxy.routing.ack import WorkerStatus
 
 DEFAULT_LEASE_S = 3.0
 """What a worker's lease is taken for until the registry has told."""
+FORGET_S = 60.0
+"""How long a worker is remembered that fell silent, unless the settings say."""
 FAREWELL_S = 60.0
 MAX_FAREWELLS = 10_000
 
@@ -33,21 +38,34 @@ class Member:
     lease_s: float = DEFAULT_LEASE_S
 
 
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """What a worker last said, and when its lease ended."""
+
+    status: WorkerStatus
+    since: float
+
+
 class FleetView:
     """The workers that are waited for.
 
-    silent: what those last said whose lease is over, who did not say goodbye, and whom the
-    registry has not forgotten yet. They may still serve.
+    forget_s: how long a worker is remembered whose lease is over.
     """
 
-    def __init__(self) -> None:
-        self.silent: tuple[WorkerStatus, ...] = ()
+    def __init__(self, forget_s: float = FORGET_S) -> None:
+        self._forget_s = forget_s
+        self._silent: dict[str, Silent] = {}
         self._members: dict[str, Member] = {}
         self._farewells: dict[str, float] = {}
 
     def __repr__(self) -> str:
         members = ", ".join(f"{w}@{m.status.version}" for w, m in sorted(self._members.items()))
         return f"<FleetView {members or 'empty'}>"
+
+    @property
+    def silent(self) -> tuple[WorkerStatus, ...]:
+        """What those last said whose lease is over without a goodbye: they may still serve."""
+        return tuple(each.status for each in self._silent.values())
 
     def live(self) -> list[WorkerStatus]:
         """What the workers that count last said."""
@@ -74,17 +92,27 @@ class FleetView:
     def read(self, snapshot: Snapshot, now: float) -> list[Event]:
         """The registry was read, after all earlier readings."""
         events: list[Event] = []
-        self.silent = tuple(
-            lease.status
-            for lease in snapshot.leases
-            if lease.remaining_ms <= 0 and lease.worker not in self._farewells
-        )
+        for status in snapshot.departed:
+            if status.worker in self._members or status.worker in self._silent:
+                events += self.hear(status, now)
         for lease in snapshot.leases:
-            if lease.remaining_ms > 0 and lease.worker not in self._farewells:
+            if lease.worker in self._farewells:
+                continue
+            if lease.remaining_ms <= 0:
+                self._silent[lease.worker] = Silent(lease.status, now + lease.remaining_ms / 1000)
+            else:
                 events += self._take(lease.status, now + lease.remaining_ms / 1000)
                 member = self._members[lease.worker]
                 member.lease_s = max(member.lease_s, lease.remaining_ms / 1000)
-        return events + self._give_up(snapshot.leases, snapshot.asked, now)
+        events += self._give_up(snapshot.leases, snapshot.asked, now)
+        self._forget(now)
+        return events
+
+    def _forget(self, now: float) -> None:
+        """Those who count again, and those who have been silent for long."""
+        for worker, silent in list(self._silent.items()):
+            if worker in self._members or silent.since <= now - self._forget_s:
+                del self._silent[worker]
 
     def _take(self, status: WorkerStatus, ends: float) -> list[Event]:
         member = self._members.get(status.worker)
@@ -106,14 +134,16 @@ class FleetView:
         events: list[Event] = []
         for worker, member in list(self._members.items()):
             left = remaining.get(worker)
-            is_over = member.ends <= now if left is None else left <= 0
+            is_over = (left is None or left <= 0) and member.ends <= now
             if is_over and member.heard <= asked:
                 del self._members[worker]
+                self._silent.setdefault(worker, Silent(member.status, member.ends))
                 events.append(("worker-lost", {"worker": worker}))
         return events
 
     def _part(self, worker: str, now: float) -> None:
         self._members.pop(worker, None)
+        self._silent.pop(worker, None)
         self._farewells[worker] = now
         for name, at in list(self._farewells.items()):
             if at > now - FAREWELL_S and len(self._farewells) <= MAX_FAREWELLS:

@@ -6,23 +6,25 @@ The workers bound how long requests wait meanwhile.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from hashlib import blake2b
 from secrets import token_hex
 from time import monotonic
 
 import structlog
 
 from admin.config import Settings
-from admin.intents import LOOK_S, Carrier, StaleError, change_once
+from admin.intents import AGAIN_S, AWAY, LOOK_S, Carrier, StaleError, beginning, change_once
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.events import Hub
-from admin.routing.store import Check
+from admin.routing.store import Check, Key, Plan
 from admin.switches import steps, store
 from admin.switches.model import CANCELLABLE, Event, State, Switch, Waiting, waiting_for
 from admin.switches.steps import StepError
 from admin.switches.store import Record
 from admin.tasks import Tasks
 from proxy.routing.change import ContractError, Operation
+from proxy.routing.model import RoutingTable
 
 log = structlog.get_logger(__name__)
 
@@ -60,14 +62,18 @@ class Switches:
         )
         self.run = self._carrier.run
 
-    async def begin(self, switch: Switch, action: str, author: Author) -> None:
-        """Write the intent down and begin. TooManyError, DatabaseUnavailableError: not begun."""
+    async def begin(self, switch: Switch, action: str, author: Author, key: Key | None) -> bool:
+        """Write the intent down and begin; False: it was begun before, by the same request.
+
+        key: the request's own. TooManyError, KeyReusedError, and what `intents.beginning` raises.
+        """
         running = self._carrier.count
         if running >= self._settings.switches_at_once:
             raise TooManyError(f"{running} switches run: wait for one to end")
-        async with self._database.connection() as connection:
-            await store.begin(connection, switch, action, author)
+        async with beginning(self._database) as connection:
+            is_new = await store.begin(connection, switch, action, author, key)
         self._carrier.carry(switch.name)
+        return is_new
 
     async def record(self, name: str) -> Record | None:
         """How a switch stands. DatabaseUnavailableError."""
@@ -75,7 +81,10 @@ class Switches:
             return await store.find(connection, name)
 
     async def ended(self, name: str, limit_s: float) -> Record | None:
-        """The switch once it has ended, or as it is after so many seconds; whoever carries it."""
+        """The switch once it has ended, or as it is after so many seconds; whoever carries it.
+
+        DatabaseUnavailableError: how it stands isn't known.
+        """
         deadline = monotonic() + limit_s
         while True:
             record = await self.record(name)
@@ -115,7 +124,7 @@ class Switches:
         switch = record.switch
         if switch.held is None:
             await self._left_s(record)
-            version = await self._change(record, "hold", switch.hold())
+            version = await self._change(record, "hold", lambda _: switch.hold())
             async with self._database.connection() as connection:
                 await store.note_held(connection, switch.name, version)
             return await self._hold(await self._again(record))
@@ -174,14 +183,23 @@ class Switches:
 
     async def _commit(self, record: Record) -> Event:
         switch = record.switch
-        version = await self._change(record, "commit", switch.commit(), self._check)
+
+        def operations(table: RoutingTable) -> tuple[Operation, ...]:
+            if not (table.hold_all == switch.name or switch.name in table.holds.values()):
+                raise ContractError("it holds nobody any more, so some may be under way")
+            return switch.commit()
+
+        version = await self._change(record, "commit", operations, self._check)
         async with self._database.connection() as connection:
             await store.note_committed(connection, switch.name, version)
         return Event.COMMITTED
 
     async def _undo(self, record: Record) -> Event:
-        await self._change(record, "release", record.switch.release())
+        await self._release(record)
         return Event.RELEASED
+
+    async def _release(self, record: Record) -> None:
+        await self._change(record, "release", lambda _: record.switch.release())
 
     # ── what they share ───────────────────────────────────────────────────────────────────────
 
@@ -189,29 +207,44 @@ class Switches:
         self,
         record: Record,
         what: str,
-        operations: tuple[Operation, ...],
+        plan: Plan,
         check: Check | None = None,
     ) -> int:
         """Make one of the switch's changes, once; its version. FailedError: it is refused."""
         name, author = record.switch.name, record.author
         try:
-            return await change_once(self._control, "switch", name, what, author, operations, check)
+            return await change_once(self._control, "switch", name, what, author, plan, check)
         except (ContractError, self._refusal) as error:
             raise FailedError(f"{what}-refused: {error}") from None
 
     async def _again(self, record: Record) -> Record:
         found = await self.record(record.switch.name)
         if found is None:
+            # The database lost it (a failover) before it was held: nobody else would let go.
+            await self._let_go(record)
             raise StaleError(record.switch.name)
         return found
+
+    async def _let_go(self, record: Record) -> None:
+        """Take the hold off, however long a store is away."""
+        while True:
+            try:
+                await self._release(record)
+            except AWAY as error:
+                log.warning("a lost switch waits for a store", fault=type(error).__name__)
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return
 
     async def _left_s(self, record: Record, waiting: Waiting | None = None) -> float:
         """Seconds that are left to it. FailedError if there are none, or it was cancelled."""
         switch = record.switch
         async with self._database.connection() as connection:
-            left_s = switch.limit_s - await store.age_s(connection, switch.name)
             found = await store.find(connection, switch.name)
-        if found is not None and found.cancelled_by is not None and switch.state in CANCELLABLE:
+            if found is None:
+                raise StaleError(switch.name)  # the database has lost it, and what it held with it
+            left_s = switch.limit_s - await store.age_s(connection, switch.name)
+        if found.cancelled_by is not None and switch.state in CANCELLABLE:
             raise FailedError(f"cancelled: by {found.cancelled_by}")
         if left_s > 0:
             return left_s
@@ -226,6 +259,13 @@ _ACTIONS: Mapping[State, Callable[[Switches, Record], Awaitable[Event]]] = {
     State.COMMITTING: Switches._commit,  # noqa: SLF001
     State.UNDOING: Switches._undo,  # noqa: SLF001
 }
+
+
+def name_by_key(actor: str, key: Key) -> str:
+    """The name of the switch that this request begins, however often it comes."""
+    digest = blake2b(key.fingerprint, digest_size=8)
+    digest.update(f"{actor}\0{key.key}".encode())
+    return f"s-{digest.hexdigest()}"
 
 
 def name_of_new() -> str:

@@ -13,6 +13,7 @@ import asyncpg
 from admin.intents import StaleError
 from admin.routing.audit import Author
 from admin.routing.database import Connection
+from admin.routing.store import Key, KeyReusedError
 from admin.switches.model import TRANSITIONS, Event, State, Step, Switch
 from proxy.routing.codec import decode_operations, encode_operation
 
@@ -21,7 +22,13 @@ INSERT INTO turnout.switches
     (name, action, operations, tenants, step_kind, step_target, limit_s, per_second, accept_lost,
      actor, role, request_id)
 VALUES ($1, $2, $3::jsonb, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-RETURNING begun_at
+ON CONFLICT (name) DO NOTHING
+"""
+# Where the keys of instant changes lie too: a key is of one request, whichever kind it is.
+_TAKE_KEY = """
+INSERT INTO turnout.idempotency (actor, key, fingerprint, version) VALUES ($1, $2, $3, 0)
+ON CONFLICT (actor, key) DO UPDATE SET at = turnout.idempotency.at
+RETURNING fingerprint
 """
 _FIND = "SELECT * FROM turnout.switches WHERE name = $1"
 _OPEN = "SELECT name FROM turnout.switches WHERE state NOT IN ('done', 'undone') ORDER BY begun_at"
@@ -69,10 +76,21 @@ class Record:
         return found
 
 
-async def begin(connection: Connection, switch: Switch, action: str, author: Author) -> None:
-    """Write down what is intended."""
+async def begin(
+    connection: Connection, switch: Switch, action: str, author: Author, key: Key | None = None
+) -> bool:
+    """Write down what is intended; False: it stands there. KeyReusedError."""
+    async with connection.transaction():
+        if key is not None:
+            taken = await connection.fetchval(_TAKE_KEY, author.actor, key.key, key.fingerprint)
+            if taken != key.fingerprint:
+                raise KeyReusedError
+        return await _begin(connection, switch, action, author)
+
+
+async def _begin(connection: Connection, switch: Switch, action: str, author: Author) -> bool:
     step = switch.step
-    await connection.execute(
+    done = await connection.execute(
         _BEGIN,
         switch.name,
         action,
@@ -82,6 +100,7 @@ async def begin(connection: Connection, switch: Switch, action: str, author: Aut
         *(switch.limit_s, switch.per_second, switch.accept_lost),
         *(author.actor, author.role, author.request_id),
     )
+    return bool(done == "INSERT 0 1")
 
 
 async def find(connection: Connection, name: str) -> Record | None:

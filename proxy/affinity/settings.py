@@ -10,7 +10,7 @@ from proxy.routing.model import is_name
 MAX_RULES = 16
 KEY = "{key}"
 _PATTERN = re.compile(r"[!-~]{1,256}")  # printable ASCII
-_COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 6265 §4.1.1: a token
+COOKIE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")  # RFC 6265 §4.1.1: a token
 _NOT_PASSED_ON = frozenset(
     {"connection", "content-length", "expect", "host", "keep-alive", "te", "trailer"}
     | {"transfer-encoding", "upgrade", "x-forwarded-for", "x-request-id"}
@@ -18,7 +18,8 @@ _NOT_PASSED_ON = frozenset(
 """Fields that the proxy lifts out of a head: no rule sees them."""
 
 
-def _check_header(setting: str, name: str) -> None:
+def check_header(setting: str, name: str) -> None:
+    """Whether a rule may read this header. ValueError."""
     if not is_field_name(name) or name.lower() in _NOT_PASSED_ON:
         raise ValueError(f"`{setting}` is the name of a header that the proxy passes on")
 
@@ -26,6 +27,15 @@ def _check_header(setting: str, name: str) -> None:
 def _check_pattern(setting: str, pattern: str) -> None:
     if pattern.count(KEY) != 1 or not _PATTERN.fullmatch(pattern):
         raise ValueError(f"`{setting}` has {KEY} in it once, where the key stands")
+
+
+def check_path(setting: str, pattern: str) -> None:
+    """Whether it is a path that a key stands in. ValueError."""
+    _check_pattern(setting, pattern)
+    if f"/{KEY}" not in pattern or not re.fullmatch(r"(/[^/?#*{}]+|/\*|/\{key\})+", pattern):
+        raise ValueError(
+            f"`{setting}` is a path of whole segments, * or {{key}}: /api/jobs/{{key}}"
+        )
 
 
 def _check_statuses(setting: str, statuses: tuple[int, ...]) -> None:
@@ -45,7 +55,7 @@ class Born(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if self.pattern:
                 raise ValueError("`born.pattern` is read in a `born.header`")
             return
-        _check_header("born.header", self.header)
+        check_header("born.header", self.header)
         _check_pattern("born.pattern", self.pattern)
         _check_statuses("born.status", self.status)
         if not self.status:
@@ -64,7 +74,7 @@ class Ends(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         _check_statuses("ends_on.status", self.status)
         if self.header:
-            _check_header("ends_on.header", self.header)
+            check_header("ends_on.header", self.header)
         elif self.value:
             raise ValueError("`ends_on.value` is that of an `ends_on.header`")
 
@@ -90,16 +100,12 @@ class AffinityRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`name` of an affinity is 1 to 64 of a-z, 0-9 and -")
         if sum(map(bool, (self.cookie, self.header, self.path))) != 1:
             raise ValueError("an affinity has one of `cookie`, `header` and `path`")
-        if self.cookie and not _COOKIE.fullmatch(self.cookie):
+        if self.cookie and not COOKIE.fullmatch(self.cookie):
             raise ValueError("`cookie` is the name of a cookie")
         if self.header:
-            _check_header("header", self.header)
+            check_header("header", self.header)
         if self.path:
-            _check_pattern("path", self.path)
-            if f"/{KEY}" not in self.path or not re.fullmatch(
-                r"(/[^/?#*{}]+|/\*|/\{key\})+", self.path
-            ):
-                raise ValueError("`path` is a path of whole segments, * or {key}: /api/jobs/{key}")
+            check_path("path", self.path)
         if not 1 <= self.ttl_s <= 30 * 86_400:
             raise ValueError("`ttl_s` lies between 1 and 2592000, thirty days")
 

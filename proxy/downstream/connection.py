@@ -19,7 +19,7 @@ from typing import Final, cast
 
 from proxy.downstream.flow import Gate
 from proxy.downstream.peer import Peer
-from proxy.exchange.drains import EVENTS, REQUEST, TUNNEL, WEBSOCKET, Lasting
+from proxy.exchange.drains import Lasting
 from proxy.exchange.services import Services
 from proxy.exchange.tunnel import Tunnel
 from proxy.http1 import reply as replies
@@ -29,6 +29,7 @@ from proxy.http1.parser import check_first, check_part
 from proxy.http1.reply import LocalReply, render
 from proxy.observability.telemetry import LOCAL, Group
 from proxy.parties import Client, Exchange, Upgraded
+from proxy.routing.lasting import EVENTS, REQUEST, TUNNEL, WEBSOCKET
 from proxy.tls.session import Secure
 
 # What the next bytes are.
@@ -394,8 +395,9 @@ class ClientConnection(Client):
 
     def close(self) -> None:
         """Close after the last byte is sent, WebSockets with a word; cut what is under way."""
+        words = self._services.settings.tunnels
         if self._tunnel is not None or self._busy:
-            self.end()
+            self._end(words.close_code, words.close_reason)
         else:
             self._state = _CLOSING
             self.deadline = self._services.now + self._services.settings.timeouts.linger_s
@@ -416,15 +418,28 @@ class ClientConnection(Client):
         kind = WEBSOCKET if tunnel.is_framed else TUNNEL
         return Lasting(kind, route.slot, tenant, tunnel.idle_since, may_end=tunnel.is_open)
 
+    def device(self) -> str | None:
+        """The device that what lasts here is from; empty: nothing names it.
+
+        None: the client has ended its side of a stream. It may only have closed the connection:
+        that is seen no sooner than something is written to it.
+        """
+        return None if self._ended and self._tunnel is None else self._exchange.device()
+
     def end(self) -> None:
+        """Its slot is drained: what is under way begins anew elsewhere."""
+        words = self._services.settings.tunnels
+        self._end(words.drain_close_code, words.drain_close_reason)
+
+    def _end(self, code: int, reason: str) -> None:
         """Close a tunnel, WebSockets with a word; cut a request that is under way.
 
         A stream of events ends after a whole one; asked for it again, it is cut.
         """
         events = self._exchange.events()
         if self._tunnel is not None:
-            words = self._services.settings.tunnels
-            self._tunnel.close_frames(words.close_code, words.close_reason, words.last_message)
+            last_message = self._services.settings.tunnels.last_message
+            self._tunnel.close_frames(code, reason, last_message)
         elif events is not None and not events.ending:
             self._exchange.end_events()
         elif self._busy:

@@ -30,6 +30,10 @@ class Preparing:
         if self.task is not None:
             self.task.cancel()
 
+    def device(self) -> str:
+        """None yet."""
+        return ""
+
     def lasting(self) -> None:
         """Nothing is under way yet."""
 

@@ -53,6 +53,9 @@ class Connection(Protocol):
     def lasting(self) -> Lasting | None:
         """What is under way in a slot; None: nothing."""
 
+    def device(self) -> str | None:
+        """The device that what lasts here is from; empty: nothing names it; None: it has left."""
+
     def end(self) -> None:
         """End what lasts: in good order where it may end, else cut it."""
 

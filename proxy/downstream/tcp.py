@@ -22,7 +22,7 @@ from proxy.downstream.client_hello import HelloError, IncompleteError, server_na
 from proxy.downstream.listener import Lost
 from proxy.downstream.peer import Peer
 from proxy.exchange import parking
-from proxy.exchange.drains import TCP, Lasting
+from proxy.exchange.drains import Lasting
 from proxy.exchange.services import Services
 from proxy.exchange.tunnel import Tunnel
 from proxy.http1.reply import LocalReply
@@ -30,6 +30,7 @@ from proxy.observability import telemetry
 from proxy.parties import Upgraded
 from proxy.router import NOWHERE, Held, Route
 from proxy.routing.identity import Identity, IdentityRules, Rejected, Source, identify
+from proxy.routing.lasting import TCP
 from proxy.tls.session import Secure
 
 log = logging.getLogger("turnout.tcp")
@@ -106,6 +107,7 @@ class TcpConnection(asyncio.Protocol):
         "_admitted",
         "_attempt",
         "_began",
+        "_device",
         "_ended",
         "_group",
         "_held",
@@ -114,6 +116,7 @@ class TcpConnection(asyncio.Protocol):
         "_peer",
         "_port",
         "_routed",
+        "_server_name",
         "_services",
         "_tenant",
         "_tunnel",
@@ -130,6 +133,8 @@ class TcpConnection(asyncio.Protocol):
         self._attempt: Attempt | None = None
         self._tunnel: Tunnel | None = None
         self._tenant: str | None = None
+        self._server_name = ""
+        self._device: str | None = None  # not asked yet
         self._admitted = False
         self._held = b""
         self._ended = False
@@ -189,6 +194,7 @@ class TcpConnection(asyncio.Protocol):
         except HelloError:
             self._refuse(BAD_HELLO)
             return
+        self._server_name = name or ""
         tenant = self._port.tenant(name)
         if isinstance(tenant, LocalReply):
             self._refuse(tenant)
@@ -334,6 +340,15 @@ class TcpConnection(asyncio.Protocol):
         idle_since = self._began if tunnel is None else tunnel.idle_since
         may_end = tunnel is not None and tunnel.is_open
         return Lasting(TCP, route.slot, self._tenant, idle_since, may_end=may_end)
+
+    def device(self) -> str:
+        """The device that it is from; empty: nothing names it."""
+        if self._device is None:
+            devices, listen = self._services.devices, self._port.settings.listen
+            peer = self._peer.address.decode()
+            found = "" if devices is None else devices.of_tcp(peer, self._server_name, listen)
+            self._device = found
+        return self._device
 
     def end(self) -> None:
         """Close a tunnel after its last byte; break off what is none yet."""

@@ -1,32 +1,24 @@
 """Whom a drain means, and what lasts on a client's connection.
 
-Pure. Rules:
-1. A drain that names tenants means all that is theirs on the slot. One that names none means
-   whoever belongs elsewhere by now: the table leads there, or a switch holds the tenant.
-2. Only what may be ended in good order is ended at the drain's pace, who has been silent longest
+Pure. Whom a drain means is said in `proxy.routing.lasting`. Rules:
+1. Only what may be ended in good order is ended at the drain's pace, who has been silent longest
    first. A request ends by itself: it counts as left until then, and only a drain in a hurry
    cuts it.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TypeVar
 
-from proxy.routing.decision import routed
-from proxy.routing.model import BASIS_POINTS, Drain, RoutingTable, Slot, Unit
-
-WEBSOCKET: Final = "websocket"
-TUNNEL: Final = "tunnel"
-TCP: Final = "tcp"
-EVENTS: Final = "events"
-REQUEST: Final = "request"
+from proxy.routing.lasting import is_meant
+from proxy.routing.model import RoutingTable, Slot
 
 Held = TypeVar("Held")
 
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """What is under way in a slot on one client's connection.
+    """What is under way in a slot on one client's connection. kind: of `lasting.KINDS`.
 
     tenant: whose; None: nobody's. idle_since: when the last byte went by, monotonic seconds.
     may_end: it can be ended in good order now; not so a request, nor what is ending already.
@@ -57,24 +49,6 @@ class Meaning:
                 if is_meant(drain, self._table, lasting.slot, lasting.tenant)
             )
         return known
-
-
-def is_meant(drain: Drain, table: RoutingTable, slot: Slot, tenant: str | None) -> bool:
-    """Whether the drain means what this tenant (None: nobody) has on the slot."""
-    if drain.slot is not slot:
-        return False
-    if drain.tenants is not None:
-        return tenant in drain.tenants
-    return bool(table.held_by(tenant)) or not may_lead_to(slot, table, tenant)
-
-
-def may_lead_to(slot: Slot, table: RoutingTable, tenant: str | None) -> bool:
-    """Whether the table leads the tenant's new requests to the slot, or some of them."""
-    canary = table.canary
-    is_drawn = tenant is not None and tenant not in table.pins and canary.may_draw(tenant)
-    if is_drawn and canary.unit is not Unit.TENANT and 0 < canary.basis_points < BASIS_POINTS:
-        return True
-    return routed(table, tenant).slot is slot
 
 
 def longest_idle_first(found: Iterable[tuple[Lasting, Held]]) -> list[tuple[Lasting, Held]]:

@@ -51,6 +51,7 @@ class Exchange(Binding):
 
     __slots__ = (
         "_chunked_answer",
+        "_device",
         "_events",
         "_keep_alive",
         "_memo",
@@ -69,6 +70,7 @@ class Exchange(Binding):
         self._status = 0
         self._chunked_answer = False
         self._events: EventStream | None = None  # of an answer in chunks that is one
+        self._device = ""  # that a tunnel is from
         self._out = b""  # of the answer, not written yet
 
     # ── the client's side ─────────────────────────────────────────────────────────────────────
@@ -309,6 +311,21 @@ class Exchange(Binding):
         """The stream of events that is being relayed, if it is one."""
         return self._events if self.state == RELAYING and self._chunked_answer else None
 
+    def device(self) -> str:
+        """The device that a tunnel or a stream of events is from."""
+        stream = self.events()
+        if stream is None:
+            return self._device
+        if stream.device is None:
+            stream.device = self._read_device()
+        return stream.device
+
+    def _read_device(self) -> str:
+        devices, secure = self._services.devices, self._client.secure
+        if devices is None:
+            return ""
+        return devices.of_request(self._head, b"" if secure is None else secure.certificate_line)
+
     def end_events(self) -> None:
         """End the stream of events where no event is under way."""
         stream = self.events()
@@ -372,6 +389,7 @@ class Exchange(Binding):
             self._route.count.finished(101, micros)
         self._group.in_flight -= 1
         connection.holder = self._connection = None
+        self._device = self._read_device()
         self._head, self._request_bytes, self._memo = NO_HEAD, b"", _NO_MEMO
         if self._notes is not None:
             self._notes.keep_little()

@@ -3,6 +3,7 @@
 from time import monotonic
 
 from proxy.affinity.affinities import Affinities
+from proxy.census.rules import Devices
 from proxy.config import Limits, Settings, Timeouts
 from proxy.exchange.fence import Fence
 from proxy.exchange.parking import Parking
@@ -62,7 +63,8 @@ class Services:
     draining: this worker takes no new connections and ends the kept ones. request_id_prefix:
     makes this worker's request ids unlike any other's. observing: what is noted of requests.
     parking: those that wait for a switch to end. fence: what is under way of whom it holds.
-    affinities: where keys belong; None without rules.
+    affinities: where keys belong; None without rules. devices: of whom a census is taken; None
+    without rules.
     """
 
     __slots__ = (
@@ -71,6 +73,7 @@ class Services:
         "affinities",
         "block",
         "bounds",
+        "devices",
         "draining",
         "faults",
         "fence",
@@ -105,6 +108,7 @@ class Services:
         self.draining = False
         self.observing = observing
         self.affinities: Affinities | None = None
+        self.devices: Devices | None = None
         self.parking = Parking(settings.parking, router)
         self.fence = Fence(tuple([group.admission for group in slots.groups]))
         self.faults = FaultLog()

@@ -14,13 +14,17 @@ _BOUNDARY: Final = re.compile(_EVENT_END.pattern + rb"\Z")
 
 
 class EventStream:
-    """One answer's events. ending: it is to end where the event under way does."""
+    """One answer's events. ending: it is to end where the event under way does.
 
-    __slots__ = ("_tail", "ending")
+    device: who listens, by the census; None: not asked yet.
+    """
+
+    __slots__ = ("_tail", "device", "ending")
 
     def __init__(self) -> None:
         self._tail = b""
         self.ending = False
+        self.device: str | None = None
 
     @property
     def at_boundary(self) -> bool:

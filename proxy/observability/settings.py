@@ -30,16 +30,23 @@ class AccessLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 MAX_TENANTS = 100
+MAX_TRAFFIC_TENANTS = 100_000
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is counted beside the slots and cohorts."""
 
     tenants: int = 20
+    traffic_s: float = 10.0
+    traffic_tenants: int = 1_000
 
     def __post_init__(self) -> None:
         if not 0 <= self.tenants <= MAX_TENANTS:
             raise ValueError(f"`metrics.tenants` lies between 0 and {MAX_TENANTS}")
+        if self.traffic_s and not 0.1 <= self.traffic_s <= 60:
+            raise ValueError("`metrics.traffic_s` is 0 (off), or lies between 0.1 and 60")
+        if not 1 <= self.traffic_tenants <= MAX_TRAFFIC_TENANTS:
+            raise ValueError(f"`metrics.traffic_tenants` lies between 1 and {MAX_TRAFFIC_TENANTS}")
 
 
 class Tracing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -120,14 +120,15 @@ _GROUP_GAUGES: Final = (
 
 _BLOCK_CELLS: Final = WORKER_CELLS + len(GROUPS) * _GROUP_CELLS
 
-# Cells of the supervisor, which writes them.
+# Cells of the supervisor, which writes them; but the last is the management process's.
 DEATHS: Final = 0
 STALLS: Final = 1
 SETTINGS_LOADED: Final = 2
 STARTED_S: Final = 3  # seconds since 1970
 FILES_LIMIT: Final = 4  # open files of one process
 CONNECTIONS_LIMIT: Final = 5  # client connections of one worker, after a look at the files
-_SUPERVISOR_CELLS: Final = 6
+REPORTER: Final = 6  # process that tells of traffic; see `proxy.traffic`
+_SUPERVISOR_CELLS: Final = 7
 _CELL_BYTES: Final = 8
 AREA_BYTES: Final = 320 * 1024
 """Of each worker, for its busiest tenants; see `proxy.observability.tenants`."""

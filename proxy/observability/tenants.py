@@ -106,10 +106,14 @@ class Summary:
 
 
 class Published(NamedTuple):
-    """What a worker tells. limit: how many are to be shown. floor: see Summary."""
+    """What a worker tells. limit: how many are to be shown. floor: see Summary.
+
+    counted: answers to all tenants together, listed or not: exact, and never goes down.
+    """
 
     limit: int
     floor: int
+    counted: int
     entries: list[Entry]
 
 
@@ -120,6 +124,7 @@ class Tenants:
         self._block = block
         self._limit = limit
         self._number = 0
+        self._counted = 0
         self._epoch = -1
         self._changed = True
         self.summary = Summary(max(1, limit * CAPACITY_PER_TENANT))
@@ -128,7 +133,9 @@ class Tenants:
         """Go on from what an earlier worker has published in this block."""
         self._number, payload = halves.read(self._block.area)
         if payload:
-            self.summary.take(_decoded(payload).entries)
+            published = _decoded(payload)
+            self._counted = published.counted
+            self.summary.take(published.entries)
 
     def sweep(self, now: float) -> None:
         """Take over what was counted, and publish it. now: monotonic seconds."""
@@ -137,6 +144,7 @@ class Tenants:
             add = self.summary.add
             for count in touched:
                 add(count.tenant, count.requests, count.failures, count.micros)
+                self._counted += count.requests
                 count.requests = count.failures = count.micros = 0
             touched.clear()
             self._changed = True
@@ -157,10 +165,11 @@ class Tenants:
             (each.tenant, each.weight, each.error, each.requests, each.failures, each.micros)
             for each in entries
         ]
-        payload = orjson.dumps((self._limit, summary.floor, rows))
+        head = (self._limit, summary.floor, self._counted)
+        payload = orjson.dumps((*head, rows))
         while len(payload) > halves.room(self._block.area):
             rows = rows[: len(rows) // 2]
-            payload = orjson.dumps((self._limit, summary.floor, rows))
+            payload = orjson.dumps((*head, rows))
         self._number += 1
         halves.write(self._block.area, self._number, payload)
 
@@ -168,7 +177,7 @@ class Tenants:
 def read(block: Block) -> Published:
     """What a block's worker, or its last one, has published."""
     _, payload = halves.read(block.area)
-    return _decoded(payload) if payload else Published(0, 0, [])
+    return _decoded(payload) if payload else Published(0, 0, 0, [])
 
 
 def busiest(blocks: list[tuple[Block, bool]]) -> tuple[list[Entry], int]:
@@ -194,11 +203,11 @@ def busiest(blocks: list[tuple[Block, bool]]) -> tuple[list[Entry], int]:
 
 
 def _decoded(payload: bytes) -> Published:
-    limit, floor, rows = orjson.loads(payload)
+    limit, floor, counted, rows = orjson.loads(payload)
     entries = []
     for tenant, weight, error, requests, failures, micros in rows:
         entry = Entry(tenant, weight)
         entry.error = error
         entry.requests, entry.failures, entry.micros = requests, failures, micros
         entries.append(entry)
-    return Published(limit, floor, entries)
+    return Published(limit, floor, counted, entries)

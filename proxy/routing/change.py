@@ -109,6 +109,7 @@ class SetDrain:
     per_second: float | None = None
     tenants: frozenset[str] | None = None
     hurry: bool | None = None
+    tenant_per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +234,9 @@ class _Draft:
                     self._hold_all = ""
                 held = self._before.holds if self._holds is None else self._holds
                 self._holds = {tenant: by for tenant, by in held.items() if by != switch}
-            case SetDrain(drain, slot, per_second, tenants, hurry):
+            case SetDrain(drain, slot, per_second, tenants, hurry, of_one):
                 pace = DEFAULT_PER_SECOND if per_second is None else per_second
-                drained = Drain(slot, tenants, pace, bool(hurry))
+                drained = Drain(slot, tenants, pace, bool(hurry), of_one or 0.0)
                 self._drains = {**self._drains, drain: drained}
             case EndDrain(drain):
                 self._drains = {name: of for name, of in self._drains.items() if name != drain}

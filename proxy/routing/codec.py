@@ -154,6 +154,14 @@ PACE_FIELD = Field(
     {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_PER_SECOND},
     optional=True,
 )
+TENANT_PACE_FIELD = Field(
+    "tenant_per_second",
+    "tenant_per_second",
+    decode_pace,
+    float,
+    PACE_FIELD.schema,
+    optional=True,
+)
 HURRY_FIELD = Field("hurry", "hurry", decode_flag, bool, {"type": "boolean"}, optional=True)
 ENDPOINTS_FIELD = Field(
     "endpoints",
@@ -180,7 +188,13 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "forget": Shape(Forget, (TENANT_FIELD,)),
         "hold": Shape(Hold, (SWITCH_FIELD, TENANTS_FIELD)),
         "release": Shape(Release, (SWITCH_FIELD,)),
-        "drain": Shape(SetDrain, (DRAIN_FIELD, SLOT_FIELD, PACE_FIELD, TENANTS_FIELD, HURRY_FIELD)),
+        "drain": Shape(
+            SetDrain,
+            (
+                *(DRAIN_FIELD, SLOT_FIELD, PACE_FIELD, TENANTS_FIELD, HURRY_FIELD),
+                TENANT_PACE_FIELD,
+            ),
+        ),
         "end-drain": Shape(EndDrain, (DRAIN_FIELD,)),
         "end-affinities": Shape(EndAffinities, (SLOT_FIELD,)),
         "end-affinities-of": Shape(EndAffinitiesOf, (TENANTS_FIELD,)),
@@ -258,13 +272,7 @@ def table_document(table: RoutingTable) -> dict[str, object]:
         "version": table.version,
         "active": str(table.active),
         "fallback": str(table.fallback),
-        "canary": {
-            "percent": percent(table.canary.basis_points),
-            "unit": str(table.canary.unit),
-            "salt": table.canary.salt,
-            "allow": sorted(table.canary.allow),
-            "deny": sorted(table.canary.deny),
-        },
+        "canary": canary_document(table.canary),
         "pins": {tenant: str(slot) for tenant, slot in table.pins.items()},
         "tenants": sorted(table.tenants),
         "endpoints": {str(slot): _encode_endpoints(table.endpoints[slot]) for slot in Slot},
@@ -276,11 +284,26 @@ def table_document(table: RoutingTable) -> dict[str, object]:
     }
 
 
+def canary_document(canary: Canary) -> dict[str, object]:
+    """A canary as JSON shows it."""
+    return {
+        "percent": percent(canary.basis_points),
+        "unit": str(canary.unit),
+        "salt": canary.salt,
+        "allow": sorted(canary.allow),
+        "deny": sorted(canary.deny),
+    }
+
+
 def drains_document(table: RoutingTable) -> list[dict[str, object]]:
     """The table's drains as JSON shows them: the fields of the operation that makes each."""
     documents = []
     for name, drain in table.drains.items():
-        operation = SetDrain(name, drain.slot, drain.per_second, drain.tenants, drain.hurry)
+        # Left out where there is none: older workers don't know the field.
+        of_one = drain.tenant_per_second or None
+        operation = SetDrain(
+            *(name, drain.slot, drain.per_second, drain.tenants, drain.hurry, of_one)
+        )
         document = encode_operation(operation)
         del document["op"]
         documents.append(document)
@@ -309,7 +332,7 @@ def decode_table(body: bytes) -> RoutingTable:
         decode_version(document["version"]),
         decode_slot(document["active"]),
         decode_slot(document["fallback"]),
-        _decode_canary(_object(document, "canary")),
+        decode_canary(_object(document, "canary")),
         _decode_pins(document),
         _decode_registered(document["tenants"]),
         MappingProxyType({slot: decode_endpoints(endpoints[slot]) for slot in Slot}),
@@ -345,7 +368,8 @@ def _object(document: dict[str, Any], name: str, *, gone: bool = False) -> dict[
     return value
 
 
-def _decode_canary(value: Mapping[str, object]) -> Canary:
+def decode_canary(value: Mapping[str, object]) -> Canary:
+    """A canary as `canary_document` writes it, or ContractError."""
     if value.keys() != {field.name for field in CANARY_FIELDS}:
         raise ContractError("table: canary has percent, unit, salt, allow and deny")
     weight: SetCanary = decode_fields(SHAPES["canary"], value, "canary")
@@ -373,7 +397,10 @@ def decode_drains(value: object) -> dict[str, Drain]:
         given: SetDrain = decode_fields(SHAPES["drain"], item, "drain")
         if given.per_second is None or given.drain in drains:
             raise ContractError("table: a drain has a pace, and a name of its own")
-        drains[given.drain] = Drain(given.slot, given.tenants, given.per_second, bool(given.hurry))
+        drains[given.drain] = Drain(
+            *(given.slot, given.tenants, given.per_second, bool(given.hurry)),
+            given.tenant_per_second or 0.0,
+        )
     return drains
 
 

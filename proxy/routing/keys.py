@@ -5,10 +5,13 @@ All keys carry one hash tag, so that scripts that touch several of them work in 
     {prefix}:table     hash: version, commit      what is published; at, body, mac: a snapshot of it
     {prefix}:log       stream, ids `<version>-0`  one entry a change: body, mac
     {prefix}:leases    sorted set                 worker → end of its lease, ms by Redis' clock
-    {prefix}:workers   hash                       worker → its status (`ack.WorkerStatus`)
+    {prefix}:workers   hash                       worker → its status (`ack.WorkerStatus`), for a while also its last
     {prefix}:news      channel                    a worker's status whenever it changes
-    {prefix}:pace:<drain>  string, expires        up to when a drain's closings are paid for, µs
+    {prefix}:pace:<drain>  string, expires        up to when a drain's closings are paid for, µs;
+                                                  :<tenant> at its end: those of one tenant
+    {prefix}:census:<worker>  hash, expires       who is connected there; see `census`
     {prefix}:affinity:… string, with expiry       where a key belongs: slot and version
+    {prefix}:traffic:<minute>  hash, expires      tenant → its requests in it, see `routing.traffic`
 """
 
 from dataclasses import dataclass
@@ -49,6 +52,14 @@ class Keys:
         """Up to when what the workers have closed for a drain is paid for; see proxy/pace.lua."""
         return f"{{{self.prefix}}}:pace:{drain}"
 
+    def census(self, worker: str) -> str:
+        """Who is connected at a worker; see `proxy.routing.census`."""
+        return f"{{{self.prefix}}}:census:{worker}"
+
     def affinity(self, digest: str) -> str:
         """Where a key belongs. digest: the key's, see `proxy.affinity.rules`."""
         return f"{{{self.prefix}}}:affinity:{digest}"
+
+    def traffic(self, minute: int) -> str:
+        """Who made how many requests in a minute. minute: since 1970, by Redis' clock."""
+        return f"{{{self.prefix}}}:traffic:{minute}"

@@ -103,13 +103,14 @@ class Drain:
 
     tenants: whose; None: all whose route leads elsewhere by now. per_second: how many connections
     are closed in a second, by all workers together. hurry: the time is over, all that is left is
-    closed at once.
+    closed at once. tenant_per_second: how many of these may be one tenant's; 0: all of them.
     """
 
     slot: Slot
     tenants: frozenset[str] | None = None
     per_second: float = DEFAULT_PER_SECOND
     hurry: bool = False
+    tenant_per_second: float = 0.0
 
 
 def _no_pins() -> Mapping[str, Slot]:

@@ -11,9 +11,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
-from config import ERROR, NOTE, WARNING, ConfigError, Report, Shared
+from config import ERROR, NOTE, WARNING, ConfigError, Kind, Report, Shared
 from config.positions import KeyPath
 from proxy.config import Settings, parse_networks
 from proxy.supervision import files, listening
@@ -22,9 +21,11 @@ from proxy.tls.endpoints import endpoint_security
 from proxy.tokens.issuers import keys_of
 from proxy.tokens.keyset import KeySetError
 from proxy.tokens.settings import Issuer
+from redis_access.tls import Security
 
-_LOOPBACK_NAMES: Final = frozenset({"", "localhost", "ip6-localhost"})
+_LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 _FULL: Final = 0
+_FEW_SENTINELS: Final = 3
 _SHORT_KEY: Final = 32  # characters: as many bytes as its HMAC's digest has
 
 
@@ -46,7 +47,8 @@ def look(report: Report[Settings]) -> None:
 
 
 def _store(report: Report[Settings], shared: Shared) -> None:
-    away = not _is_local(shared.redis_url)
+    url = shared.redis()
+    away = not all(_is_local(host) for host, _ in url.nodes)
     if away and not shared.routing_key:
         report.add(
             WARNING,
@@ -55,11 +57,43 @@ def _store(report: Report[Settings], shared: Shared) -> None:
         )
     elif shared.routing_key and len(shared.routing_key) < _SHORT_KEY:
         report.add(WARNING, ("routing_key",), f"is shorter than {_SHORT_KEY} characters")
-    if away and shared.redis_url.startswith("redis://"):
+    if away and not url.tls:
         report.add(
             WARNING,
             ("redis_url",),
             "Redis is on another host and the connection is not encrypted: rediss:// is",
+        )
+    if url.kind is Kind.SENTINEL and len(url.nodes) < _FEW_SENTINELS:
+        report.add(
+            NOTE,
+            ("redis_url",),
+            f"names fewer than {_FEW_SENTINELS} sentinels: one that is cut off may be believed",
+        )
+    if shared.redis_password_file and not os.access(shared.redis_password_file, os.R_OK):
+        report.add(ERROR, ("redis_password_file",), "can't be read by this user")
+    if url.tls:
+        _store_tls(report, shared)
+
+
+def _store_tls(report: Report[Settings], shared: Shared) -> None:
+    """Load what TLS to Redis needs; the first of the files that can't be used is named."""
+    ca, certificate, key = (
+        shared.redis_ca_file,
+        shared.redis_certificate_file,
+        shared.redis_key_file,
+    )
+    for setting, files_of in (
+        ("redis_ca_file", (ca, "", "")),
+        ("redis_certificate_file", ("", certificate, key)),
+    ):
+        try:
+            Security(*files_of, check_name=True).made()
+        except (OSError, ValueError) as error:
+            reason = listening.reason(error) if isinstance(error, OSError) else str(error)
+            report.add(ERROR, (setting,), f"can't be used: {reason}")
+    if not shared.redis_check_name:
+        report.add(
+            NOTE, ("redis_check_name",), "is off: any server with a certificate of theirs is Redis"
         )
 
 
@@ -83,10 +117,8 @@ def _tls(report: Report[Settings], settings: Settings) -> None:
             )
 
 
-def _is_local(url: str) -> bool:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme == "unix" or host in _LOOPBACK_NAMES:
+def _is_local(host: str) -> bool:
+    if host in _LOOPBACK_NAMES:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -145,7 +177,8 @@ def _secrets(report: Report[Settings], shared: Shared, settings: Settings) -> No
     if report.path is None or not report.path.stat().st_mode & 0o004:
         return
     held: list[tuple[KeyPath, bool]] = [
-        (("redis_url",), bool(urlsplit(shared.redis_url).password)),
+        (("redis_url",), bool(shared.redis().password)),
+        (("redis_sentinel_password",), bool(shared.redis_sentinel_password)),
         (("routing_key",), bool(shared.routing_key)),
     ]
     held += [

@@ -224,11 +224,13 @@ class Supervisor:
                 self._sockets.keep(MANAGEMENT)
                 own = self._sockets.by_name[MANAGEMENT]
                 # Here, not above: its web server takes a quarter second to import.
-                from proxy import keeper, management  # noqa: PLC0415
+                from proxy import keeper, management, traffic  # noqa: PLC0415
 
                 store, follow = Store.of(plan.shared), plan.settings.follow
                 keeps = keeper.Keeper(store, follow, self._telemetry, self._departed.reader)
-                management.run(self._telemetry, own, self._lifeline, keeps)
+                timeout_s, metrics = follow.store_timeout_s, plan.settings.metrics
+                tells = traffic.Reporter(store, metrics, timeout_s, self._telemetry)
+                management.run(self._telemetry, own, self._lifeline, keeps, tells)
             else:
                 self._work(plan, block, token)
 

@@ -201,6 +201,6 @@ async def test_open_websockets_are_told_to_come_back_and_come_back_to_the_new_sl
         url = system.about["admin"] + "/v1/cutover"
         async with system.session.post(url, json=body) as answer:
             assert answer.status == 200, await answer.text()
-    assert [life.result() for life in lives] == [(1001, ["blue", "green"])] * len(lives)
+    assert [life.result() for life in lives] == [(1012, ["blue", "green"])] * len(lives)
     assert endpoints.open_at_step["blue"] == 1, "only the other tenant's"
     await other.close()

@@ -21,6 +21,7 @@ NOT_PER_REQUEST = {
     "proxy/downstream/share.py",
     "proxy/downstream/tcp.py",
     "proxy/exchange/drains.py",
+    "proxy/exchange/lines.py",
     "proxy/upstream/checks.py",
     "proxy/upstream/plain.py",
 }

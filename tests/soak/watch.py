@@ -90,7 +90,7 @@ def clients_of(pid: int, ports: Collection[int]) -> set[tuple[int, int]]:
         if target.startswith("socket:["):
             inodes.add(target[8:-1])
     found = set()
-    for line in Path("/proc/net/tcp").read_text("utf-8").splitlines()[1:]:
+    for line in Path(f"/proc/{pid}/net/tcp").read_text("utf-8").splitlines()[1:]:
         words = line.split()
         own, other = (int(address.split(":")[1], 16) for address in words[1:3])
         if words[9] in inodes and own in ports and other:

@@ -116,19 +116,19 @@ class Connection:
 
 
 @contextlib.asynccontextmanager
-async def connect(port: int) -> AsyncIterator[Connection]:
+async def connect(port: int, host: str = "127.0.0.1") -> AsyncIterator[Connection]:
     """A connection to the port, closed at the end."""
-    connection = await opened(port)
+    connection = await opened(port, host)
     try:
         yield connection
     finally:
         await connection.close()
 
 
-async def opened(port: int) -> Connection:
+async def opened(port: int, host: str = "127.0.0.1") -> Connection:
     """A connection to the port, for the caller to close."""
     async with asyncio.timeout(SECONDS):
-        return Connection(*await asyncio.open_connection("127.0.0.1", port))
+        return Connection(*await asyncio.open_connection(host, port))
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
@@ -139,9 +139,9 @@ def reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
-async def fetch(port: int, path: str, **fields: str) -> Answer:
-    """GET on a connection of its own."""
-    async with connect(port) as connection:
+async def fetch(port: int, path: str, *, at: str = "127.0.0.1", **fields: str) -> Answer:
+    """GET on a connection of its own. at: which host's port it is."""
+    async with connect(port, at) as connection:
         return await connection.get(path, connection="close", **fields)
 
 

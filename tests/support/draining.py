@@ -1,6 +1,6 @@
 """A worker's drains, step by step: by the real connections of a Wire, at a pace that a test says."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from proxy.downstream.connection import ClientConnection
@@ -23,6 +23,7 @@ class Worker(Protocol):
 class Drains:
     """granted: how many the pace grants at each step. told: how often the worker was told.
 
+    granted_to: the same of tenants, where they are asked for. lots: what is drawn; 0: at once.
     meanwhile: called while the pace is asked. wants: what it was asked for last.
     """
 
@@ -33,17 +34,22 @@ class Drains:
         granted: int = 1_000,
     ) -> None:
         self.granted = granted
+        self.granted_to: dict[str, int] = {}
         self.told = 0
         self.wants: list[Want] = []
         self.meanwhile: Callable[[], None] = lambda: None
         self._wire = wire
-        self._draining = Draining(connections, self._take, self._tell)
+        self.lots: Callable[[], float] = lambda: 0.0
+        self._draining = Draining(connections, self._take, self._tell, self._draw)
         self.swap = self._draining.swap
 
-    async def _take(self, wants: Sequence[Want]) -> dict[str, int]:
+    async def _take(self, wants: Sequence[Want]) -> list[int]:
         self.wants = list(wants)
         self.meanwhile()
-        return {want.drain: min(want.wanted, self.granted) for want in wants}
+        return [min(want.wanted, self.granted_to.get(want.tenant, self.granted)) for want in wants]
+
+    def _draw(self) -> float:
+        return self.lots()
 
     def _tell(self) -> None:
         self.told += 1
@@ -63,6 +69,9 @@ class Drains:
 
     def left(self) -> dict[str, int]:
         return self._draining.left()
+
+    def detail(self) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
+        return self._draining.detail()
 
 
 def drains_of(wire: Wire, granted: int = 1_000) -> Drains:

@@ -18,13 +18,15 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from admin.routing.publish import ANY, Lease, Publisher, open_redis
-from proxy.routing.ack import converge, decode_status
+from config import Shared
+from proxy.routing.ack import WorkerStatus, converge, decode_status
 from proxy.routing.change import Change, Operation, SetEndpoints, apply
 from proxy.routing.codec import encode_change
 from proxy.routing.envelope import seal
 from proxy.routing.keys import Keys
 from proxy.routing.model import Endpoint as Address
 from proxy.routing.model import RoutingTable, Slot
+from redis_access import Access
 from tests.support.clients import Answer, Connection, fetch, opened
 from tests.support.endpoint import Endpoint
 from tests.support.processes import SECONDS, Child, Children
@@ -42,6 +44,7 @@ DEFAULTS: Mapping[str, object] = {
 }
 Sample = tuple[str, frozenset[tuple[str, str]]]
 _LOG_ENTRIES = 10_000
+_FORGET_S = 60.0
 _LOOK_AGAIN_S = 0.05
 _TRIES = 2000
 
@@ -56,11 +59,10 @@ class Routing:
         self.url = url
         self.keys = Keys()
         self.key = key.encode()
-        self.redis = open_redis(url, 5.0)
+        self.redis = open_redis(Access(Shared(redis_url=url), self.keys.table), 5.0)
         self.table = RoutingTable()
-        # Who has lost its lease is forgotten at once: `fleet` then lists the live.
         self._publisher = Publisher(
-            self.redis, self.keys, key, log_entries=_LOG_ENTRIES, forget_s=0.0
+            self.redis, self.keys, key, log_entries=_LOG_ENTRIES, forget_s=_FORGET_S
         )
 
     async def close(self) -> None:
@@ -93,6 +95,10 @@ class Routing:
         """The workers whose leases run."""
         leases = (await self._publisher.look()).leases
         return [lease for lease in leases if lease.remaining_ms > 0]
+
+    async def departed(self) -> tuple[WorkerStatus, ...]:
+        """The workers that said goodbye, or for which it was said."""
+        return (await self._publisher.look()).departed
 
     async def acked(self, version: int, workers: int) -> None:
         """Wait until so many live workers are there and all serve this version or a later one."""

@@ -81,7 +81,11 @@ operations: st.SearchStrategy[Operation] = st.one_of(
     st.builds(Forget, tenants),
     st.builds(Hold, st.just(SWITCH), _whose),
     st.builds(Release, st.just(SWITCH)),
-    st.builds(SetDrain, _drain_names, slots, st.none() | _paces, _whose, st.none() | st.booleans()),
+    st.builds(
+        SetDrain,
+        *(_drain_names, slots, st.none() | _paces, _whose, st.none() | st.booleans()),
+        st.none() | _paces,
+    ),
     st.builds(EndDrain, _drain_names),
     st.builds(EndAffinities, slots),
     st.builds(EndAffinitiesOf, _whose),
@@ -100,7 +104,7 @@ tables = st.builds(
     holds=st.dictionaries(tenants, st.just(SWITCH), max_size=4).map(MappingProxyType),
     hold_all=st.sampled_from(["", SWITCH]),
     drains=st.dictionaries(
-        _drain_names, st.builds(Drain, slots, _whose, _paces, st.booleans())
+        _drain_names, st.builds(Drain, slots, _whose, _paces, st.booleans(), st.just(0.0) | _paces)
     ).map(MappingProxyType),
     affinities_since=st.fixed_dictionaries(dict.fromkeys(Slot, st.integers(0, 2**53 - 50))).map(
         MappingProxyType

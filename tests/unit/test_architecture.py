@@ -97,6 +97,10 @@ def test_the_configuration_is_forbidden_both_planes() -> None:
     assert {"admin", "proxy"} <= forbidden_to("config")
 
 
+def test_access_to_redis_is_forbidden_both_planes() -> None:
+    assert {"admin", "proxy"} <= forbidden_to("redis_access")
+
+
 def test_the_pure_packages_are_forbidden_servers_and_loops() -> None:
     for package in ("proxy.routing", "proxy.http1"):
         wanted = {"aiohttp", "asyncpg", "config", "redis", "uvloop"}
@@ -118,7 +122,11 @@ def test_the_contracts_cover_each_package_of_the_product() -> None:
 
 ROUTING = sorted((PROXY / "routing").rglob("*.py"))
 HTTP1 = sorted((PROXY / "http1").rglob("*.py"))
-PURE_FILES = [PROXY / "downstream/client_hello.py", PROXY / "websocket.py"]
+PURE_FILES = [
+    REPOSITORY / "config/redis_url.py",
+    PROXY / "downstream/client_hello.py",
+    PROXY / "websocket.py",
+]
 
 
 @pytest.mark.parametrize("path", ROUTING, ids=lambda path: path.stem)

@@ -25,7 +25,7 @@ from click.testing import CliRunner
 
 from admin.__main__ import main as admin_main
 from admin.api.app import ROUTES
-from admin.api.metrics import GAUGES, Metrics
+from admin.api.metrics import GAUGES, SLOT_GAUGES, Metrics
 from admin.api.problems import CODES
 from admin.cli.main import main
 from admin.routing.events import KINDS
@@ -256,6 +256,7 @@ def exposed() -> dict[str, set[str]]:
     cells.blocks[0].cells[telemetry.CERTIFICATE_EXPIRES] = 1
     admin = Metrics()
     admin.watch(lambda: dict.fromkeys(GAUGES, 0.0))
+    admin.watch_slots(lambda: [(name, "blue", "any", 1) for name in SLOT_GAUGES])
     admin.requests.labels("GET", "/v1/routing", 200).inc()
     admin.changes.labels("pin", "true").inc()
     found = {}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -12,13 +13,14 @@ from redis.exceptions import RedisError
 from admin.tasks import Tasks
 from config import Shared
 from proxy.routing.ack import WorkerStatus, encode_status
+from proxy.routing.census import WHOLE, Seat
 from proxy.routing.change import apply
 from proxy.routing.codec import decode_change
 from proxy.routing.envelope import verify
 from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
 from proxy.routing.stored import restored
-from proxy.store import stored
+from proxy.store import script, stored
 
 REGISTER = """
 local time = redis.call('TIME')
@@ -34,7 +36,8 @@ class Follower:
     """One worker. deaf: it renews its lease, but takes no table until `listen` is called.
 
     busy: what it says to be under way of every tenant that a switch holds. draining: what it says
-    to be left of every drain; of one in a hurry nothing. None: it has not looked.
+    to be left of every drain; of one in a hurry nothing. None: it has not looked. seats: who it says
+    to be connected; None: it takes no census. whole: whether it says that this is all.
     """
 
     def __init__(self, shared: Shared, name: str, *, deaf: bool = False, lease_ms: int = 3000):
@@ -44,6 +47,8 @@ class Follower:
         self.versions: list[int] = []
         self.applied = self.loaded = self.busy = 0
         self.draining: int | None = 0
+        self.seats: list[Seat] | None = None
+        self.whole = True
         self._url = shared.redis_url
         self._hears = asyncio.Event()
         if not deaf:
@@ -97,11 +102,31 @@ class Follower:
                 state,
                 holding=dict.fromkeys(held, self.busy),
                 draining=self._draining(),
+                left=self._left(),
+                census=self.seats is not None,
             )
         )
+        if self.seats is not None:
+            await self._tell(redis, self.seats)
         arguments: list[Any] = [self.name, status, self.lease_ms, self.keys.news]
         await redis.eval(REGISTER, 2, self.keys.leases, self.keys.workers, *arguments)
         self.registered.set()
+
+    async def _tell(self, redis: "Redis", seats: list[Seat]) -> None:
+        told = {seat.field: f"{count} 1700000000000" for seat, count in Counter(seats).items()}
+        key = self.keys.census(self.name)
+        async with redis.pipeline(transaction=True) as pipeline:
+            pipeline.delete(key)
+            pipeline.hset(key, mapping={WHOLE: str(int(self.whole))} | told)  # type: ignore[arg-type]
+            await pipeline.execute()
+
+    def _left(self) -> dict[str, dict[str, dict[str, int]]]:
+        """All of it WebSockets, and acme's."""
+        return {
+            name: {"kinds": {"websocket": count}, "tenants": {"acme": count}}
+            for name, count in self._draining().items()
+            if count
+        }
 
     def _draining(self) -> dict[str, int]:
         drains = {} if self.table is None or self.draining is None else self.table.drains
@@ -112,9 +137,10 @@ class Follower:
         await self.freeze()
         gone = encode_status(WorkerStatus(self.name, "here", 1, self.version, "gone"))
         async with Redis.from_url(self._url) as redis:
-            await redis.zrem(self.keys.leases, self.name)
-            await redis.hdel(self.keys.workers, self.name)
-            await redis.publish(self.keys.news, gone)
+            keys = self.keys
+            await redis.eval(
+                script("leave"), 2, keys.leases, keys.workers, self.name, gone, keys.news
+            )
 
     async def _keep(self, run: Any) -> None:
         while True:

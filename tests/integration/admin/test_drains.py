@@ -1,6 +1,7 @@
 """Drains through the real stores: how they end, what they tell, who goes on with them."""
 
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import Callable
@@ -59,6 +60,12 @@ async def test_it_ends_when_nothing_is_left(call: Client, worker: Follower) -> N
     begin = await begun(call, per_second=7)
     drain = await until(call, counted)
     assert (drain["state"], drain["workers"], drain["unknown"]) == ("draining", {"w1": 5}, [])
+    assert (drain["kinds"], drain["by_tenant"], drain["others"]) == (
+        {"websocket": 5},
+        {"acme": 5},
+        0,
+    )
+    assert (drain["tenant_per_second"], drain["census"]) == (None, None)
     (carried,) = (await table(call))["drains"]
     assert (carried["drain"], carried["slot"], carried["per_second"]) == (begin["drain"], "blue", 7)
     worker.draining = 0
@@ -66,6 +73,41 @@ async def test_it_ends_when_nothing_is_left(call: Client, worker: Follower) -> N
     assert (drain["outcome"], drain["left"], drain["hurried_at"]) == ("empty", None, None)
     assert not (await table(call))["drains"]
     assert (await call("GET", "/v1/audit"))[1]["items"][0]["action"] == "drain-end"
+
+
+async def test_a_tenant_may_have_a_pace_of_its_own(call: Client, worker: Follower) -> None:
+    drain = await begun(call, per_second=7, tenant_per_second=2.5)
+    assert drain["tenant_per_second"] == 2.5
+    await until(call, counted)
+    (carried,) = (await table(call))["drains"]
+    assert carried["tenant_per_second"] == 2.5
+    assert worker.table is not None
+    assert worker.table.drains[drain["drain"]].tenant_per_second == 2.5
+
+
+async def test_what_is_left_is_told_as_it_goes(call: Client, worker: Follower) -> None:
+    async with call.session.get(
+        f"http://{call.address}/v1/events?types=drain",
+        headers={"Authorization": f"Bearer {call.token}"},
+    ) as feed:
+        assert await feed.content.readuntil(b"\n\n") == b": listening\n\n"
+        name = (await begun(call))["drain"]
+        seen: list[dict[str, Any]] = []
+        while not seen or seen[-1]["event"] != "ended":
+            lines = (await feed.content.readuntil(b"\n\n")).split(b"\n")
+            seen.append(json.loads(lines[1].removeprefix(b"data: ")))
+            assert (seen[-1]["drain"], seen[-1]["slot"]) == (name, "blue")
+            if seen[-1]["event"] == "left":
+                assert seen[-1]["kinds"] == (
+                    {"websocket": seen[-1]["left"]} if worker.draining else {}
+                )
+                metrics = (await call("GET", "/metrics"))[1]
+                told = f'drain_left{{kind="websocket",slot="blue"}} {float(seen[-1]["left"])}'
+                assert told in metrics
+                worker.draining = max((worker.draining or 0) - 2, 0)
+        assert "drain_left{" not in (await call("GET", "/metrics"))[1]
+    assert [each["event"] for each in seen if each["event"] != "left"] == ["empty", "ended"]
+    assert {each["left"] for each in seen if each["event"] == "left"} >= {5, 3, 1}
 
 
 async def test_a_worker_that_has_not_looked_is_waited_for(call: Client, worker: Follower) -> None:
@@ -122,6 +164,7 @@ async def test_a_slot_has_one_drain_at_a_time(call: Client, worker: Follower) ->
         ({"tenants": []}, 400, "invalid-change"),
         ({"per_second": 0}, 400, "invalid-change"),
         ({"limit_s": 0}, 400, "invalid-change"),
+        ({"tenant_per_second": 0}, 400, "invalid-change"),
         ({"webhook": "http://elsewhere.example/"}, 400, "invalid-change"),
     ],
 )
@@ -153,6 +196,24 @@ async def test_its_end_is_told(start: Callable[..., Any], worker: Follower) -> N
     await begun(call, webhook=url)
     drain = await until(call, done)
     assert drain["note"].startswith("the webhook can't be asked")
+
+
+async def test_a_webhook_that_does_not_answer_is_not_waited_for(
+    start: Callable[..., Any], worker: Follower
+) -> None:
+    never = asyncio.Event()
+
+    async def hear(_: web.Request) -> web.Response:
+        await never.wait()
+        return web.Response()
+
+    worker.draining = 0
+    async with hook(hear) as url:
+        call = await start(step_urls=(url,), drain_webhook_s=0.2)
+        await begun(call, webhook=url)
+        drain = await until(call, done)
+        assert drain["note"] == "the webhook did not answer within 0.2 s"
+        never.set()
 
 
 async def test_affinities_end_with_a_drain_of_all(call: Client, worker: Follower) -> None:

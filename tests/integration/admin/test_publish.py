@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from admin.routing import publish
 from admin.routing.publish import ANY, RESET, Publisher, StoreUnavailableError, open_redis
+from config import Shared
 from proxy.routing.ack import WorkerStatus, encode_status
 from proxy.routing.change import Change, Cutover, Pin, apply
 from proxy.routing.codec import decode_table, encode_change
@@ -16,6 +17,7 @@ from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable, Slot
 from proxy.routing.stored import restored
 from proxy.store import stored
+from redis_access import Access
 
 KEY = "a routing key"
 
@@ -25,9 +27,13 @@ def keys() -> Keys:
     return Keys("publish")
 
 
+def access(url: str) -> Access:
+    return Access(Shared(redis_url=url), Keys("publish").table)
+
+
 @pytest.fixture
 async def redis(redis_url):
-    async with open_redis(redis_url, 1.0) as client:
+    async with open_redis(access(redis_url), 1.0) as client:
         yield client
 
 
@@ -134,7 +140,7 @@ async def test_the_fleet_is_read_at_the_same_moment(publisher, redis, keys):
 
 
 async def test_a_server_that_is_not_there(keys):
-    async with open_redis("redis://127.0.0.1:1/0", 0.5) as redis:
+    async with open_redis(access("redis://127.0.0.1:1/0"), 0.5) as redis:
         publisher = Publisher(redis, keys, KEY, log_entries=10, forget_s=60)
         with pytest.raises(StoreUnavailableError):
             await publisher.version()
@@ -146,7 +152,7 @@ async def test_a_server_that_is_not_there(keys):
 
 
 async def test_a_server_that_says_nothing(fresh_redis, keys):
-    async with open_redis(fresh_redis.url, 0.2) as redis:
+    async with open_redis(access(fresh_redis.url), 0.2) as redis:
         publisher = Publisher(redis, keys, KEY, log_entries=10, forget_s=60)
         await redis.client_pause(5000)
         with pytest.raises(StoreUnavailableError, match="Timeout"):

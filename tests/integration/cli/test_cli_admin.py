@@ -115,7 +115,7 @@ async def test_a_worker_that_does_not_answer_is_named_and_can_be_waited_for(turn
         late = await turnout("canary", "set", "5", "--timeout-ms", "100")
         assert late.code == 4
         assert "served by 1 of 2 workers so far" in late.stdout
-        assert "w2: has not answered" in late.stderr
+        assert "w2 on node here, at version 0: has not answered" in late.stderr
         version = (await turnout("routing", "show", "--json")).json["version"]
         assert (await turnout("routing", "wait", str(version), "--timeout-ms", "0")).code == 4
         waiting = asyncio.ensure_future(turnout("routing", "wait", str(version)))

@@ -12,6 +12,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from admin.embedded import EmbeddedRedis
+from config import Shared
 from proxy.affinity.question import Answer, Question
 from proxy.affinity.rules import Rules
 from proxy.affinity.settings import AffinityRule
@@ -51,7 +52,7 @@ async def running(url: str, first: list[Question] | None = None) -> AsyncIterato
         return given
 
     unwritten = [] if first is None else first
-    store = RedisAffinities(Store(url, Keys(), b""), SETTINGS, give)
+    store = RedisAffinities(Store.of(Shared(redis_url=url)), SETTINGS, give)
     assert not store.tried.is_set()
     task = asyncio.get_running_loop().create_task(store.run())
     try:
@@ -161,7 +162,7 @@ async def test_a_value_of_another_type_fails_its_question_alone(redis_url: str) 
 
 async def test_a_first_try_ends_whether_or_not_there_is_a_server() -> None:
     """A worker takes no requests before that."""
-    store = RedisAffinities(Store("redis://127.0.0.1:1", Keys(), b""), SETTINGS, list)
+    store = RedisAffinities(Store.of(Shared(redis_url="redis://127.0.0.1:1")), SETTINGS, list)
     task = asyncio.get_running_loop().create_task(store.run())
     async with asyncio.timeout(SECONDS):
         await store.tried.wait()

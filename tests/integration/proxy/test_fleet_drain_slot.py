@@ -8,6 +8,7 @@ from time import monotonic
 import aiohttp
 import pytest
 
+from proxy.draining import STEP_S
 from proxy.pace import BURST_S
 from proxy.routing.change import EndDrain, Pin, SetDrain, Unpin
 from proxy.routing.model import Slot
@@ -15,14 +16,14 @@ from tests.support.clients import connect
 from tests.support.endpoint import Endpoints
 from tests.support.fleet import Fleet, FleetOf, Routing
 
-GOODBYE = (aiohttp.WSMsgType.CLOSE, 1012, "moved")
+GOODBYE = (aiohttp.WSMsgType.CLOSE, 3001, "moved")
 WORKERS = 3
 
 
 @pytest.fixture(scope="module")
 async def fleet(module_fleet_of: FleetOf) -> Fleet:
     """What all tests of this module go through."""
-    tunnels = {"close_code": 1012, "close_reason": "moved", "last_message": "come back"}
+    tunnels = {"drain_close_code": 3001, "drain_close_reason": "moved", "last_message": "come back"}
     return await module_fleet_of(workers=WORKERS, tunnels=tunnels)
 
 
@@ -63,7 +64,7 @@ async def farewell(tunnel: aiohttp.ClientWebSocketResponse) -> float:
     assert await tunnel.receive_str() == "come back"
     message = await tunnel.receive()
     assert (message.type, message.data, message.extra) == GOODBYE
-    assert tunnel.close_code == 1012
+    assert tunnel.close_code == 3001
     return monotonic()
 
 
@@ -94,7 +95,7 @@ async def test_all_are_told_goodbye_at_one_pace_and_come_back_to_the_other_slot(
     ends = sorted(await asyncio.gather(*(farewell(tunnel) for tunnel in tunnels)))
     await left(module_routing, version)
     seconds = ends[-1] - began
-    assert count <= pace * (seconds + BURST_S) + 1, "all workers together keep to the pace"
+    assert count <= pace * (seconds + BURST_S + STEP_S) + 1, "all workers together keep to the pace"
     assert seconds < count / pace * 1.5
     async with session.ws_connect("/ws/again", headers={"X-Tenant-ID": tenant}) as again:
         await again.send_str("name")
@@ -102,6 +103,25 @@ async def test_all_are_told_goodbye_at_one_pace_and_come_back_to_the_other_slot(
     await stays.send_str("name")
     assert await stays.receive_str() == "blue"
     await stays.close()
+
+
+async def test_no_tenant_is_ended_faster_than_its_own_pace(
+    session: aiohttp.ClientSession, module_routing: Routing, endpoints: Endpoints, tenant: str
+) -> None:
+    pace, of_one = 100.0, 10.0
+    others = [f"{tenant}-{number}" for number in range(3)]
+    tunnels = {name: await opened(session, name, 12) for name in (tenant, *others)}
+    pins = [Pin(name, Slot.GREEN) for name in tunnels]
+    began = monotonic()
+    version = await module_routing.change(
+        *pins, SetDrain("d-1", Slot.BLUE, per_second=pace, tenant_per_second=of_one)
+    )
+    for name, own in tunnels.items():
+        ends = sorted(await asyncio.gather(*(farewell(tunnel) for tunnel in own)))
+        for count, at in enumerate(ends, 1):
+            assert count <= of_one * (at - began + BURST_S + STEP_S) + 1, name
+    await left(module_routing, version)
+    await module_routing.change(*(Unpin(name) for name in others))
 
 
 async def test_an_endpoint_hears_the_goodbye_too(
@@ -112,7 +132,7 @@ async def test_an_endpoint_hears_the_goodbye_too(
     await module_routing.change(Pin(tenant, Slot.GREEN), SetDrain("d-1", Slot.BLUE))
     await farewell(tunnel)
     await endpoints.blue.left(key)
-    assert await endpoints.blue.close_code(key) == 1012
+    assert await endpoints.blue.close_code(key) == 3001
 
 
 async def test_a_request_ends_whole_and_only_a_hurry_cuts_it(

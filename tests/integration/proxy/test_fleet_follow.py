@@ -331,7 +331,7 @@ async def test_nobody_waits_for_a_killed_worker(fleet_of: FleetOf, routing: Rout
     assert (gone.worker, gone.version) == (victim.worker, victim.version)
     await routing.acked(await routing.change(Pin("acme", Slot.GREEN)), WORKERS)
     assert victim.worker not in {lease.worker for lease in await routing.fleet()}
-    assert not await routing.redis.hexists(routing.keys.workers, victim.worker)
+    assert {each.worker for each in await routing.departed()} == {victim.worker}
     await fleet.serving(unlike={victim.pid})
 
 
@@ -374,5 +374,5 @@ async def test_workers_that_are_told_to_end_give_their_leases_back(
     assert await routing.redis.zcard(routing.keys.leases) == WORKERS
     fleet.child.send(signal.SIGTERM)
     assert await fleet.child.ended() == 0
-    assert await routing.redis.zcard(routing.keys.leases) == 0
-    assert await routing.redis.hlen(routing.keys.workers) == 0
+    assert await routing.fleet() == []
+    assert len(await routing.departed()) == WORKERS

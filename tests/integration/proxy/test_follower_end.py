@@ -2,11 +2,11 @@
 
 import asyncio
 
+from config import Shared
 from proxy.config import Follow
 from proxy.follow import Follower
 from proxy.observability.telemetry import Telemetry
 from proxy.routing.ack import WorkerStatus
-from proxy.routing.keys import Keys
 from proxy.store import Store
 from tests.support.fleet import KEY, Routing
 
@@ -18,7 +18,7 @@ async def test_a_cancellation_ends_it_at_every_step(routing: Routing) -> None:
     await routing.change()
     for steps in range(STEPS):
         follower = Follower(
-            Store(routing.url, Keys(), KEY.encode()),
+            Store.of(Shared(redis_url=routing.url, routing_key=KEY)),
             Follow(lease_s=600.0, renew_s=60.0),
             WorkerStatus(f"test/{steps}", "test", 1, 0, "starting"),
             Telemetry(1).blocks[0],

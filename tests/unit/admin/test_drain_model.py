@@ -48,3 +48,34 @@ def test_affinities_end_with_what_was_drained_of_all_to_its_end() -> None:
     some = Drain("d-1", Slot.BLUE, frozenset({"acme"}), 1.0, 1.0, outcome=str(Event.EMPTY))
     assert ended.end() == (EndDrain("d-1"), EndAffinities(Slot.BLUE))
     assert stopped.end() == some.end() == (EndDrain("d-1"),)
+
+
+def detailed(
+    worker: str, left: int, kinds: dict[str, int], tenants: dict[str, int]
+) -> WorkerStatus:
+    detail = {"d-1": {"kinds": kinds, "tenants": tenants}}
+    return WorkerStatus(
+        worker, "here", 1, 5, "serving", draining={"d-1": left}, left=detail if left else {}
+    )
+
+
+def test_what_is_left_is_added_up_by_kind_and_tenant() -> None:
+    live = [
+        detailed("w1", 5, {"websocket": 3, "events": 2}, {"acme": 4, "": 1}),
+        detailed("w2", 4, {"websocket": 4}, {"bravo": 3}),
+        detailed("w3", 0, {}, {}),
+        status("w4", d_1=2),
+    ]
+    left = left_of("d-1", 5, live, [])
+    assert (left.total, left.kinds) == (11, {"websocket": 7, "events": 2})
+    assert (left.tenants, left.others) == ({"acme": 4, "": 1, "bravo": 3}, 3)
+
+
+def test_of_many_tenants_those_with_most_are_named() -> None:
+    live = [
+        detailed(f"w{worker}", 20, {}, {f"t-{worker}-{n}": 1 for n in range(19)} | {"acme": 1})
+        for worker in range(3)
+    ]
+    left = left_of("d-1", 5, live, [])
+    assert (len(left.tenants), next(iter(left.tenants.items()))) == (20, ("acme", 3))
+    assert left.others == 60 - 3 - 19

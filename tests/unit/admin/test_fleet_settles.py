@@ -1,10 +1,13 @@
 """After Redis was away for longer than a lease, nobody's absence means that all have acked."""
 
+from time import monotonic
+from types import SimpleNamespace
 from typing import Any, cast
 
 from admin.routing.events import Hub
-from admin.routing.fleet import Fleet
+from admin.routing.fleet import SETTLE_S, Fleet
 from admin.routing.publish import Lease, Snapshot
+from admin.routing.view import DEFAULT_LEASE_S
 from proxy.routing.ack import WorkerStatus
 from proxy.routing.keys import Keys
 
@@ -12,7 +15,8 @@ from proxy.routing.keys import Keys
 def fleet() -> Fleet:
     """One that is only told; it asks nobody."""
     nobody = cast("Any", None)
-    return Fleet(nobody, Keys(), nobody, Hub(listeners=1, queue=1), 1.0)
+    publisher = cast("Any", SimpleNamespace(forget_s=60.0))
+    return Fleet(nobody, Keys(), publisher, Hub(listeners=1, queue=1), 1.0)
 
 
 def snapshot(remaining_ms: int | None, served: int = 7) -> Snapshot:
@@ -35,6 +39,24 @@ def test_a_reading_after_an_outage_that_finds_nobody_converges_nothing():
     told.reachable = False
     told.take(snapshot(None))
     assert not told.is_converged(7)
+
+
+def test_who_has_not_known_the_workers_waits_for_as_long_as_a_lease():
+    knows, began = fleet(), fleet()
+    knows.take(snapshot(3000))
+    for told in (knows, began):
+        told.reachable = False
+        told.take(snapshot(-500))
+    now = monotonic()
+    assert now < knows._settled_at <= now + SETTLE_S
+    assert now + SETTLE_S < began._settled_at <= now + DEFAULT_LEASE_S
+
+
+def test_a_longer_wait_is_not_cut_short():
+    told = fleet()
+    told.settle(60.0)
+    told.settle()
+    assert told._settled_at > monotonic() + 50.0
 
 
 def test_a_short_outage_costs_no_time():

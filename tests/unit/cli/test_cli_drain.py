@@ -25,10 +25,16 @@ PATH = "/v1/slots/blue/drain"
     [
         ("drain start blue", f"POST {PATH}", {"tenants": "all"}),
         (
-            "drain start blue --tenants a,b --per-second 7.5 --limit-s 60 --webhook http://h/",
+            "drain start blue --tenants a,b --per-second 7.5 --tenant-per-second 2 --webhook http://h/",
             f"POST {PATH}",
-            {"tenants": ["a", "b"], "per_second": 7.5, "limit_s": 60.0, "webhook": "http://h/"},
+            {
+                "tenants": ["a", "b"],
+                "per_second": 7.5,
+                "tenant_per_second": 2.0,
+                "webhook": "http://h/",
+            },
         ),
+        ("drain start blue --limit-s 60", f"POST {PATH}", {"tenants": "all", "limit_s": 60.0}),
         ("drain show blue", f"GET {PATH}", None),
         ("drain stop blue", f"DELETE {PATH}", None),
     ],
@@ -52,6 +58,20 @@ def test_it_asks_for_what_was_said(
             {"left": 0, "state": "hurrying", "unknown": ["w1"]},
             "blue is being drained, all at once; left: 0\n  w1 has not said what is left there\n",
         ),
+        (
+            {"left": 9, "kinds": {"events": 2, "websocket": 7}, "by_tenant": {"a": 4, "": 5}},
+            "blue is being drained; left: 9 (7 websocket, 2 events; nobody 5, a 4)\n",
+        ),
+        (
+            {
+                "left": 9,
+                "kinds": {"tcp": 9},
+                "by_tenant": {"a": 4, "b": 3, "c": 1},
+                "others": 1,
+                "census": {"before": 5, "back": 2},
+            },
+            "blue is being drained; left: 9 (9 tcp; a 4, b 3, c 1, …); 2 of 5 devices are back\n",
+        ),
         ({"state": "done", "outcome": "empty"}, "blue was drained: nothing was left\n"),
         (
             {"state": "done", "outcome": "limit", "note": "the webhook answered 500"},
@@ -63,3 +83,31 @@ def test_it_says_how_it_stands(play: Play, differs: dict[str, Any], said: str) -
     script = play(answer({**RUNNING, **differs}))
     done = turnout("drain", "show", "blue", "--url", script.url)
     assert (done.exit_code, done.stdout) == (0, said)
+
+
+def test_it_is_watched_to_its_end(play: Play) -> None:
+    left = [{**RUNNING, "left": count} for count in (2, 2, 1)]
+    ended = {**RUNNING, "state": "done", "outcome": "empty"}
+    script = play(*(answer(each) for each in (*left, ended)))
+    done = turnout("drain", "watch", "blue", "--url", script.url)
+    assert (done.exit_code, done.stdout.splitlines()) == (
+        0,
+        [
+            "blue is being drained; left: 2",
+            "blue is being drained; left: 1",
+            "blue was drained: nothing was left",
+        ],
+    )
+
+
+@pytest.mark.parametrize("command", ["drain watch blue", "drain start blue --watch"])
+def test_what_was_left_is_an_exit_code_and_each_step_a_line_of_json(
+    play: Play, command: str
+) -> None:
+    ended = {**RUNNING, "state": "done", "outcome": "limit"}
+    first = [answer(RUNNING)] if "start" in command else []
+    script = play(*first, answer({**RUNNING, "left": 1}), answer(ended))
+    done = turnout(*command.split(), "--json", "--url", script.url)
+    assert done.exit_code == 5
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["state"] for line in lines] == ["draining", "done"]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from admin.cli.changes import laggards, served
+from admin.cli.changes import by_node, laggards, served
 from admin.cli.client import Event, Refused, Unreachable
 from admin.cli.failures import Target, explain_refused, explain_unreachable
-from admin.cli.fleet import audit_row, difference, event_line, worker_row
+from admin.cli.fleet import audit_row, difference, event_line, node_lines, worker_row
 from admin.cli.launch import explain_missing
 from admin.cli.output import counted, milliseconds, percent, printable
 from admin.cli.routing import state, summary
@@ -98,6 +98,37 @@ def test_who_serves_a_change():
     late = result(converged=False, acked=["a"], pending=["b"], ack_ms=None)
     assert served(late) == "version 8, served by 1 of 2 workers so far."
     assert "no worker is running" in served(result(acked=[]))
+
+
+def test_laggards_are_named_with_their_nodes():
+    waited_for = {"worker": "b/2.x", "node": "b", "pid": 2, "version": 7, "state": "serving"}
+    late = result(
+        converged=False,
+        acked=["a/1.x"],
+        pending=["b/2.x"],
+        nodes={"a": {"acked": 1, "pending": 0}, "b": {"acked": 0, "pending": 1}},
+        laggards=[waited_for],
+    )
+    assert served(late) == "version 8, served by 1 of 2 workers (b 0 of 1, a 1 of 1) so far."
+    assert "  b/2.x on node b, at version 7: has not answered" in laggards(late)
+
+
+def test_of_many_nodes_those_that_are_waited_for_come_first():
+    nodes = {f"node-{number}": {"acked": 1, "pending": int(number == 9)} for number in range(10)}
+    told = by_node({"nodes": nodes})
+    assert told[0] == "node-9 1 of 2"
+    assert told[-1] == "2 more nodes"
+    assert len(told) == 9
+
+
+def test_nodes_are_summed_up_where_there_are_several():
+    one = {"node-a": {"live": 2, "current": 2, "lost": 0}}
+    assert node_lines({"nodes": one}) == []
+    two = one | {"node-b": {"live": 1, "current": 0, "lost": 1}}
+    assert node_lines({"nodes": two}) == [
+        "  node-a: 2 of 2 current",
+        "  node-b: 0 of 1 current, 1 lost",
+    ]
 
 
 def test_laggards_are_named_with_their_reasons():

@@ -4,9 +4,10 @@ from types import MappingProxyType
 
 import pytest
 
-from proxy.exchange.drains import WEBSOCKET, Lasting, Meaning, is_meant, longest_idle_first
+from proxy.exchange.drains import Lasting, Meaning, longest_idle_first
 from proxy.pace import BURST_S, Share, Want
 from proxy.routing.change import Change, Hold, Operation, Pin, SetCanary, SetDrain, apply
+from proxy.routing.lasting import WEBSOCKET, is_meant
 from proxy.routing.model import Drain, RoutingTable, Slot, Unit
 
 BLUE, GREEN = Slot

@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from proxy.draining import STEP_S
+from proxy.routing.ack import MAX_TENANTS_TOLD
 from proxy.routing.model import Drain, RoutingTable, Slot
 from tests.support.draining import Drains, drains_of
 from tests.support.frames import MASK, TEXT, frame, goodbye
@@ -14,7 +16,7 @@ from tests.support.wire import ClientSide, EndpointSide, Wire, playbook, table
 
 UPGRADE = (b"Connection: Upgrade", b"Upgrade: websocket")
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-GOING_AWAY = goodbye(1001, b"going away")
+COME_BACK = goodbye(1012, b"service restart")
 
 
 def drained(*, drain: Drain | None = None, **parts: Any) -> RoutingTable:
@@ -34,8 +36,8 @@ def joined(wire: Wire, client: ClientSide, tenant: bytes = b"acme") -> EndpointS
 
 
 def answers_goodbye(client: ClientSide, endpoint: EndpointSide) -> None:
-    client.sends(goodbye(1001, mask=MASK))
-    endpoint.sends(goodbye(1001))
+    client.sends(goodbye(1012, mask=MASK))
+    endpoint.sends(goodbye(1012))
 
 
 @playbook(trusted=True)
@@ -45,8 +47,8 @@ def test_who_belongs_elsewhere_is_told_goodbye_and_counts_until_gone(wire: Wire)
     drains.use(drained())
     assert drains.left() == {}
     assert drains.step() == {"d-1": 1}
-    wire.client.got(GOING_AWAY)
-    endpoint.got(goodbye(1001, b"going away", mask=bytes(endpoint.transport.arrived[2:6])))
+    wire.client.got(COME_BACK)
+    endpoint.got(goodbye(1012, b"service restart", mask=bytes(endpoint.transport.arrived[2:6])))
     assert drains.step() == {"d-1": 1}, "it may still answer"
     assert drains.told == 1
     answers_goodbye(wire.client, endpoint)
@@ -74,7 +76,7 @@ def test_a_drain_of_tenants_leaves_the_others(wire: Wire) -> None:
     joined(wire, other, b"bravo")
     drains.use(drained(drain=Drain(Slot.BLUE, frozenset({"acme"})), hold_all="s-1"))
     assert drains.step() == {"d-1": 1}
-    wire.client.got(GOING_AWAY)
+    wire.client.got(COME_BACK)
     other.got_nothing()
 
 
@@ -91,7 +93,7 @@ def test_the_longest_idle_go_first_as_many_as_the_pace_grants(wire: Wire) -> Non
     for client in (clients[1], clients[0], clients[2]):
         client.got_nothing()
         assert drains.step() == {"d-1": 3}
-        client.got(GOING_AWAY)
+        client.got(COME_BACK)
     assert [want.wanted for want in drains.wants] == [1]
     drains.step()
     assert not drains.wants
@@ -153,7 +155,7 @@ def test_a_hurry_ends_everything_without_asking_for_a_pace(wire: Wire) -> None:
     assert drains.left() == {}, "nothing is said of a table before the first look at it"
     drains.step()
     assert not drains.wants
-    wire.client.got(GOING_AWAY)
+    wire.client.got(COME_BACK)
     assert other.aborted, "what is cut must be seen to be cut"
     wire.later(5.0)
     assert drains.step() == {"d-1": 0}
@@ -168,9 +170,9 @@ def test_a_last_message_comes_before_the_goodbye(wire: Wire, text: str) -> None:
     endpoint = joined(wire, wire.client)
     drains.use(drained())
     drains.step()
-    wire.client.got(frame(TEXT, text.encode()) + GOING_AWAY)
+    wire.client.got(frame(TEXT, text.encode()) + COME_BACK)
     arrived = bytes(endpoint.transport.arrived)
-    assert arrived == goodbye(1001, b"going away", mask=arrived[2:6])
+    assert arrived == goodbye(1012, b"service restart", mask=arrived[2:6])
 
 
 @playbook(trusted=True, settings={"tunnels": {"last_message": "come back"}})
@@ -181,7 +183,7 @@ def test_no_last_message_stands_within_a_message(wire: Wire) -> None:
     endpoint.sends(begun)
     drains.use(drained())
     drains.step()
-    wire.client.got(begun + GOING_AWAY)
+    wire.client.got(begun + COME_BACK)
 
 
 def test_plain_tcp_is_closed_after_its_last_byte() -> None:
@@ -211,3 +213,83 @@ def test_a_tcp_connection_that_is_being_made_counts_and_is_cut_in_a_hurry_only()
     assert client.closed
     assert drains.step() == {"d-1": 0}
     wire.leave()
+
+
+@playbook(trusted=True, cuts=("whole",))
+def test_what_is_left_is_told_by_kind_and_tenant(wire: Wire) -> None:
+    drains = drains_of(wire, granted=0)
+    joined(wire, wire.client)
+    for tenant in (b"acme", b"bravo"):
+        joined(wire, wire.connects(), tenant)
+    wire.connects().sends(ask(b"X-Tenant-ID: acme"))
+    drains.use(drained(pins={"acme": Slot.GREEN, "bravo": Slot.GREEN}))
+    assert drains.detail() == {}
+    drains.step()
+    assert drains.detail() == {
+        "d-1": {"kinds": {"websocket": 3, "request": 1}, "tenants": {"acme": 3, "bravo": 1}}
+    }
+    wire.endpoint(3).answers()
+    drains.step()
+    assert drains.detail()["d-1"] == {"kinds": {"websocket": 3}, "tenants": {"acme": 2, "bravo": 1}}
+
+
+@playbook(trusted=True, cuts=("whole",))
+def test_of_many_tenants_those_with_most_are_told(wire: Wire) -> None:
+    drains = drains_of(wire, granted=0)
+    names = [f"t{number}" for number in range(MAX_TENANTS_TOLD + 3)]
+    for name in (*names, names[-1]):
+        joined(wire, wire.connects(), name.encode())
+    drains.use(drained(pins=dict.fromkeys(names, Slot.GREEN)))
+    assert drains.step() == {"d-1": len(names) + 1}
+    told = drains.detail()["d-1"]["tenants"]
+    assert (len(told), next(iter(told.items()))) == (MAX_TENANTS_TOLD, (names[-1], 2))
+
+
+@playbook(trusted=True, cuts=("whole",))
+def test_each_tenant_is_ended_at_its_own_pace(wire: Wire) -> None:
+    drains = drains_of(wire)
+    clients = [wire.client, *(wire.connects() for _ in range(3))]
+    for client, tenant in zip(clients, (b"acme", b"acme", b"acme", b"bravo"), strict=True):
+        joined(wire, client, tenant)
+    drains.granted_to = {"acme": 1}
+    pins = {"acme": Slot.GREEN, "bravo": Slot.GREEN}
+    drain = Drain(Slot.BLUE, tenant_per_second=0.001)
+    drains.use(drained(drain=drain, pins=pins))
+    drains.step()
+    assert [(want.tenant, want.wanted) for want in drains.wants] == [("acme", 2), ("bravo", 1)]
+    clients[0].got(COME_BACK)
+    clients[3].got(COME_BACK)
+    clients[1].got_nothing()
+    drains.step()
+    assert not drains.wants, "acme has nothing for a long time, and is not asked for"
+
+
+@playbook(trusted=True, cuts=("whole",))
+def test_what_is_granted_at_once_ends_at_moments_of_its_own(wire: Wire) -> None:
+    drains = drains_of(wire)
+    clients = [wire.client, wire.connects(), wire.connects()]
+    for client in clients:
+        joined(wire, client)
+    drawn = iter([0.9, 0.1, 0.5])
+    drains.lots = lambda: next(drawn)
+    drains.use(drained())
+    drains.step()
+    for client in clients:
+        client.got_nothing()
+    drains.step()
+    assert not drains.wants, "those whose moment is set are not asked for again"
+    for client, later in ((clients[1], 0.2), (clients[2], 0.4), (clients[0], 0.4)):
+        wire.later(later * STEP_S)
+        client.got(COME_BACK)
+
+
+@playbook(trusted=True, cuts=("whole",))
+def test_who_came_back_before_its_moment_stays(wire: Wire) -> None:
+    drains = drains_of(wire)
+    joined(wire, wire.client)
+    drains.lots = lambda: 0.5
+    drains.use(drained())
+    drains.step()
+    drains.use(drained(pins={}))
+    wire.later(STEP_S)
+    wire.client.got_nothing()

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.routing.ack import MAX_ERROR, WorkerStatus, converge, decode_status, encode_status
+from proxy.routing.ack import (
+    MAX_DETAILED,
+    MAX_ERROR,
+    MAX_TENANTS_TOLD,
+    WorkerStatus,
+    converge,
+    decode_status,
+    encode_status,
+)
 from proxy.routing.change import ContractError
 
 SERVING = WorkerStatus("node-a/12.ab", "node-a", 12, 7, "serving", 3)
@@ -95,7 +103,7 @@ def test_a_missing_field_is_named(name: str) -> None:
 @pytest.mark.parametrize("value", [None, True, 1.0, [], {"s-1": -1}])
 @pytest.mark.parametrize("name", list(asdict(SERVING)))
 def test_a_value_of_the_wrong_type_is_refused(name: str, value: object) -> None:
-    if (name, value) == ("from_disk", True):
+    if name in {"from_disk", "census"} and value is True:
         value = 1
     body = json.dumps(asdict(SERVING) | {name: value}).encode()
     with pytest.raises(ContractError, match=f"has a bad {name}$"):
@@ -149,3 +157,54 @@ def test_any_bytes_are_a_status_or_a_contract_error(body: bytes) -> None:
     else:
         return
     assert reason.isprintable()
+
+
+LEFT = {"d-1": {"kinds": {"websocket": 3, "tcp": 1}, "tenants": {"acme": 2, "": 1}}}
+
+
+def test_what_is_left_is_told_by_kind_and_tenant() -> None:
+    status = replace(SERVING, draining={"d-1": 4}, left=LEFT)
+    assert decode_status(encode_status(status)) == status
+
+
+def test_older_workers_tell_the_count_alone() -> None:
+    document = asdict(replace(SERVING, draining={"d-1": 4}))
+    del document["left"]
+    assert decode_status(json.dumps(document).encode()).left == {}
+
+
+def detail(**parts: object) -> dict[str, object]:
+    return {"d-1": {"kinds": {}, "tenants": {}} | parts}
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"d-1": {}},
+        {"d-1": {"kinds": {}}},
+        {"D 1": {"kinds": {}, "tenants": {}}},
+        detail(others=1),
+        detail(kinds=[]),
+        detail(kinds={"a b": 1}),
+        detail(kinds={"tcp": -1}),
+        detail(kinds={"tcp": True}),
+        detail(kinds={f"k{number}": 1 for number in range(17)}),
+        detail(tenants={"ACME": 1}),
+        detail(tenants={"acme": 2**53}),
+        detail(tenants={f"t{number}": 1 for number in range(MAX_TENANTS_TOLD + 1)}),
+        {f"d-{number}": {"kinds": {}, "tenants": {}} for number in range(MAX_DETAILED + 1)},
+    ],
+)
+def test_what_is_left_is_told_within_bounds(left: object) -> None:
+    body = json.dumps(asdict(SERVING) | {"left": left}).encode()
+    with pytest.raises(ContractError, match=r"has a bad left$"):
+        decode_status(body)
+
+
+def test_a_status_stays_small() -> None:
+    """It goes with each renewal, and with each that changes the news."""
+    tenants = {f"{number:02}" + "t" * 61: 10_000 for number in range(MAX_TENANTS_TOLD)}
+    kinds = dict.fromkeys(("websocket", "tunnel", "tcp", "events", "request"), 10_000)
+    part = {"kinds": kinds, "tenants": tenants}
+    status = replace(SERVING, left={f"d-{number}": part for number in range(MAX_DETAILED)})
+    assert len(encode_status(status)) < 16_384

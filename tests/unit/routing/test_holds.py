@@ -98,6 +98,8 @@ def test_affinities_to_a_slot_end_at_a_version() -> None:
 def test_a_drain_begins_changes_and_ends() -> None:
     table = after(SetDrain("d-1", BLUE, 5.0, ACME))
     assert table.drains == {"d-1": Drain(BLUE, ACME, 5.0)}
+    table = after(SetDrain("d-1", BLUE, tenant_per_second=2.0), table=table)
+    assert table.drains == {"d-1": Drain(BLUE, tenant_per_second=2.0)}
     table = after(SetDrain("d-1", BLUE, hurry=True), table=table)
     assert table.drains == {"d-1": Drain(BLUE, hurry=True)}
     assert after(EndDrain("d-1"), EndDrain("d-2"), table=table).drains == {}

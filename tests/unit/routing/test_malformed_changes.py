@@ -51,6 +51,7 @@ BAD: dict[str, list[Any]] = {
     "switch": [*JUNK, "S 1", "a.b", "x" * 65, ["s-1"]],
     "drain": [*JUNK, "D 1", "x\n", ["d-1"]],
     "per_second": [*(junk for junk in JUNK if isinstance(junk, bool) or junk != 0.5), "5", 1e308],
+    "tenant_per_second": [0, -1, True, "5", [], {}, NAN, 1e308],
     "hurry": [*(junk for junk in JUNK if not isinstance(junk, bool)), "true", 1],
     "version": [*JUNK, "7", 7.0, 2**53, [7]],
     "schema": [0, 2, -1, 1.5, None, False, "1", [1], {}, NAN, LONG],
@@ -95,7 +96,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "release": {"op": "release", "switch": "s-1"},
     "drain": {
         "op": "drain", "drain": "d-1", "slot": "blue", "per_second": 2.5, "tenants": ["acme"],
-        "hurry": False,
+        "hurry": False, "tenant_per_second": 0.5,
     },
     "end-drain": {"op": "end-drain", "drain": "d-1"},
     "end-affinities": {"op": "end-affinities", "slot": "blue"},
@@ -104,7 +105,7 @@ GOOD: dict[str, dict[str, Any]] = {
 FIELDS = [(name, field) for name, operation in GOOD.items() for field in operation]
 OPTIONAL = {
     *(("canary", field) for field in ("unit", "salt", "allow", "deny")),
-    *(("drain", field) for field in ("per_second", "tenants", "hurry")),
+    *(("drain", field) for field in ("per_second", "tenants", "hurry", "tenant_per_second")),
     ("hold", "tenants"),
     ("end-affinities-of", "tenants"),
 }

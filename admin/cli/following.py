@@ -1,0 +1,51 @@
+"""What goes on for a while and is watched: asked for again and again, shown when it changes.
+
+On a terminal one line is kept up to date; elsewhere each change is a line of its own, or with --json
+a document on a line.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from admin.cli.options import Session
+from admin.cli.output import coloured, console, printable, say, show_json_line
+
+PAUSE_S = 0.5
+"""How often it is asked for."""
+
+Document = dict[str, Any]
+Show = Callable[[str], None]
+
+
+def follow(
+    session: Session,
+    path: str,
+    line: Callable[[Document], str],
+    is_over: Callable[[Document], bool],
+) -> Document:
+    """Show what lies there whenever it changes, until it is over; what it was then."""
+    shown: str | Document | None = None
+    with _line(session) as show:
+        while True:
+            document = session.client.read(path)
+            told = document if session.as_json else line(document)
+            if told != shown:
+                show_json_line(document) if session.as_json else show(line(document))
+            shown = told
+            if is_over(document):
+                return document
+            time.sleep(PAUSE_S)
+
+
+@contextmanager
+def _line(session: Session) -> Iterator[Show]:
+    screen = console()
+    if session.as_json or not screen.is_terminal:
+        yield say
+        return
+    from rich.live import Live  # noqa: PLC0415 - see console
+
+    with Live(console=screen, auto_refresh=False) as live:
+        yield lambda text: live.update(coloured(printable(text)), refresh=True)

@@ -1,0 +1,1 @@
+"""Who is connected for long at this worker, by the name of the device, told to the store."""

@@ -1,0 +1,50 @@
+"""Seeded histories of the whole system; see `tests.sim.books` for what must hold in them."""
+
+from collections import Counter
+
+import pytest
+
+from tests.sim.scenario import History, play
+from tests.sim.seeds import KEPT
+from tests.sim.world import seldom_collected
+
+_FRESH = 400
+_EACH = (
+    *("converged", "decisions", "answer 200 blue", "answer 200 green", "no answer"),
+    *("answer 503 parking-full", "change made", "change conflict", "change nothing"),
+    *("change unknown", "switch holding", "switch stepping", "switch done", "switch undone"),
+)
+
+
+def held(history: History) -> None:
+    """All rules hold, or the failure says how to read the history."""
+    assert not history.violations, (
+        f"{history.violations}\n"
+        f'to read it: make simulate ARGS="--seed {history.seed} --trace"; keep it in tests/sim/seeds.py'
+    )
+
+
+@pytest.mark.timeout(600)
+def test_all_rules_hold_in_histories_not_seen_before(run_seed: int) -> None:
+    counts: Counter[str] = Counter()
+    first = run_seed * 1_000
+    print(f"seeds from {first}")
+    with seldom_collected():
+        for seed in range(first, first + _FRESH):
+            history = play(seed)
+            held(history)
+            counts.update(history.counts)
+    print(dict(counts))
+    for what in _EACH:
+        assert counts[what], f"in none of them there was: {what}"
+
+
+@pytest.mark.parametrize("seed", KEPT)
+def test_all_rules_hold_where_one_was_broken_before(seed: int) -> None:
+    held(play(seed))
+
+
+def test_a_seed_is_one_history(run_seed: int) -> None:
+    first, second = (play(run_seed, traced=True) for _ in range(2))
+    assert first == second
+    assert len(first.trace) > 50
