@@ -36,6 +36,8 @@ from tests.sim.world import CLOCK, Node, World
 ACK_S = 3.0
 _AGAIN_S = 0.3
 _NOT_WAITED_S = 1.0
+_TASKS = frozenset({"fleet-news", "reconcile", "prune", "switches"})
+"""The background tasks of an admin that have something to do here."""
 Plan = Callable[[RoutingTable], tuple[Operation, ...]]
 
 
@@ -49,8 +51,9 @@ class Admin:
             pool = cast("Any", PostgresPool(self.node, settings))
             database = Database(pool, settings.database_connect_timeout_s)
             self.parts, tasks = _compose(AsyncExitStack(), SHARED, settings, database)
-            for kind in ("drains", "census", "ramps"):  # there are none, and looking takes time
-                tasks._tasks[kind].cancel()
+            for kind, task in tasks._tasks.items():
+                if kind not in _TASKS:
+                    task.cancel()  # what it looks for is never here
         self.parts.hub.tell = self._tell  # type: ignore[method-assign]
 
     def _tell(self, kind: str, document: dict[str, Any]) -> None:

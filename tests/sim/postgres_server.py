@@ -233,6 +233,7 @@ class PostgresConnection:
 
     def __init__(self, connection: Connection, limit_s: float) -> None:
         self._connection, self._limit_s = connection, limit_s
+        self._within = False
 
     async def _ask(self, text: str, args: Args) -> Any:
         return await self._connection.ask((text, args), self._limit_s)
@@ -268,10 +269,16 @@ class PostgresConnection:
     async def transaction(
         self, *, isolation: str = "", readonly: bool = False
     ) -> AsyncIterator[None]:
+        if self._within:  # a savepoint: what is done in it is done with the rest
+            yield
+            return
         await self._ask(BEGIN, (isolation == "repeatable_read" and readonly,))
+        self._within = True
         try:
             yield
         except BaseException:
+            self._within = False
             await self._ask(ROLLBACK, ())
             raise
+        self._within = False
         await self._ask(COMMIT, ())

@@ -78,8 +78,8 @@ class Scenario:
         self.steps = Steps(world, self.books)
         world.network = Network(world)
         self.settings = Settings(
-            steps={"step": ("played by tests.sim.admins.Steps",)},
             token_secret=_TOKEN,
+            steps={"step": ("played",)},
             log_entries=lots.choice((10, 1000)),
             switch_silent_s=lots.choice((0.5, 2.0)),
         )
