@@ -19,8 +19,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from proxy.routing.ack import WorkerStatus, decode_status
-from proxy.routing.change import ContractError
-from proxy.routing.codec import encode_table
+from proxy.routing.change import Change, ContractError
+from proxy.routing.codec import encode_change, encode_table
 from proxy.routing.envelope import seal
 from proxy.routing.keys import Keys
 from proxy.routing.model import RoutingTable
@@ -170,6 +170,9 @@ class Publisher:
     def _is_whole(self, entries: Sequence[tuple[int, bytes]], expected: int | str) -> bool:
         """Whether the table's body goes with it: there is no snapshot, or it is as cheap."""
         if isinstance(expected, str) or self._snapshot_bytes < SMALL_TABLE_BYTES:
+            return True
+        # A version that was raised: no operation leads the log on to it.
+        if any(entry == encode_change(Change(version, ())) for version, entry in entries):
             return True
         return sum(len(entry) for _, entry in entries) > LARGE_CHANGE_BYTES
 

@@ -51,8 +51,8 @@ class Admin:
             pool = cast("Any", PostgresPool(self.node, settings))
             database = Database(pool, settings.database_connect_timeout_s)
             self.parts, tasks = _compose(AsyncExitStack(), SHARED, settings, database)
-            for kind, task in tasks._tasks.items():
-                if kind not in _TASKS:
+            for what, task in tasks._tasks.items():
+                if what not in _TASKS:
                     task.cancel()  # what it looks for is never here
         self.parts.hub.tell = self._tell  # type: ignore[method-assign]
 

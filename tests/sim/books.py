@@ -206,7 +206,7 @@ class Books:
     def runs_step(self, name: str, kind: str) -> None:
         """A switch's step begins, outside."""
         self.step_runs[name] += 1
-        if kind == "command" and self.step_runs[name] > 1:
+        if kind == "command" and self.step_runs[name] > 1 and not self.takes_back:
             self.broken(8, f"the command of {name} ran twice")
 
     # ── the end ───────────────────────────────────────────────────────────────────────────────

@@ -3,5 +3,7 @@
 KEPT: tuple[int, ...] = (
     389,  # Redis failed over, and all leases in it were over though none was
     412,  # the same
+    1000917,  # a large table was raised, published later in order, and could not be loaded
+    1003340,  # the same
     20177,  # PostgreSQL lost a switch that was then held all the same
 )

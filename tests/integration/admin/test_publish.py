@@ -238,6 +238,14 @@ async def test_a_table_without_a_snapshot_is_written_whole(publisher, redis, key
     assert restored(await stored(redis, keys), KEY.encode()) == table
 
 
+async def test_a_version_that_no_operation_leads_to_is_written_whole(publisher, redis, keys, begun):
+    """One that was raised, and is published later, in order."""
+    raised = replace(begun, version=begun.version + 1)
+    anew = encode_change(Change(raised.version, ()))
+    await publisher.publish(raised, [(raised.version, anew)], begun.version)
+    assert restored(await stored(redis, keys), KEY.encode()) == raised
+
+
 async def test_a_large_change_is_written_whole(publisher, redis, keys, large, monkeypatch):
     monkeypatch.setattr(publish, "LARGE_CHANGE_BYTES", 100)
     table = RoutingTable(1)
