@@ -168,7 +168,7 @@ class SocketUser(User):
     """A WebSocket that is kept open, and opened anew when it is told goodbye.
 
     In locust's table: "open" (how long the handshake took), "message" (one each 0.25 s), "closed
-    1001" (the code of a close frame, with the seconds that it was open as response time), and "back"
+    1012" (the code of a close frame, with the seconds that it was open as response time), and "back"
     (from a close to the next handshake). A connection that ends without a close frame is a failure.
     """
 

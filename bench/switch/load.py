@@ -1,8 +1,8 @@
-"""The load: `python -m bench.switch.load PLAN`, a process beside the one that switches.
+"""The load: `python -m bench.switch.load PLAN FILE`, a process beside the one that switches.
 
 PLAN is a `Plan` as JSON. It says "ready" on standard output once all connections and WebSockets
 are open, then begins requests at the set rate, round robin over idle connections and tenants, until
-standard input ends; then it writes what it saw, one JSON document (`Seen`). A line on standard
+standard input ends; then it writes what it saw to the file, one JSON document (`Seen`). A line on standard
 input is the index of a tenant: every other request is its from then on.
 
 Rules: times are taken directly before a request is written and directly after its answer is
@@ -17,6 +17,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -253,12 +254,12 @@ async def _main(plan: Plan) -> Seen:
 
 def main(arguments: Iterable[str]) -> None:
     """One turn's load."""
-    (text,) = arguments
+    text, out = arguments
     # What is recorded is kept: looking through it again and again would stall the load.
     gc.disable()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         seen = runner.run(_main(msgspec.json.decode(text, type=Plan)))
-    sys.stdout.buffer.write(msgspec.json.encode(seen))
+    Path(out).write_bytes(msgspec.json.encode(seen))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ WARM_UP_S = 0.3
 """Of load before the first switch, and after the last."""
 LOAD_READY_S = 30.0
 LOAD_END_S = 60.0
+SEEN = "seen.json"
+"""The load's record, in its folder. Not through a pipe: an unbuffered write to one may be partial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,20 +152,22 @@ class Load:
     def end(self) -> Seen:
         """End it; what it saw. StartError if it broke."""
         try:
-            said, _ = self._process.communicate(timeout=LOAD_END_S)
-            return msgspec.json.decode(said, type=Seen)
-        except (subprocess.TimeoutExpired, msgspec.DecodeError) as error:
-            raise StartError(f"the load broke: {error}{tail(self._folder)}") from error
+            self._process.communicate(timeout=LOAD_END_S)
+            return msgspec.json.decode((self._folder / SEEN).read_bytes(), type=Seen)
+        except (subprocess.TimeoutExpired, msgspec.DecodeError, OSError) as error:
+            said = tail(self._folder)
+            raise StartError(f"the load broke ({self._process.poll()}): {error}{said}") from error
 
 
 @contextmanager
 def loaded(plan: Plan, folder: Path) -> Iterator[Load]:
     """The load, until the block ends. StartError when it doesn't begin."""
     folder.mkdir(exist_ok=True)
+    (folder / SEEN).unlink(missing_ok=True)
     text = msgspec.json.encode(plan).decode()
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
-            pinned([sys.executable, "-m", "bench.switch.load", text], None),
+            pinned([sys.executable, "-m", "bench.switch.load", text, str(folder / SEEN)], None),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -318,7 +318,7 @@ async def a_transaction_that_breaks_has_done_nothing(place: Place, _: Random) ->
 
     async def begin() -> None:
         async with store._transaction() as connection:
-            await switches.begin(connection, Switch("s1", ()), "cutover", WHO)
+            await switches._begin(connection, Switch("s1", ()), "cutover", WHO)
             await place.cut()
 
     with pytest.raises(DatabaseUnavailableError):

@@ -51,7 +51,7 @@ def test_turnout_fails_no_request_and_misroutes_none(move: str, tmp_path: Path) 
     assert (sockets["opened"], sockets["survived"]) == (64, 64)
     assert (sockets["astray"], sockets["away"], sockets["left"]) == (0, 0, 0)
     assert sockets["drained"] == sum(sockets["closes"].values()) > 0
-    assert set(sockets["closes"]) == {"1001"}
+    assert set(sockets["closes"]) == {"1012"}
     assert code == 0
     assert {path.name for path in tmp_path.iterdir()} == {"switch.json", "switch.md", "switch.svg"}
 
