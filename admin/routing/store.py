@@ -262,8 +262,9 @@ class Store:
     async def _reload(self, connection: Connection) -> Standing:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             head = await connection.fetchrow(_HEAD)
-            self._last = await _load(connection, head)
-        return self._last
+            standing = await _load(connection, head)
+        self._last = standing  # another may have lost the database meanwhile
+        return standing
 
     async def _decide(self, connection: Connection, proposal: Proposal) -> Committed | Repeated:
         head = await connection.fetchrow(_LOCK_HEAD)

@@ -64,7 +64,10 @@ class FleetView:
 
     @property
     def silent(self) -> tuple[WorkerStatus, ...]:
-        """What those last said whose lease is over without a goodbye: they may still serve."""
+        """What those last said whose lease is over without a goodbye: they may still serve.
+
+        By the registry: who was heard since it forgot renewals counts as well.
+        """
         return tuple(each.status for each in self._silent.values())
 
     def live(self) -> list[WorkerStatus]:
@@ -98,8 +101,11 @@ class FleetView:
         for lease in snapshot.leases:
             if lease.worker in self._farewells:
                 continue
+            member = self._members.get(lease.worker)
             if lease.remaining_ms <= 0:
-                self._silent[lease.worker] = Silent(lease.status, now + lease.remaining_ms / 1000)
+                if member is None or member.heard <= snapshot.asked:
+                    over = now + lease.remaining_ms / 1000
+                    self._silent[lease.worker] = Silent(lease.status, over)
             else:
                 events += self._take(lease.status, now + lease.remaining_ms / 1000)
                 member = self._members[lease.worker]
@@ -109,12 +115,13 @@ class FleetView:
         return events
 
     def _forget(self, now: float) -> None:
-        """Those who count again, and those who have been silent for long."""
+        """Those who have been silent for long."""
         for worker, silent in list(self._silent.items()):
-            if worker in self._members or silent.since <= now - self._forget_s:
+            if silent.since <= now - self._forget_s:
                 del self._silent[worker]
 
     def _take(self, status: WorkerStatus, ends: float) -> list[Event]:
+        self._silent.pop(status.worker, None)
         member = self._members.get(status.worker)
         if member is None:
             self._members[status.worker] = Member(status, ends, float("-inf"))
