@@ -274,7 +274,8 @@ class Scenario:
             if quiet > _REST_S:
                 break
         if not self._failed():
-            self.books.close(self.postgres.data, self._left() or self._unlike())
+            unlike = self._left() or self._unlike()
+            self.books.close(self.postgres.data, unlike)
 
     def _is_well(self) -> bool:
         data = self.postgres.data
@@ -301,6 +302,10 @@ class Scenario:
         if self.books.takes_back and self.books.loses_too:
             return []
         table, there = self._read()
+        if table.version != self.postgres.data.head["version"] or self._left():
+            # A change that had waited was made as we read.
+            self.world.run(self.world.now + 1.0, self._failed)
+            return self._left() or self._unlike()
         found = []
         if there != table:
             found.append("Redis has another table than PostgreSQL at the same version")
