@@ -18,11 +18,8 @@ from tests.support.fleet import ROOT
 SECONDS = 20
 MUTATED_S = 9
 UNPLUGGED_S = 12
-PARTS = (
-    "kill-worker,part-node,empty-store,failover-kill,pause-worker,part-database",
-    "kill-supervisor,part-admin,part-empty,failover,kill-admin,pause-store,part-kill",
-)
-"""All kinds take longer than one run: each has some of those that broke something before."""
+PARTS = ("kill-worker,part-node,empty-store,failover-kill,kill-admin,part-database",)
+"""Some of those that broke something before; `make history` plays all kinds."""
 
 
 def run(out: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -71,7 +68,7 @@ def test_every_invariant_holds_where_wires_are_pulled(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("name", ["ack-before-swap", "lease-ignored"])
+@pytest.mark.parametrize("name", ["ack-before-swap"])
 def test_a_fault_in_the_code_is_caught(tmp_path: Path, name: str) -> None:
     done = run(tmp_path, "--seconds", MUTATED_S, "--seed", 43, "--mutate", name)
     assert done.returncode == 1, done.stdout + done.stderr

@@ -8,7 +8,7 @@ from tests.sim.scenario import History, play
 from tests.sim.seeds import KEPT
 from tests.sim.world import seldom_collected
 
-_FRESH = 400
+_FRESH = 200
 _EACH = (
     *("converged", "decisions", "answer 200 blue", "answer 200 green", "no answer"),
     *("answer 503 parking-full", "change made", "change conflict", "change nothing"),
