@@ -15,7 +15,7 @@ PRINTS = 12
 PRINT_S = 3.0
 PAYMENT = {"amount_cents": 1250, "currency": "EUR"}
 _PREFIX = 16
-_TRIES = 400
+_TRIES = 1_000
 
 
 class Erp:
