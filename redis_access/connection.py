@@ -10,7 +10,7 @@ Rules:
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from redis.asyncio.connection import Connection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection
 from redis.exceptions import (
     AskError,
     ClusterDownError,
@@ -42,7 +42,21 @@ class NodeConnection(Connection):
         return arguments
 
 
-class FoundConnection(NodeConnection):
+class _Leaving(AbstractConnection):
+    """Rule 3."""
+
+    async def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """redis-py's: every answer comes from here."""
+        try:
+            return await super().read_response(*arguments, **options)
+        except ResponseError as error:
+            if not _says_elsewhere(error):
+                raise
+            await self.disconnect(nowait=True)
+            raise ElsewhereError(type(error).__name__) from error
+
+
+class FoundConnection(_Leaving, NodeConnection):
     """See the module. finder: None, if the host is the one that was given.
 
     is_master: whether the server has to say of itself that it is a master. find_s: how long it
@@ -80,16 +94,6 @@ class FoundConnection(NodeConnection):
         place = None if self._finder is None else self._finder.place
         return place is not None and place != (self.host, self.port)
 
-    async def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """redis-py's: every answer comes from here."""
-        try:
-            return await super().read_response(*arguments, **options)
-        except ResponseError as error:
-            if not _says_elsewhere(error):
-                raise
-            await self.disconnect(nowait=True)
-            raise ElsewhereError(type(error).__name__) from error
-
 
 async def _arrived(connection: FoundConnection) -> None:
     await connection.on_connect()
@@ -99,18 +103,8 @@ async def _arrived(connection: FoundConnection) -> None:
             raise ElsewhereError("who was named the master says that it is none")
 
 
-class SocketConnection(UnixDomainSocketConnection):
+class SocketConnection(_Leaving, UnixDomainSocketConnection):
     """To a socket on this host."""
-
-    async def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """As `FoundConnection`."""
-        try:
-            return await super().read_response(*arguments, **options)
-        except ResponseError as error:
-            if not _says_elsewhere(error):
-                raise
-            await self.disconnect(nowait=True)
-            raise ElsewhereError(type(error).__name__) from error
 
 
 def _says_elsewhere(error: ResponseError) -> bool:
