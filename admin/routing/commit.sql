@@ -1,4 +1,4 @@
--- One change, if the head is still at version $24 and that of commit $35: the head, the pins, tenants, holds and
+-- One change, if the head is still at version $24 and that of commit $35, and the server in history $38: the head, the pins, tenants, holds and
 -- ends of affinities that it touches, its log entry, its audit row and, if the request carried a key, the row that lets it be repeated.
 -- Gives the audit row's id; nothing is written, and nothing given, if the head has moved on.
 WITH head AS (
@@ -6,8 +6,8 @@ WITH head AS (
        SET version = $1, active = $2, fallback = $3, canary_basis_points = $4, canary_unit = $5,
            canary_salt = $6, blue_endpoints = $7, green_endpoints = $8, changed_at = now(),
            canary_allow = $25, canary_deny = $26, hold_all = $27, drains = $28::jsonb,
-           blue_affinities_since = $29, green_affinities_since = $30, commit_id = $34
-     WHERE version = $24 AND commit_id = $35
+           blue_affinities_since = $29, green_affinities_since = $30, commit_id = $34, timeline = $38
+     WHERE version = $24 AND commit_id = $35 AND turnout.timeline() = $38
     RETURNING version
 ), pinned AS (
     INSERT INTO turnout.pins (tenant, slot)

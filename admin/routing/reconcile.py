@@ -5,7 +5,8 @@
 2. Lost (no table, or a lower version than was there): the version rises above all that anybody
    has seen, and the whole table is published, so that no worker's version goes down.
 3. Ahead (the database was restored from a backup): the same as lost.
-4. Of another commit (a failover of either lost commits, and others took their versions): the same.
+4. Of another commit (a failover of either lost commits, and others took their versions), or decided
+   before PostgreSQL was promoted or restored: the same.
 5. Complete, but for a snapshot that the log has left behind: a new one is written.
 """
 
@@ -22,7 +23,7 @@ from admin.routing.database import DatabaseUnavailableError
 from admin.routing.events import Hub
 from admin.routing.fleet import Fleet
 from admin.routing.publish import ANY, RESET, Publisher, Snapshot, StoreUnavailableError
-from admin.routing.store import Standing, Store
+from admin.routing.store import OTHER_TIMELINE, Standing, Store
 from admin.routing.view import DEFAULT_LEASE_S
 from proxy.routing.change import Change
 from proxy.routing.codec import encode_change
@@ -54,10 +55,13 @@ class Plan:
     floor: int = 0
 
 
-def plan(desired: int, snapshot: Snapshot, seen: int, ours: str = "") -> Plan:
+def plan(
+    desired: int, snapshot: Snapshot, seen: int, ours: str = "", *, has_moved: bool = False
+) -> Plan:
     """What Redis needs. desired: the database's version; seen: the highest seen in Redis.
 
-    ours: the commit that made Redis' version in the database; empty: not known.
+    ours: the commit that made Redis' version in the database; empty: not known. has_moved: the
+    database's server has another history than when it made its version.
 
     What lies in Redis is not signed as far as it is looked at here: a version far above the
     table is believed of nobody, lest it use up the versions.
@@ -71,6 +75,8 @@ def plan(desired: int, snapshot: Snapshot, seen: int, ours: str = "") -> Plan:
     fault = _fault(desired, snapshot, seen, ceiling)
     if not fault and ours and snapshot.commit_id and ours != snapshot.commit_id:
         fault = "lost commits"
+    if not fault and has_moved:
+        fault = OTHER_TIMELINE
     if fault:
         return Plan(Step.REPUBLISH, fault, floor)
     return Plan(Step.CATCH_UP if snapshot.version < desired else Step.NOTHING)
@@ -196,7 +202,8 @@ class Reconciler:
         desired, ours = standing.table.version, standing.commit_id
         if snapshot.version != desired:
             ours = await self._store.commit_at(snapshot.version)
-        return standing, snapshot, plan(desired, snapshot, seen, ours)
+        has_moved = standing.is_of_another_timeline
+        return standing, snapshot, plan(desired, snapshot, seen, ours, has_moved=has_moved)
 
     async def _catch_up(self, standing: Standing, snapshot: Snapshot) -> None:
         have, wanted = snapshot.version, standing.table.version

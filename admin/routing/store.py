@@ -3,8 +3,9 @@
 Rules: a change is written only if the head is still at the version that it was made from, so
 changes are one after another, also between several admins. `apply` decides what a change makes;
 SQL writes what it made. Nothing is published that isn't committed. The table in memory is only
-believed while its version is the head's, and of the same commit: after a failover that lost
-commits, a version may come a second time.
+believed while its version is the head's, and of the same commit. A server that was promoted or
+restored may have lost commits: before its first change the version leaps over all that they may have
+had, so that no version is given out twice.
 """
 
 import json
@@ -23,9 +24,13 @@ from proxy.routing.change import Change, Operation, apply
 from proxy.routing.codec import decode_drains, drains_document, encode_change
 from proxy.routing.model import Canary, Endpoint, RoutingTable, Slot, Unit
 
+OTHER_TIMELINE = "another timeline of PostgreSQL"
+"""Why a table is published anew after a failover."""
 REPUBLISH_LOCK = 0x7475726E7075
 """The advisory lock under which one admin at a time publishes anew: "turnpu" in ASCII."""
-_HEAD = "SELECT * FROM turnout.routing_head"
+LEAP = 100_000
+"""How many versions a failover of PostgreSQL may have lost. Below `reconcile.WILD`."""
+_HEAD = "SELECT *, turnout.timeline() AS current_timeline FROM turnout.routing_head"
 _LOCK_HEAD = f"{_HEAD} FOR UPDATE"
 _FIND_KEY = """
 SELECT fingerprint, version, status, body FROM turnout.idempotency WHERE actor = $1 AND key = $2
@@ -86,17 +91,27 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The table as it is decided. commit_id: of the commit that made it; empty: not noted."""
+    """The table as it is decided. commit_id: of the commit that made it; empty: not noted.
+
+    made_in: the server's timeline then. timeline: its timeline now; empty: a standby.
+    """
 
     table: RoutingTable
     commit_id: str
+    made_in: str
+    timeline: str
+
+    @property
+    def is_of_another_timeline(self) -> bool:
+        """The server was promoted or restored since: later commits may be lost."""
+        return bool(self.timeline) and self.made_in != self.timeline
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
     """A change that was made: the tables before and after.
 
-    after: the commit that it follows. commit_id: its own.
+    after: the commit that it follows. commit_id: its own. timeline: the server's.
     """
 
     before: RoutingTable
@@ -104,11 +119,12 @@ class Committed:
     change: Change
     after: str
     commit_id: str
+    timeline: str
 
     @property
     def standing(self) -> Standing:
         """What is decided by it."""
-        return Standing(self.table, self.commit_id)
+        return Standing(self.table, self.commit_id, self.timeline, self.timeline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +174,11 @@ class Store:
         async with self._transaction() as connection:
             head = await connection.fetchrow(_LOCK_HEAD)
             known = self._known(head) or await _load(connection, head)
-            before = known.table
-            if before.version != expected:
+            if known.table.version != expected:
                 return None
-            table = replace(before, version=max(before.version, floor) + 1)
-            author = audit.Author(audit.SYSTEM, audit.SYSTEM, reason)
-            proposal = Proposal(audit.REPUBLISH, author, lambda _: ())
-            change = Change(table.version, ())
-            made = Committed(before, table, change, known.commit_id, _new_id())
-            await _write(connection, made, proposal)
-        self._last = made.standing
-        return made.standing
+            risen = await _rise(connection, known, floor, reason)
+        self._last = risen
+        return risen
 
     @asynccontextmanager
     async def republishing(self) -> AsyncIterator[None]:
@@ -211,10 +221,11 @@ class Store:
 
         None if somebody else changed the table, or if it takes a second look to know.
         """
-        if self._last is None or proposal.key is not None:
+        last = self._last
+        if last is None or last.is_of_another_timeline or proposal.key is not None:
             return None
         try:
-            made = _made(self._last, proposal)
+            made = _made(last, proposal)
         except Exception:  # noqa: BLE001 - it may fit the table as it is: the look in turn says so
             return None
         connected = False
@@ -257,7 +268,7 @@ class Store:
         if last is None or head is None:
             return None
         is_same = (last.table.version, last.commit_id) == (head["version"], head["commit_id"])
-        return last if is_same else None
+        return last if is_same and last.timeline == head["current_timeline"] else None
 
     async def _reload(self, connection: Connection) -> Standing:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
@@ -272,9 +283,25 @@ class Store:
         if repeated:
             return repeated
         before = self._known(head) or await _load(connection, head)
+        if before.is_of_another_timeline:
+            before = await _rise(connection, before, 0, OTHER_TIMELINE)
         made = _made(before, proposal)
         await _write(connection, made, proposal)
         return made
+
+
+async def _rise(connection: Connection, known: Standing, floor: int, reason: str) -> Standing:
+    """Write the same table at a version above `floor`, and above all that a failover may have lost."""
+    before = known.table
+    leap = LEAP if known.is_of_another_timeline else 0
+    table = replace(before, version=max(before.version + leap, floor) + 1)
+    proposal = Proposal(
+        audit.REPUBLISH, audit.Author(audit.SYSTEM, audit.SYSTEM, reason), lambda _: ()
+    )
+    change = Change(table.version, ())
+    made = Committed(before, table, change, known.commit_id, _new_id(), known.timeline)
+    await _write(connection, made, proposal)
+    return made.standing
 
 
 def _new_id() -> str:
@@ -290,7 +317,7 @@ def _made(known: Standing, proposal: Proposal) -> Committed:
     table = apply(before, change)
     if proposal.check:
         proposal.check(table, change)
-    return Committed(before, table, change, known.commit_id, _new_id())
+    return Committed(before, table, change, known.commit_id, _new_id(), known.timeline)
 
 
 @asynccontextmanager
@@ -343,7 +370,7 @@ async def _load(connection: Connection, head: asyncpg.Record | None) -> Standing
         MappingProxyType({slot: head[f"{slot}_affinities_since"] for slot in Slot}),
         MappingProxyType({row["tenant"]: row["since"] for row in ended}),
     )
-    return Standing(table, head["commit_id"])
+    return Standing(table, head["commit_id"], head["timeline"], head["current_timeline"])
 
 
 def _ends_of_affinities(before: RoutingTable, table: RoutingTable) -> tuple[list[str], list[str]]:
@@ -382,5 +409,6 @@ async def _write(connection: Connection, made: Committed, proposal: Proposal) ->
         [tenant for tenant in before.holds if tenant not in table.holds],
         *(made.commit_id, made.after),
         *_ends_of_affinities(before, table),
+        made.timeline,
     )
     return row is not None

@@ -20,6 +20,7 @@ from admin.routing import audit, idempotency
 from admin.routing.audit import Author
 from admin.routing.database import Database, DatabaseUnavailableError, open_pool
 from admin.routing.store import (
+    _LOCK_HEAD,
     Committed,
     Key,
     KeyReusedError,
@@ -279,7 +280,7 @@ async def republishing_is_one_at_a_time(place: Place, _: Random) -> Any:
 async def a_lock_that_is_not_had_in_time_changes_nothing(place: Place, _: Random) -> Any:
     holder, late = await place.database(), await place.store()
     async with holder.connection() as connection, connection.transaction():
-        await connection.fetchrow("SELECT * FROM turnout.routing_head FOR UPDATE")
+        await connection.fetchrow(_LOCK_HEAD)
         with pytest.raises(DatabaseUnavailableError) as error:
             await late.commit(wish(Pin("a", Slot.BLUE)))
     return error.value.answered, (await late.current()).version
@@ -289,7 +290,7 @@ async def who_waits_for_the_head_sees_what_changed_it(place: Place, _: Random) -
     holder, late = await place.store(), await place.store()
     await late.current()
     async with holder._transaction() as connection:
-        await connection.fetchrow("SELECT * FROM turnout.routing_head FOR UPDATE")
+        await connection.fetchrow(_LOCK_HEAD)
         waiting = asyncio.get_running_loop().create_task(late.commit(wish(Pin("a", Slot.BLUE))))
         await asyncio.wait({waiting}, timeout=0.05)
         assert not waiting.done()

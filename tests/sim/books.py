@@ -29,8 +29,7 @@ A worker that fell silent as Redis lost all it knew, and that an admin which beg
 is known to nobody: 3 is not asked of what it sends on.
 
 A failover of PostgreSQL that loses commits takes back what was said: of those histories 1, 4, 5 and 7 are
-asked, and of 6 and 8 what concerns the commits that are left; of 7 the versions alone if Redis loses its last
-writes too (a version may then be made twice, and nobody has both).
+asked, and of 6 and 8 what concerns the commits that are left.
 """
 
 from collections import Counter
@@ -85,7 +84,7 @@ class Books:
     def __init__(self, world: World) -> None:
         self.world = world
         self.violations: list[str] = []
-        self.takes_back = self.loses_too = False
+        self.takes_back = False
         self.requests: list[Asked] = []
         self.wishes: list[Wished] = []
         self.converged = 0

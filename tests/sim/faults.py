@@ -96,7 +96,6 @@ class Faults:
         behind_s = self.lots.choice((0.01, 0.5, 1.0, 1.0))
 
         def take_over() -> None:
-            self.of.books.loses_too = True
             redis.restore(replica)
             self.world.network.set_way(redis, Way.REFUSED)
             undo = lambda: self.world.network.set_way(redis, Way.OPEN)  # noqa: E731
@@ -112,7 +111,7 @@ class Faults:
 
         def take_over() -> None:
             self.of.books.takes_back = True
-            postgres.restore(replica)
+            postgres.promote(replica)
             self.world.network.set_way(postgres, Way.REFUSED)
             undo = lambda: self.world.network.set_way(postgres, Way.OPEN)  # noqa: E731
             self._for(min(lasts_s, 1.0), f"postgres fails over, and loses {behind_s} s", undo)

@@ -233,8 +233,8 @@ def published_anew_without_a_higher_version() -> list[Patch]:
 def what_redis_lacks_is_not_published() -> list[Patch]:
     plan = reconcile.plan
 
-    def nothing(*given: Any) -> Any:
-        found = plan(*given)
+    def nothing(*given: Any, **more: Any) -> Any:
+        found = plan(*given, **more)
         is_behind = found.step is reconcile.Step.CATCH_UP
         return reconcile.Plan(reconcile.Step.NOTHING) if is_behind else found
 
@@ -242,13 +242,18 @@ def what_redis_lacks_is_not_published() -> list[Patch]:
 
 
 @mutation(7)
+def a_promoted_server_counts_on() -> list[Patch]:
+    return [(routing.Standing, "is_of_another_timeline", False)]
+
+
+@mutation(7)
 def lost_commits_are_not_looked_for() -> list[Patch]:
     plan = reconcile.plan
 
-    def blind(desired: int, snapshot: Any, seen: int, _: str = "") -> Any:
+    def blind(desired: int, snapshot: Any, seen: int, _: str = "", **__: Any) -> Any:
         return plan(desired, snapshot, seen)
 
-    return [(reconcile, "plan", blind)]
+    return [(reconcile, "plan", blind), *a_promoted_server_counts_on()]
 
 
 # ── 8: at most once ───────────────────────────────────────────────────────────────────────────

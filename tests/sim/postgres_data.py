@@ -42,12 +42,16 @@ def _first_head() -> Row:
         blue_affinities_since=0,
         green_affinities_since=0,
         commit_id="",
+        timeline="1/00000001",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """All tables. changes: version → body, commit. keys: (actor, key) → row. audit: oldest first."""
+    """All tables. changes: version → body, commit. keys: (actor, key) → row. audit: oldest first.
+
+    timeline: how often the server was promoted.
+    """
 
     head: Row = field(default_factory=_first_head)
     pins: Mapping[str, str] = field(default_factory=dict)
@@ -58,6 +62,15 @@ class Data:
     keys: Mapping[tuple[str, str], Row] = field(default_factory=dict)
     audit: tuple[Row, ...] = ()
     switches: Mapping[str, Row] = field(default_factory=dict)
+    timeline: int = 1
+
+
+def _head(data: Data, _: datetime, __: Args) -> list[Row]:
+    return [Row({**data.head, "current_timeline": _timeline(data)})]
+
+
+def _timeline(data: Data) -> str:
+    return f"1/{data.timeline:08X}"
 
 
 Read = Callable[[Data, datetime, Args], list[Row]]
@@ -68,7 +81,7 @@ Write = Callable[[Data, datetime, Args], tuple[Data, int]]
 def _commit(data: Data, now: datetime, args: Args) -> tuple[Data, int]:
     """admin/routing/commit.sql; its parameters by their numbers less one."""
     head = data.head
-    if (head["version"], head["commit_id"]) != (args[23], args[34]):
+    if (head["version"], head["commit_id"], _timeline(data)) != (args[23], args[34], args[37]):
         return data, 0
     version = args[0]
     names = ("version", "active", "fallback", "canary_basis_points", "canary_unit", "canary_salt")
@@ -78,7 +91,7 @@ def _commit(data: Data, now: datetime, args: Args) -> tuple[Data, int]:
     following = Row(
         {**head, **dict(zip((*names, *more), args[:8], strict=True))}
         | dict(zip((*tail, *since), args[24:30], strict=True))
-        | {"commit_id": args[33]}
+        | {"commit_id": args[33], "timeline": args[37]}
     )
     made = Row(version=version, action=args[16], actor=args[14], request_id=args[20], at=now)
     keys = dict(data.keys)
@@ -210,8 +223,8 @@ def _by_tenant(name: str, column: str) -> Read:
 
 
 READS: dict[str, Read] = {
-    routing._HEAD: lambda data, _, __: [data.head],
-    routing._LOCK_HEAD: lambda data, _, __: [data.head],
+    routing._HEAD: _head,
+    routing._LOCK_HEAD: _head,
     routing._FIND_KEY: _find_key,
     routing._COMMIT_AT: _commit_at,
     routing._REPUBLISHED: _republished,

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -86,9 +87,9 @@ class PostgresServer:
         self._sessions: dict[Connection, Session] = {}
         self._locks: dict[Any, Lock] = {}
 
-    def restore(self, data: Data) -> None:
-        """This is all that was committed. Its connections must be cut."""
-        self.commit(data)
+    def promote(self, data: Data) -> None:
+        """A replica takes over, and this is all that it has. Connections must be cut."""
+        self.commit(replace(data, timeline=self.data.timeline + 1))
 
     def commit(self, data: Data) -> None:
         """This is committed now."""

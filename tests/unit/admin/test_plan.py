@@ -4,6 +4,7 @@ import pytest
 
 from admin.routing.publish import Lease, Snapshot
 from admin.routing.reconcile import WILD, Plan, Step, plan
+from admin.routing.store import OTHER_TIMELINE
 from proxy.routing.ack import WorkerStatus
 
 
@@ -62,3 +63,16 @@ def test_what_redis_needs(desired, snapshot, seen, expected):
 )
 def test_what_it_needs_by_the_commits(desired, there, ours, expected):
     assert plan(desired, there, there.version, ours) == expected
+
+
+@pytest.mark.parametrize(
+    ("desired", "there", "reason"),
+    [
+        (7, redis(7, commit="a"), OTHER_TIMELINE),
+        (7, redis(6, commit="a"), OTHER_TIMELINE),
+        (7, redis(9, commit="a"), "ahead"),
+    ],
+)
+def test_what_it_needs_on_another_timeline(desired, there, reason):
+    anew = plan(desired, there, there.version, "a" if there.version == 7 else "", has_moved=True)
+    assert anew == Plan(Step.REPUBLISH, reason, there.version)
