@@ -14,6 +14,9 @@ ifneq ($(PIP_INDEX),)
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX)
 endif
 
+# Every test that starts Python would compile all modules anew, and pytest rewrite all tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 # A lock names versions and hashes, and no registry.
 LOCK := --quiet --generate-hashes --no-emit-index-url --python-version 3.11 --universal \
   --custom-compile-command 'make lock' --upgrade
@@ -138,4 +141,5 @@ diagrams: .venv/.ready ## draw the diagrams of docs/architecture.md from the cod
 .PHONY: clean
 clean: ## remove what the targets made
 	find proxy turnout__mypyc*.so -name '*.so' -delete 2>/dev/null || true
+	find . -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf .venv .tools .turnout dist bench/out conformance/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
