@@ -20,7 +20,7 @@ from admin.embedded import EmbeddedPostgres, EmbeddedRedis
 from tests.support.processes import Children
 from tests.support.servers import emptied_redis, empty_database, session_postgres
 
-# For `make test-fast`: a quarter of the examples; the whole suite draws them all.
+# For `make test-fast`: a quarter of the examples; the whole suite draws them all. See `examples`.
 settings.register_profile("fast", max_examples=25)
 
 _CHILDREN = pytest.StashKey[Children]()
