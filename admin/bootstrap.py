@@ -62,7 +62,7 @@ async def running(shared: Shared, settings: Settings) -> AsyncIterator[str]:
             "TURNOUT_ADMIN_TOKEN_SECRET; `openssl rand -hex 32` makes one"
         )
     async with AsyncExitStack() as stack:
-        pool = await _wait_for_database(shared.database_url, settings)
+        pool = await wait_for_database(shared.database_url, settings)
         database = Database(pool, settings.database_connect_timeout_s)
         stack.push_async_callback(database.close)
         async with pool.acquire() as connection:
@@ -168,7 +168,8 @@ def _by_slot(drains: Drains, rolls: Rolls) -> Iterator[tuple[str, Slot, str, int
             yield "census_devices", slot, standing, count
 
 
-async def _wait_for_database(url: str, settings: Settings) -> Pool:
+async def wait_for_database(url: str, settings: Settings) -> Pool:
+    """Connect to PostgreSQL as soon as it lets us. StartError: not within `database_wait_s`."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.database_wait_s
     told = False

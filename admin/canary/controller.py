@@ -166,7 +166,7 @@ class Ramps:
                 record = made
         except NoTrafficError as error:
             return record, (Event.REFUSED, str(error))
-        except (ContractError, self._refusal) as error:
+        except (ContractError, LimitError, self._refusal) as error:
             return record, (Event.REFUSED, str(getattr(error, "detail", error)))
         return await self._serve(record, record.ramp.version)
 

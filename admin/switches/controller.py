@@ -214,7 +214,7 @@ class Switches:
         name, author = record.switch.name, record.author
         try:
             return await change_once(self._control, "switch", name, what, author, plan, check)
-        except (ContractError, self._refusal) as error:
+        except (ContractError, LimitError, self._refusal) as error:
             raise FailedError(f"{what}-refused: {error}") from None
 
     async def _again(self, record: Record) -> Record:
