@@ -21,6 +21,7 @@ from admin.intents import LOOK_S, Carrier, StaleError
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.events import Hub
+from admin.routing.limits import LimitError
 from admin.routing.store import Check, Proposal
 from admin.tasks import Tasks
 from proxy.routing.change import ContractError, Operation

@@ -159,7 +159,9 @@ class Store:
             self._last = None
             raise
 
-    async def commit(self, proposal: Proposal, limits: Limits | None = None) -> Committed | Repeated:
+    async def commit(
+        self, proposal: Proposal, limits: Limits | None = None
+    ) -> Committed | Repeated:
         """Make the change, or find that it was made. limits: what it has to keep to.
 
         Raises VersionConflictError, KeyReusedError, LimitsMovedError, LimitError,
@@ -181,6 +183,13 @@ class Store:
             risen = await _rise(connection, known, floor, reason)
         self._last = risen
         return risen
+
+    @asynccontextmanager
+    async def held_still(self) -> AsyncIterator[tuple[Connection, Standing]]:
+        """A transaction as long as which nobody changes the table. DatabaseUnavailableError."""
+        async with self._transaction() as connection:
+            head = await connection.fetchrow(_LOCK_HEAD)
+            yield connection, self._known(head) or await _load(connection, head)
 
     @asynccontextmanager
     async def republishing(self) -> AsyncIterator[None]:
@@ -286,7 +295,7 @@ class Store:
         repeated = await _repeated(connection, proposal)
         if repeated:
             return repeated
-        if limits and limits.generation != head["schema_generation"]:
+        if limits and head and limits.generation != head["schema_generation"]:
             raise LimitsMovedError
         before = self._known(head) or await _load(connection, head)
         if before.is_of_another_timeline:
