@@ -84,6 +84,7 @@ class Worker:
         self._leases: dict[int, Lease] = {}
         self._files: dict[str, tuple[File, ...]] = {}
         self._draining = asyncio.Event()
+        self._is_away = False
 
     async def run(self) -> None:
         """Until `drain` is asked for, and what was begun has ended."""
@@ -131,7 +132,7 @@ class Worker:
                 )
         except DatabaseUnavailableError as error:
             # It may have been claimed all the same: then its lease will lapse.
-            log.warning("the ledger can't be reached", fault=str(error))
+            self._away(error)
             return None
 
     async def _pause(self) -> None:
@@ -229,10 +230,19 @@ class Worker:
         while True:
             try:
                 async with self._database.connection() as connection:
-                    return await ask(connection)
+                    answer = await ask(connection)
             except DatabaseUnavailableError as error:
-                log.warning("the ledger can't be reached", fault=str(error))
+                self._away(error)
                 await asyncio.sleep(AGAIN_S)
+            else:
+                self._is_away = False
+                return answer
+
+    def _away(self, error: DatabaseUnavailableError) -> None:
+        """Say once that the ledger can't be reached."""
+        if not self._is_away:
+            log.warning("the ledger can't be reached", fault=str(error))
+        self._is_away = True
 
     async def _renew(self) -> None:
         while True:
