@@ -90,6 +90,16 @@ class Schemas:
         return "" if version is None or schema is None else schema.why_not(version)
 
 
+def still_needed(versions: Mapping[Slot, Version], requires: Version | None) -> str:
+    """Why what requires a version must not be applied yet: a slot runs an older one; empty if none does."""
+    if requires is None:
+        return ""
+    older = [
+        f"{slot} runs {version}" for slot, version in sorted(versions.items()) if version < requires
+    ]
+    return f"{requires} is required, and {' and '.join(older)}" if older else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Unserved:
     """A tenant that a change would send where its schema is of no use.

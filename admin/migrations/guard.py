@@ -85,12 +85,15 @@ async def read(connection: Connection) -> SchemaLimits:
     return SchemaLimits(generation, schemas, frozenset(step.version for step in steps))
 
 
+async def slot_versions(connection: Connection) -> dict[Slot, Version]:
+    """What slots run, of those that said so."""
+    rows = await connection.fetch(_VERSIONS)
+    return {Slot(row["slot"]): Version.parse(row["version"]) for row in rows}
+
+
 async def known(connection: Connection) -> Schemas:
     """What slots run, and what schemas serve. The caller's transaction makes it one."""
-    versions = {
-        Slot(row["slot"]): Version.parse(row["version"])
-        for row in await connection.fetch(_VERSIONS)
-    }
+    versions = await slot_versions(connection)
     rows = await connection.fetch(_TARGETS)
     return _schemas(versions, await _steps(connection) if rows else (), rows)
 
