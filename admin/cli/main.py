@@ -21,6 +21,7 @@ COMMANDS = {
     "workers": ("admin.cli.fleet", "Which worker serves which version."),
     "audit": ("admin.cli.fleet", "Who changed what, newest first."),
     "events": ("admin.cli.fleet", "Follow changes and workers live."),
+    "migrations": ("admin.cli.migrations", "Migrations of the tenants' databases: lint, and more."),
     "token": ("admin.cli.token", "Make tokens."),
     "bench": ("admin.cli.bench", "Benchmarks, in a clone of the repository."),
     "health": ("admin.cli.health", "Is the process on this host well? For health checks."),
