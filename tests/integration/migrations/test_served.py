@@ -3,13 +3,16 @@
 import asyncio
 import contextlib
 import itertools
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import aiohttp
 import pytest
+from click.testing import CliRunner
 
 from admin.bootstrap import running
+from admin.cli.main import main
 from admin.config import Settings
 from admin.migrations.ledger.plans import applied
 from config import Shared
@@ -157,3 +160,36 @@ async def test_what_a_slot_runs_is_refused_while_tenants_need_another(
     outcomes = [(row["outcome"], row["to"]) for row in rows[:3]]
     assert [outcome for outcome, _ in outcomes] == ["committed", "refused", "committed"]
     assert outcomes[0][1] == {"green_version": "1.4.0"}
+
+
+async def test_the_command_line_says_so(book: Ledger, works: Works, call: Client) -> None:
+    await book.schemas(TENANTS)
+    await migrated(book, works, (TABLE,), TENANTS)
+    await migrated(book, works, (TABLE, COLUMN), TENANTS[:5])
+
+    async def turnout(*arguments: str) -> tuple[int, str]:
+        return await asyncio.to_thread(_turnout, call, *arguments)
+
+    code, said = await turnout("migrations", "compatibility", "--unserved")
+    assert code == 0
+    assert "cutover to green (1.3.0) is refused because of 1 tenant: c5" in said
+    assert "migration 1.3.0 is not applied" in said
+    code, said = await turnout("cutover", "green")
+    assert code == 1, said
+    assert "c5" in said
+    code, said = await turnout("tenants", "explain", "c5")
+    assert "does not serve 1.3.0 on green: migration 1.3.0 is not applied" in said
+    assert (await turnout("versions", "show"))[1] == "blue 1.2.0\ngreen 1.3.0\n"
+    assert (await turnout("versions", "set", "blue", "1.2.5"))[0] == 0
+    assert (await turnout("versions", "forget", "blue"))[0] == 0
+    assert json.loads((await turnout("versions", "show", "--json"))[1]) == {
+        "blue": None,
+        "green": "1.3.0",
+    }
+
+
+def _turnout(client: Client, *arguments: str) -> tuple[int, str]:
+    """The command line's exit code, and all that it says."""
+    environ = {"TURNOUT_ADMIN_URL": f"http://{client.address}", "TURNOUT_TOKEN": client.token}
+    found = CliRunner().invoke(main, list(arguments), env=environ)
+    return found.exit_code, found.output
