@@ -4,7 +4,12 @@ import click
 
 from admin.cli.group import Commands, Table
 
-COMMANDS: Table = {}
+COMMANDS: Table = {
+    "compatibility": (
+        "admin.cli.migrations.compatibility",
+        "Which versions tenants' schemas serve.",
+    ),
+}
 """Command → the file it lies in, and its line in `--help`, in the order in which one needs them."""
 
 
