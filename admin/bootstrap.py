@@ -20,6 +20,7 @@ from admin.census.reading import Reader
 from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
+from admin.migrations.guard import SchemaGuard
 from admin.routing.control import Control
 from admin.routing.database import Database, DatabaseUnavailableError, Pool, open_pool
 from admin.routing.events import Hub
@@ -120,7 +121,8 @@ def _compose(
     fleet = Fleet(redis, keys, publisher, hub, settings.redis_timeout_s)
     reconciler = Reconciler(store, publisher, fleet, hub, settings)
     metrics = Metrics()
-    control = Control(store, publisher, fleet, reconciler, metrics.ack_ms.observe)
+    guard = SchemaGuard(database)
+    control = Control(store, publisher, fleet, reconciler, metrics.ack_ms.observe, guard)
     metrics.watch(lambda: _gauges(control))
     tasks = Tasks()
     tasks.start("watch-redis", lambda: access.watch(settings.redis_timeout_s))
@@ -143,7 +145,8 @@ def _compose(
     tasks.start("ramps", ramps.run)
     known = Authenticator(settings)
     parts = Parts(
-        *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls)
+        *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls),
+        guard=guard,
     )
     return parts, tasks
 

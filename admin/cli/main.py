@@ -1,8 +1,8 @@
-"""`turnout`: the list of commands. Each is imported when it is called, so `--help` is quick."""
-
-import importlib
+"""`turnout`: the list of commands."""
 
 import click
+
+from admin.cli.group import Commands
 
 COMMANDS = {
     "demo": ("admin.cli.launch", "Run everything on this machine, with two versions of an ERP."),
@@ -18,14 +18,16 @@ COMMANDS = {
     "endpoints": ("admin.cli.endpoints", "The instances of a slot."),
     "drain": ("admin.cli.drain", "End what lasts long on a slot."),
     "census": ("admin.cli.census", "Which devices are connected, back, or missing."),
+    "versions": ("admin.cli.versions", "Which application version each slot runs."),
     "workers": ("admin.cli.fleet", "Which worker serves which version."),
     "audit": ("admin.cli.fleet", "Who changed what, newest first."),
     "events": ("admin.cli.fleet", "Follow changes and workers live."),
+    "migrations": ("admin.cli.migrations", "Migrations of the tenants' databases: lint, and more."),
     "token": ("admin.cli.token", "Make tokens."),
     "bench": ("admin.cli.bench", "Benchmarks, in a clone of the repository."),
     "health": ("admin.cli.health", "Is the process on this host well? For health checks."),
 }
-"""Command → the file it lies in, and its line in `turnout --help`."""
+"""Command → the file it lies in, and its line in `turnout --help`, in the order of a release manager's day."""
 
 EPILOG = """\b
 Exit codes
@@ -45,30 +47,9 @@ Environment
 """
 
 
-class Commands(click.Group):
-    """The commands of `COMMANDS`, imported on demand."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The commands' names, in the order of a release manager's day."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """The command, or None."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(COMMANDS[cmd_name][0])
-        command = getattr(module, cmd_name)
-        assert isinstance(command, click.Command)  # noqa: S101 - the table is this file's own
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        """The list in `--help`, from the table alone."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
-
-
 @click.command(
     cls=Commands,
+    table=COMMANDS,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

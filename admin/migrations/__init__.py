@@ -1,4 +1,4 @@
-"""Migrations: read, linted, proved, planned, and applied to every tenant's schema.
+"""Migrations of the tenants' databases: what there is, what it may break, and carrying it out.
 
-`worker` applies what the `ledger` in Turnout's PostgreSQL gives out, by `executor`, to a `target`.
+A migration's way: a file → `catalogue` → lint → plan → job → ledger.
 """

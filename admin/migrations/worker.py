@@ -16,16 +16,20 @@ from typing import TypeVar
 
 import structlog
 
+from admin.migrations.catalogue.model import Phase
+from admin.migrations.compatibility import still_needed
 from admin.migrations.config import Settings
 from admin.migrations.executor import Job, Result, execute
 from admin.migrations.faults import Again, Failed, Failure, Fenced, Interrupted, backoff_s, remedy
 from admin.migrations.files import File
+from admin.migrations.guard import slot_versions
 from admin.migrations.ledger import jobs
 from admin.migrations.ledger.jobs import Claim, Held
 from admin.migrations.ledger.plans import files_of
 from admin.migrations.ledger.waves import settle_all
 from admin.migrations.states import JobEvent
 from admin.migrations.target.session import Sessions
+from admin.migrations.version import Version
 from admin.routing.database import Connection, Database, DatabaseUnavailableError
 from admin.tasks import Tasks
 
@@ -172,6 +176,7 @@ class Worker:
             files = await self._plan(mine.plan)
             file = files[mine.position]
             job = Job(mine.plan, mine.target, mine.fence, file, files)
+            await self._admit(file, mine.plan)
             result = await execute(job, self._sessions, self._settings, lease)
         except Fenced:
             raise
@@ -187,6 +192,26 @@ class Worker:
             return self._again(mine, unforeseen, said)
         said.info("done", key=file.key, ms=round(result.duration_ms, 1), found=result.found)
         return lambda c: _succeed(c, mine, file, result)
+
+    async def _admit(self, file: File, plan: str) -> None:
+        """Failed, if it takes away what a slot's version needs.
+
+        Asked after the claim, from which on changes of the routing count it as applied: so either
+        they see it, or it sees them.
+        """
+        if file.phase != Phase.CONTRACT or file.requires is None:
+            return
+        why = still_needed(await self._ask(slot_versions), Version.parse(file.requires))
+        if why:
+            raise Failed(
+                Failure(
+                    f"not applied: {why}",
+                    "Deploy the required version to that slot and say so (`turnout versions set`), or give the way"
+                    f" back up (`turnout versions forget`); then `turnout migrations retry {plan}`.",
+                    code="still-needed",
+                    file=file.path,
+                )
+            )
 
     def _failed(
         self, mine: Claim, failure: Failure, said: structlog.stdlib.BoundLogger

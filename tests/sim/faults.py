@@ -4,6 +4,7 @@ start anew; connections that break. All of it ends.
 
 from collections.abc import Callable
 from functools import partial
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tests.sim.network import Connection, Way, nothing
@@ -34,6 +35,10 @@ class Faults:
             lasts_s = self.lots.choice((0.05, 0.3, 1.0, 2.5, 4.0))
             when = self.lots.uniform(begin, begin + 0.8 if kind in _LONG else end)
             self.world.at(when, partial(kind, self, lasts_s))
+        # Drawn apart, so that the histories of other seeds stay as they were.
+        apart = Random(f"site {self.world.seed}")
+        if apart.random() < _SITES_LOST:
+            self.world.at(apart.uniform(begin, end), partial(self.site_is_lost, 1.0))
 
     def end(self) -> None:
         """No more faults; what is broken is mended."""
@@ -117,6 +122,25 @@ class Faults:
             self._for(min(lasts_s, 1.0), f"postgres fails over, and loses {behind_s} s", undo)
 
         self.world.after(behind_s, lambda: None if self._over else take_over())
+
+    def site_is_lost(self, lasts_s: float) -> None:
+        """The replicas of both take over, in another place, and lack the same moment."""
+        redis, postgres = self.of.redis, self.of.postgres
+        of_redis, of_postgres = redis.data.copied(), postgres.data
+
+        def ways(way: Way) -> None:
+            for server in (redis, postgres):
+                self.world.network.set_way(server, way)
+
+        def take_over() -> None:
+            self.of.books.takes_back = True
+            redis.restore(of_redis)
+            postgres.promote(of_postgres)
+            ways(Way.REFUSED)
+            undo = partial(ways, Way.OPEN)
+            self._for(lasts_s, "a site is lost, and 0.5 s of both stores", undo)
+
+        self.world.after(0.5, lambda: None if self._over else take_over())
 
     def hole(self, lasts_s: float) -> None:
         """What is sent to it gets no answer."""
@@ -312,6 +336,8 @@ KINDS: tuple[Kind, ...] = (
     Faults.late_answer,
     Faults.cut_off,
 )
+_SITES_LOST = 0.05
+"""In how many histories."""
 _LONG = frozenset({Faults.late_answer, Faults.cut_off})
 """They last to the end, so they begin early."""
 """How often each is drawn, by how often it stands here."""

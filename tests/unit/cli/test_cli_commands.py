@@ -365,7 +365,7 @@ def test_every_command_is_listed_with_its_own_words():
         command = main.get_command(context, name)
         assert command is not None
         assert command.name == name
-        assert f"{name:<9}  {line}" in done.stdout
+        assert f"{name:<10}  {line}" in done.stdout
     for code in range(5):
         assert f"    {code}  " in done.stdout
 
