@@ -20,6 +20,8 @@ from admin.census.reading import Reader
 from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
+from admin.migrations.config import Settings as MigrationSettings
+from admin.migrations.control import Migrations
 from admin.migrations.guard import SchemaGuard
 from admin.routing.control import Control
 from admin.routing.database import Database, DatabaseUnavailableError, Pool, open_pool
@@ -51,8 +53,12 @@ class StartError(Exception):
 
 
 @asynccontextmanager
-async def running(shared: Shared, settings: Settings) -> AsyncIterator[str]:
+async def running(
+    shared: Shared, settings: Settings, of_migrations: MigrationSettings | None = None
+) -> AsyncIterator[str]:
     """The whole admin for as long as the block runs; yields the address that it listens on.
+
+    of_migrations: the section [migrations]; None: its defaults.
 
     StartError if the settings or PostgreSQL don't let it start, SchemaError if the schema is
     another program's. It starts without Redis.
@@ -68,7 +74,9 @@ async def running(shared: Shared, settings: Settings) -> AsyncIterator[str]:
         stack.push_async_callback(database.close)
         async with pool.acquire() as connection:
             await migrate(connection, migrations(), settings.database_wait_s)
-        parts, tasks = _compose(stack, shared, settings, database)
+        parts, tasks = _compose(
+            stack, shared, settings, of_migrations or MigrationSettings(), database
+        )
         stack.push_async_callback(tasks.close)
         runner = web.AppRunner(
             create_app(parts),
@@ -103,7 +111,11 @@ def _quiet_logger() -> logging.Logger:
 
 
 def _compose(
-    stack: AsyncExitStack, shared: Shared, settings: Settings, database: Database
+    stack: AsyncExitStack,
+    shared: Shared,
+    settings: Settings,
+    of_migrations: MigrationSettings,
+    database: Database,
 ) -> tuple[Parts, Tasks]:
     keys = Keys(shared.redis_prefix)
     access = Access(shared, keys.table)
@@ -143,10 +155,14 @@ def _compose(
     last_hour = LastHour(redis, keys)
     ramps = Ramps(control, hub, tasks, last_hour, may_be_made, Problem)
     tasks.start("ramps", ramps.run)
+    of_tenants = Migrations(database, of_migrations, hub)
+    tasks.start("migrations", of_tenants.advance)
+    tasks.start("migration-news", of_tenants.tell)
     known = Authenticator(settings)
     parts = Parts(
         *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls),
         guard=guard,
+        migrations=of_tenants,
     )
     return parts, tasks
 

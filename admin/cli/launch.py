@@ -38,6 +38,14 @@ def admin(arguments: tuple[str, ...]) -> None:
     become("admin", arguments)
 
 
+@click.command(context_settings=PASS_ON, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def worker(arguments: tuple[str, ...]) -> None:
+    """Run a worker of migrations (see `turnout worker --help`)."""
+    need("admin")
+    become("admin.migrations", arguments)
+
+
 @click.command()
 @click.option(
     "--data",

@@ -22,6 +22,7 @@ COMMANDS = {
     "workers": ("admin.cli.fleet", "Which worker serves which version."),
     "audit": ("admin.cli.fleet", "Who changed what, newest first."),
     "events": ("admin.cli.fleet", "Follow changes and workers live."),
+    "worker": ("admin.cli.launch", "Run a worker, which applies migrations."),
     "migrations": ("admin.cli.migrations", "Migrations of the tenants' databases: lint, and more."),
     "token": ("admin.cli.token", "Make tokens."),
     "bench": ("admin.cli.bench", "Benchmarks, in a clone of the repository."),
@@ -36,7 +37,7 @@ Exit codes
   2  wrong usage
   3  the admin can't be reached or can't answer (HTTP 5xx)
   4  changed, but not served by every worker within --timeout-ms
-  5  a drain left something, or not all devices are back
+  5  a drain left something, not all devices are back, a migration failed, or one can't go back
 
 \b
 Environment
