@@ -74,9 +74,9 @@ async def running(
         stack.push_async_callback(database.close)
         async with pool.acquire() as connection:
             await migrate(connection, migrations(), settings.database_wait_s)
-        parts, tasks = _compose(
-            stack, shared, settings, of_migrations or MigrationSettings(), database
-        )
+        parts, tasks = _compose(stack, shared, settings, database, of_migrations)
+        tasks.start("migrations", parts.migrations.advance)
+        tasks.start("migration-news", parts.migrations.tell)
         stack.push_async_callback(tasks.close)
         runner = web.AppRunner(
             create_app(parts),
@@ -114,8 +114,8 @@ def _compose(
     stack: AsyncExitStack,
     shared: Shared,
     settings: Settings,
-    of_migrations: MigrationSettings,
     database: Database,
+    of_migrations: MigrationSettings | None = None,
 ) -> tuple[Parts, Tasks]:
     keys = Keys(shared.redis_prefix)
     access = Access(shared, keys.table)
@@ -155,14 +155,11 @@ def _compose(
     last_hour = LastHour(redis, keys)
     ramps = Ramps(control, hub, tasks, last_hour, may_be_made, Problem)
     tasks.start("ramps", ramps.run)
-    of_tenants = Migrations(database, of_migrations, hub)
-    tasks.start("migrations", of_tenants.advance)
-    tasks.start("migration-news", of_tenants.tell)
     known = Authenticator(settings)
     parts = Parts(
         *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls),
         guard=guard,
-        migrations=of_tenants,
+        migrations=Migrations(database, of_migrations or MigrationSettings(), hub),
     )
     return parts, tasks
 

@@ -19,7 +19,7 @@ def targets(session: Session, limit: int, cursor: str | None) -> None:
     rows = (
         (
             *(each["name"], each["tenant"] or "all", each["server"]),
-            f"{each['database'] or '(its URL’s)'}.{each['schema']}",
+            f"{each['database'] or '(of the URL)'}.{each['schema']}",
             each["applied"][-1] if each["applied"] else None,
             len(each["applied"]),
             (each["looked_at"] or "never")[:19],
