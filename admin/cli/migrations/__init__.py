@@ -5,6 +5,15 @@ import click
 from admin.cli.group import Commands, Table
 
 COMMANDS: Table = {
+    "plan": ("admin.cli.migrations.plan", "What will run where; and write it down."),
+    "run": ("admin.cli.migrations.words", "Begin a plan."),
+    "status": ("admin.cli.migrations.status", "How a plan stands: waves, rate, what has failed."),
+    "pause": ("admin.cli.migrations.words", "Give out no more of a plan's jobs."),
+    "resume": ("admin.cli.migrations.words", "Go on; what has failed no longer counts."),
+    "retry": ("admin.cli.migrations.words", "Try again what has failed."),
+    "cancel": ("admin.cli.migrations.words", "Give a plan up; what runs ends."),
+    "history": ("admin.cli.migrations.looking", "What was migrated, newest first."),
+    "targets": ("admin.cli.migrations.looking", "The schemas to migrate, and what each has."),
     "compatibility": (
         "admin.cli.migrations.compatibility",
         "Which versions tenants' schemas serve.",
