@@ -30,7 +30,7 @@ _STRINGS = {"text", "varchar"}
 """They look the same to every client, on the wire too: no query sees one become the other."""
 
 _TABLES = """
-    SELECT c.oid, c.oid::regclass::text AS name, c.relkind IN ('r', 'm') AS has_data,
+    SELECT c.oid, c.oid::regclass::text AS name, c.relkind IN ('r', 'p') AS lockable,
         c.relfilenode, CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) / 8192 END
         AS blocks
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -57,10 +57,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Something to lock. blocks: None where it has no data of its own (a view, a partitioned one)."""
+    """A table or a view. lockable: by LOCK TABLE.
+
+    blocks: None where it has no data of its own, being a view or partitioned.
+    """
 
     oid: int
     name: str
+    lockable: bool
     filenode: int
     blocks: int | None
 
@@ -177,8 +181,7 @@ class Trial:
         async with _connected(self._url) as holder:
             tables = await _tables(session)
             before = await _flushed(session, tables)
-            lockable = [table.name for table in tables.values() if table.blocks is not None]
-            names = ", ".join(lockable)
+            names = ", ".join(table.name for table in tables.values() if table.lockable)
             await holder.execute(f"BEGIN; LOCK TABLE {names} IN ROW EXCLUSIVE MODE")
             await holder.execute(f"SAVEPOINT reading; LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
             running = asyncio.ensure_future(session.execute(statement))
@@ -240,7 +243,9 @@ def _seen(kind: asyncpg.Type) -> str:
 async def _tables(session: asyncpg.Connection) -> dict[int, Table]:
     rows = await session.fetch(_TABLES)
     return {
-        row["oid"]: Table(row["oid"], row["name"], row["relfilenode"], row["blocks"])
+        row["oid"]: Table(
+            row["oid"], row["name"], row["lockable"], row["relfilenode"], row["blocks"]
+        )
         for row in rows
     }
 
