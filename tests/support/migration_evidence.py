@@ -9,7 +9,8 @@ Rules:
 - The cost is counted in blocks, never in time: *rewrite* is a table that has got a new file with
   data in it; *scan* is a table of which every block was fetched; *instant* is neither, and at
   most a quarter of each table. Anything between is no evidence.
-- What the statement only created counts for neither: nobody waits for it yet.
+- What the file itself created counts for neither: nobody waits for it yet. The statements before
+  the last are committed, as their locks are not its own.
 """
 
 import asyncio
@@ -40,6 +41,9 @@ _LOCKED = """
     SELECT l.relation, l.mode FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
     WHERE d.datname = $1 AND l.pid = $2 AND l.locktype = 'relation'
 """
+_HELD = ("ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "ACCESS EXCLUSIVE")
+"""What a statement that runs in no transaction finds in its way, last things first."""
+
 _WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)"
 
 _numbers = itertools.count()
@@ -138,33 +142,30 @@ class Trial:
 
     async def apply(self, file: str) -> Effect:
         """Run a file, committed at its end, and watch its last statement."""
+        there = await _tables(self._session)
         *first, last = [piece.text for piece in statements(file)]
+        await self.prepare(*first)
         try:
-            return await self._in_transaction(self._session, first, last)
+            return await self._in_transaction(self._session, there, last)
         except asyncpg.ActiveSQLTransactionError:
-            await self.prepare(*first)
             return await self._held_up(self._session, last)
 
     async def _in_transaction(
-        self, session: asyncpg.Connection, first: Sequence[str], last: str
+        self, session: asyncpg.Connection, there: Mapping[int, Table], statement: str
     ) -> Effect:
-        there = await _tables(session)
         transaction = session.transaction()
         await transaction.start()
+        tables = await _tables(session)
+        read = await _fetched(session, tables, "pg_stat_get_xact_blocks_fetched")
         try:
-            for statement in first:
-                await session.execute(statement)
-            held = await self._locks(session)
-            tables = await _tables(session)
-            read = await _fetched(session, tables, "pg_stat_get_xact_blocks_fetched")
-            await session.execute(last)
+            await session.execute(statement)
         except asyncpg.ActiveSQLTransactionError:
             await transaction.rollback()
             raise
         except asyncpg.PostgresError as error:
             await transaction.rollback()
             return _failure(error)
-        taken = await self._locks(session) - held
+        taken = await self._locks(session)
         read_then = await _fetched(session, tables, "pg_stat_get_xact_blocks_fetched")
         after = await _tables(session)
         await transaction.commit()
@@ -175,19 +176,21 @@ class Trial:
     async def _held_up(self, session: asyncpg.Connection, statement: str) -> Effect:
         """Of a statement that runs in no transaction.
 
-        Whatever is in its way at first lets go of the tables, save what a reader and writer holds:
-        so both its first wait, and the one for older transactions, are seen.
+        Another session lets go of the tables by and by, so that each of its waits is seen: for the
+        first lock, for one that conflicts with itself, and for older transactions to end.
         """
         async with _connected(self._url) as holder:
             tables = await _tables(session)
             before = await _flushed(session, tables)
             names = ", ".join(table.name for table in tables.values() if table.lockable)
-            await holder.execute(f"BEGIN; LOCK TABLE {names} IN ROW EXCLUSIVE MODE")
-            await holder.execute(f"SAVEPOINT reading; LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+            await holder.execute("BEGIN")
+            for mode in _HELD:
+                await holder.execute(f"SAVEPOINT s; LOCK TABLE {names} IN {mode} MODE")
+            taken = set()
             running = asyncio.ensure_future(session.execute(statement))
-            taken = await self._waiting(session, running)
-            await holder.execute("ROLLBACK TO SAVEPOINT reading")
-            taken |= await self._waiting(session, running)
+            for _ in _HELD:
+                taken |= await self._waiting(session, running)
+                await holder.execute("ROLLBACK TO s; RELEASE s")
             await holder.execute("ROLLBACK")
             try:
                 await running
