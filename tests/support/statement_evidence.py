@@ -1,9 +1,11 @@
 """What a statement does, as a real PostgreSQL shows it: to old queries, locks and data.
 
 Rules:
-- A trial has a database of its own, copied from a template, so that statements are committed.
-- Queries of the old version run as its role, each in a transaction that is rolled back, after
-  its deferred constraints were checked.
+- A statement that is all there is to a trial runs in a database that trials share, in a transaction
+  that is rolled back once the old queries have been asked in it. With something before or after
+  it, or if it runs in no transaction, it has a database of its own and is committed there.
+- Queries of the old version run as its role, each rolled back after its deferred constraints were
+  checked.
 - The locks are read by another session, from pg_locks: of a transaction that is still open, or,
   for what runs in none, whenever the statement waits behind a session that is in its way.
 - The cost is counted in blocks, never in time: *rewrite* is a table that has got a new file with
@@ -38,8 +40,8 @@ _TABLES = """
     WHERE c.relkind IN ('r', 'p', 'm', 'v', 'S') AND n.nspname !~ '^pg_|^information_schema$'
 """
 _LOCKED = """
-    SELECT l.relation, l.mode FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
-    WHERE d.datname = $1 AND l.pid = $2 AND l.locktype = 'relation'
+    SELECT relation, mode FROM pg_locks
+    WHERE pid = $1 AND locktype = 'relation' AND database <> 0
 """
 _WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)"
 
@@ -95,15 +97,58 @@ class Effect:
         return "scan" if most >= 1 else "instant"
 
 
-class Laboratory:
-    """A server with a template. observer: a session on it that looks at the others."""
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A statement's effect, and what the old queries gave before and after it."""
 
-    def __init__(self, url: str, template: str, observer: asyncpg.Connection) -> None:
-        self._url, self._template, self._observer = url, template, observer
+    before: list[Outcome]
+    effect: Effect
+    after: list[Outcome]
+
+
+class Laboratory:
+    """A server with a template. observer: a session on it that looks at the others.
+
+    shared: a session on a copy of the template.
+    """
+
+    def __init__(
+        self, url: str, template: str, observer: asyncpg.Connection, shared: asyncpg.Connection
+    ) -> None:
+        self._url, self._template = url, template
+        self._observer, self._shared = observer, shared
+
+    async def tried(
+        self, file: str, queries: Sequence[str], setup: Sequence[str] = (), new: Sequence[str] = ()
+    ) -> Tried:
+        """Run a file after `setup`, and watch its last statement. new: run before the last look."""
+        *first, last = [piece.text for piece in statements(file)]
+        if not any((*setup, *first, *new)):
+            with contextlib.suppress(asyncpg.ActiveSQLTransactionError):
+                return await self._rolled_back(last, queries)
+        async with self._own_database() as (url, session):
+            await _run(session, setup)
+            before = await _answers(session, queries)
+            effect = await Trial(url, session, self._observer).committed(first, last)
+            await _run(session, new)
+            return Tried(before, effect, await _answers(session, queries))
+
+    async def _rolled_back(self, statement: str, queries: Sequence[str]) -> Tried:
+        session = self._shared
+        before = await _answers(session, queries)
+        transaction = session.transaction()
+        await transaction.start()
+        try:
+            trial = Trial(self._url, session, self._observer)
+            effect = await trial.watched(await _tables(session), statement)
+            after = [] if effect.error else await _answers(session, queries)
+            return Tried(before, effect, after)
+        finally:
+            await transaction.rollback()
 
     @contextlib.asynccontextmanager
-    async def trial(self) -> AsyncIterator["Trial"]:
-        """A new database like the template, dropped at the end."""
+    async def _own_database(self) -> AsyncIterator[tuple[str, asyncpg.Connection]]:
+        """A new database like the template, dropped at the end: its URL, and a session on it."""
         name = f"trial_{next(_numbers)}"
         # The files are copied as they are: faster than through the log, for one so small.
         await self._observer.execute(
@@ -111,64 +156,51 @@ class Laboratory:
         )
         url = self._url.rpartition("/")[0] + "/" + name
         try:
-            async with _connected(url) as session:
-                yield Trial(url, name, session, self._observer)
+            async with connected(url) as session:
+                yield url, session
         finally:
             await self._observer.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 class Trial:
-    """One database, and what is tried in it."""
+    """A session that runs a statement, and how it is watched."""
 
-    def __init__(
-        self, url: str, name: str, session: asyncpg.Connection, observer: asyncpg.Connection
-    ) -> None:
-        self._url, self._name = url, name
-        self._session, self._observer = session, observer
+    def __init__(self, url: str, session: asyncpg.Connection, observer: asyncpg.Connection) -> None:
+        self._url, self._session, self._observer = url, session, observer
 
-    async def prepare(self, *scripts: str) -> None:
-        """Run SQL and commit it."""
-        for script in filter(None, scripts):
-            await self._session.execute(script)
-
-    async def ask(self, queries: Sequence[str]) -> list[Outcome]:
-        """The queries' outcomes, as the old version's role."""
-        # Or the client would take a type for what it was.
-        await self._session.reload_schema_state()
-        return [await _outcome(self._session, query) for query in queries]
-
-    async def apply(self, file: str) -> Effect:
-        """Run a file, committed at its end, and watch its last statement."""
+    async def committed(self, first: Sequence[str], statement: str) -> Effect:
+        """Commit each; the effect of the last."""
         there = await _tables(self._session)
-        *first, last = [piece.text for piece in statements(file)]
-        await self.prepare(*first)
+        await _run(self._session, first)
         try:
-            return await self._in_transaction(self._session, there, last)
+            transaction = self._session.transaction()
+            await transaction.start()
+            try:
+                effect = await self.watched(there, statement)
+            except asyncpg.ActiveSQLTransactionError:
+                await transaction.rollback()
+                raise
+            await (transaction.rollback() if effect.error else transaction.commit())
         except asyncpg.ActiveSQLTransactionError:
-            return await self._held_up(self._session, last)
+            return await self._held_up(self._session, statement)
+        return effect
 
-    async def _in_transaction(
-        self, session: asyncpg.Connection, there: Mapping[int, Table], statement: str
-    ) -> Effect:
-        transaction = session.transaction()
-        await transaction.start()
+    async def watched(self, there: Mapping[int, Table], statement: str) -> Effect:
+        """Run it in the session's transaction. there: what is not of the file itself."""
+        session = self._session
         tables = await _tables(session)
         read = await _fetched(session, tables, "pg_stat_get_xact_blocks_fetched")
         try:
             await session.execute(statement)
         except asyncpg.ActiveSQLTransactionError:
-            await transaction.rollback()
             raise
         except asyncpg.PostgresError as error:
-            await transaction.rollback()
             return _failure(error)
         taken = await self._locks(session)
         read_then = await _fetched(session, tables, "pg_stat_get_xact_blocks_fetched")
-        after = await _tables(session)
-        await transaction.commit()
         known = [table for oid, table in tables.items() if oid in there]
         read = {oid: count - read[oid] for oid, count in read_then.items()}
-        return _effect(known, after, taken, read)
+        return _effect(known, await _tables(session), taken, read)
 
     async def _held_up(self, session: asyncpg.Connection, statement: str) -> Effect:
         """Of a statement that runs in no transaction.
@@ -177,7 +209,7 @@ class Trial:
         first lock, for one that conflicts with itself, for older transactions to end, and at last
         for a partition whose parent is free.
         """
-        async with _connected(self._url) as first, _connected(self._url) as last:
+        async with connected(self._url) as first, connected(self._url) as last:
             tables = await _tables(session)
             before = await _flushed(session, tables)
             leaves = [table.name for table in tables.values() if table.kind == "r"]
@@ -213,12 +245,13 @@ class Trial:
         return set()
 
     async def _locks(self, session: asyncpg.Connection) -> set[tuple[int, str]]:
-        rows = await self._observer.fetch(_LOCKED, self._name, session.get_server_pid())
+        rows = await self._observer.fetch(_LOCKED, session.get_server_pid())
         return {(row["relation"], row["mode"]) for row in rows}
 
 
 @contextlib.asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A session as the trials have it."""
     session = await asyncpg.connect(url, server_settings={"jit": "off"}, statement_cache_size=0)
     try:
         yield session
@@ -230,16 +263,30 @@ def _lock(tables: Sequence[str], mode: str) -> str:
     return f"LOCK TABLE {', '.join(tables)} IN {mode} MODE"
 
 
+async def _run(session: asyncpg.Connection, scripts: Sequence[str]) -> None:
+    for script in filter(None, scripts):
+        await session.execute(script)
+
+
+async def _answers(session: asyncpg.Connection, queries: Sequence[str]) -> list[Outcome]:
+    """The queries' outcomes, as the old version's role."""
+    # Or the client would take a type for what it was.
+    await session.reload_schema_state()
+    return [await _outcome(session, query) for query in queries]
+
+
 async def _outcome(session: asyncpg.Connection, query: str) -> Outcome:
-    await session.execute(f"BEGIN; SET LOCAL ROLE {ROLE}")
+    transaction = session.transaction()  # a savepoint, if there is one already
+    await transaction.start()
     try:
+        await session.execute(f"SET LOCAL ROLE {ROLE}")
         prepared = await session.prepare(query)
         rows = await prepared.fetch()
         await session.execute("SET CONSTRAINTS ALL IMMEDIATE")
     except asyncpg.PostgresError as error:
         return Outcome(str(error))
     finally:
-        await session.execute("ROLLBACK")
+        await transaction.rollback()
     columns = tuple((column.name, _seen(column.type)) for column in prepared.get_attributes())
     return Outcome(None, prepared.get_statusmsg() or "", columns, tuple(tuple(row) for row in rows))
 

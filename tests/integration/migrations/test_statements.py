@@ -18,16 +18,15 @@ How lock and cost are measured: tests/support/statement_evidence.py.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
-import asyncpg
 import pytest
 
 from admin.embedded import EmbeddedPostgres
 from tests.support.statement_corpus import BASE, LOCKS, Case, cases
-from tests.support.statement_evidence import Effect, Laboratory, Outcome, Trial
+from tests.support.statement_evidence import Effect, Laboratory, Tried, connected
 
-TEMPLATE = "corpus_base"
+TEMPLATE, SHARED = "corpus_base", "corpus_shared"
 LEAST = 150
 
 CASES = cases()
@@ -35,14 +34,16 @@ CASES = cases()
 
 @pytest.fixture(scope="module")
 async def laboratory(postgres_server: EmbeddedPostgres) -> AsyncIterator[Laboratory]:
-    url = postgres_server.create_database(TEMPLATE)
-    base = await asyncpg.connect(url)
-    await base.execute(BASE.read_text("utf-8"))
-    await base.close()
-    observer = await asyncpg.connect(postgres_server.url)
-    yield Laboratory(postgres_server.url, TEMPLATE, observer)
-    await observer.close()
-    postgres_server.drop_database(TEMPLATE)
+    for name in (TEMPLATE, SHARED):
+        async with connected(postgres_server.create_database(name)) as session:
+            await session.execute(BASE.read_text("utf-8"))
+    async with (
+        connected(postgres_server.url) as observer,
+        connected(postgres_server.url_for(SHARED)) as shared,
+    ):
+        yield Laboratory(postgres_server.url, TEMPLATE, observer, shared)
+    for name in (TEMPLATE, SHARED):
+        postgres_server.drop_database(name)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -51,43 +52,33 @@ async def test_what_a_statement_does_is_what_the_corpus_says(
 ) -> None:
     apart = case.breaks_setup or case.new
     also = () if apart else case.breaks_old
-    async with laboratory.trial() as trial:
-        await trial.prepare(case.setup)
-        before, effect, after = await tried(trial, case, (*case.old, *also))
-    assert effect.error is None
-    differ = differences(before, after)
-    count = len(case.old)
-    if case.compatibility == "breaking":
-        assert all(differ[:count]), f"unchanged: {before} {after}"
-    else:
-        assert not any(differ[:count]), f"{before} {after}"
-    if also:
-        assert all(differ[count:]), f"unchanged: {before[count:]} {after[count:]}"
-    assert_lock(case, effect)
-    assert effect.cost == case.cost, effect
+    found = await tried(laboratory, case, (*case.old, *also), [case.setup])
+    assert found.effect.error is None
+    differ = differences(found)
+    expected = [case.compatibility == "breaking"] * len(case.old) + [True] * len(also)
+    assert differ == expected, f"{found.before} {found.after}"
+    assert_lock(case, found.effect)
+    assert found.effect.cost == case.cost, found.effect
     if apart:
-        await breaks(laboratory, case)
-
-
-async def breaks(laboratory: Laboratory, case: Case) -> None:
-    async with laboratory.trial() as trial:
-        await trial.prepare(case.setup, case.breaks_setup)
-        before, effect, after = await tried(trial, case, case.breaks_old or case.old, case.new)
-    assert effect.error is not None or any(differences(before, after)), "it does not break"
+        queries, setup = case.breaks_old or case.old, [case.setup, case.breaks_setup]
+        found = await tried(laboratory, case, queries, setup, case.new)
+        assert found.effect.error or any(differences(found)), "it does not break"
 
 
 async def tried(
-    trial: Trial, case: Case, queries: tuple[str, ...], new: tuple[str, ...] = ()
-) -> tuple[list[Outcome], Effect, list[Outcome]]:
-    before = await trial.ask(queries)
-    assert [outcome.error for outcome in before] == [None] * len(queries), "must work before"
-    effect = await trial.apply(case.sql)
-    await trial.prepare(*new)
-    return before, effect, await trial.ask(queries)
+    laboratory: Laboratory,
+    case: Case,
+    queries: Sequence[str],
+    setup: Sequence[str],
+    new: Sequence[str] = (),
+) -> Tried:
+    found = await laboratory.tried(case.sql, queries, setup, new)
+    assert [outcome.error for outcome in found.before] == [None] * len(queries), "must work before"
+    return found
 
 
-def differences(before: list[Outcome], after: list[Outcome]) -> list[bool]:
-    return [was != now for was, now in zip(before, after, strict=True)]
+def differences(found: Tried) -> list[bool]:
+    return [was != now for was, now in zip(found.before, found.after, strict=True)]
 
 
 def assert_lock(case: Case, effect: Effect) -> None:
