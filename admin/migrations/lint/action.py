@@ -1,0 +1,156 @@
+"""A statement taken apart: one action for each thing that it does. Pure.
+
+A kind is a word that the rules and the table of locks go by: `AT_DropColumn` for a part of ALTER TABLE,
+`Drop:OBJECT_TABLE`, `Rename:OBJECT_COLUMN`, `AddConstraint:UNIQUE`, `Index`.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from admin.migrations.catalogue.model import Node
+from admin.migrations.catalogue.transactions import word
+from admin.migrations.lint.sqltext import name_of, object_name, quoted, strings
+
+_BY_OBJECT = {
+    "DropStmt": ("Drop", "remove_type"),
+    "RenameStmt": ("Rename", "rename_type"),
+    "AlterObjectSchemaStmt": ("SetSchema", "object_type"),
+    "AlterOwnerStmt": ("Owner", "object_type"),
+    "ReindexStmt": ("Reindex", "kind"),
+    "DefineStmt": ("Define", "kind"),
+    "CreateTableAsStmt": ("CreateTableAs", "objtype"),
+}
+_ON_A_TABLE = {"OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE"}
+_RELATION_FIELDS = ("relation", "table", "view", "sequence", "typevar")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing that a statement does.
+
+    table: the relation that it is done to, with its schema, as SQL; empty if there is none, or it
+    isn't one. node: of the part itself, where the statement has parts (AlterTableCmd), else of
+    the statement. also: the further node of a constraint (Constraint). column: a column's name.
+    """
+
+    kind: str
+    table: str
+    node: Node
+    also: Node = None
+    column: str = ""
+
+
+def actions_of(node: Node) -> list[Action]:
+    """What a statement does, in order; one action at least."""
+    name = node.DESCRIPTOR.name
+    if name == "AlterTableStmt":
+        return [each for command in node.cmds for each in _parts(node, command.alter_table_cmd)]
+    if name in _BY_OBJECT:
+        prefix, field = _BY_OBJECT[name]
+        return [Action(f"{prefix}:{word(node, field)}", table, node) for table in _tables(node)]
+    if name == "CreateStmt":
+        return list(_created(node))
+    kind = name.removesuffix("Stmt")
+    if name == "GrantStmt":
+        kind = "Grant" if node.is_grant else "Revoke"
+    return [Action(kind, table, node) for table in _tables(node)]
+
+
+def _parts(statement: Node, command: Node) -> Iterator[Action]:
+    """A part of ALTER TABLE, and what it brings along."""
+    table = name_of(statement.relation)
+    subtype, objtype = word(command, "subtype"), word(statement, "objtype")
+    if objtype != "OBJECT_TABLE":
+        yield Action(f"{objtype}:{subtype}", table, command, column=command.name)
+        return
+    given = getattr(command, "def")
+    if subtype == "AT_AddConstraint":
+        yield _constraint(table, command, given.constraint)
+        return
+    if subtype == "AT_AddColumn":
+        column = given.column_def
+        yield Action(subtype, table, command, column, column.colname)
+        for each in column.constraints:
+            yield from _of_column(table, command, each.constraint, column.colname)
+        return
+    yield Action(subtype, table, command, column=command.name)
+
+
+def _created(node: Node) -> Iterator[Action]:
+    """CREATE TABLE, and what it does to tables that are there already."""
+    yield Action("Create", name_of(node.relation), node)
+    for each in node.inh_relations:
+        kind = "Partition" if node.HasField("partbound") else "Inheritance"
+        yield Action(kind, name_of(each.range_var), node)
+    inline = [part for each in node.table_elts for part in each.column_def.constraints]
+    for each in [*node.table_elts, *inline]:
+        if each.HasField("constraint") and each.constraint.HasField("pktable"):
+            yield Action("Reference", name_of(each.constraint.pktable), node, each.constraint)
+
+
+def _constraint(table: str, command: Node, node: Node) -> Action:
+    """A constraint that is added: `AddConstraint:UNIQUE`, `UsingIndex:UNIQUE`."""
+    kind = word(node, "contype").removeprefix("CONSTR_")
+    prefix = "UsingIndex" if node.indexname else "AddConstraint"
+    keys = strings(node.keys) or strings(node.fk_attrs)
+    return Action(f"{prefix}:{kind}", table, command, node, keys[0] if len(keys) == 1 else "")
+
+
+def _of_column(table: str, command: Node, node: Node, column: str) -> Iterator[Action]:
+    """What a constraint of a new column does beside adding the column."""
+    kind = word(node, "contype").removeprefix("CONSTR_")
+    if kind in {"UNIQUE", "PRIMARY", "CHECK", "FOREIGN"}:
+        yield Action(f"NewColumn:{kind}", table, command, node, column)
+
+
+def _tables(node: Node) -> list[str]:
+    """The relations that a statement names first; one empty name if there is none."""
+    match node.DESCRIPTOR.name:
+        case "DropStmt":
+            return [_dropped(word(node, "remove_type"), each) for each in node.objects]
+        case "TruncateStmt" | "LockStmt":
+            return _named(node.relations)
+        case "VacuumStmt":
+            return [name_of(each.vacuum_relation.relation) for each in node.rels] or [""]
+        case "CreateStatsStmt":
+            return _named(node.relations)[:1] or [""]
+        case "GrantStmt" if word(node, "objtype") == "OBJECT_TABLE":
+            return _named(node.objects) or [""]
+    return [_first(node)]
+
+
+def _named(nodes: Iterable[Node]) -> list[str]:
+    """The relations of a list."""
+    return [name_of(each.range_var) for each in nodes if each.HasField("range_var")]
+
+
+def _first(node: Node) -> str:
+    """The one relation that a statement is about; empty if there is none."""
+    match node.DESCRIPTOR.name:
+        case "CommentStmt":
+            return _commented(node)
+        case "CreateTableAsStmt":
+            return name_of(node.into.rel)
+    for field in _RELATION_FIELDS:
+        if field in node.DESCRIPTOR.fields_by_name and node.HasField(field):
+            return name_of(getattr(node, field))
+    return ""
+
+
+def _dropped(kind: str, node: Node) -> str:
+    """What is dropped; of a trigger, policy or rule its table."""
+    parts = strings(node.list.items)
+    if kind in _ON_A_TABLE:
+        return ".".join(map(quoted, parts[:-1]))
+    return object_name(node)
+
+
+def _commented(node: Node) -> str:
+    """The relation that a comment is on."""
+    parts = strings(node.object.list.items)
+    match word(node, "objtype"):
+        case "OBJECT_TABLE" | "OBJECT_VIEW" | "OBJECT_MATVIEW" | "OBJECT_SEQUENCE":
+            return ".".join(map(quoted, parts))
+        case "OBJECT_COLUMN" | "OBJECT_TABCONSTRAINT" | "OBJECT_TRIGGER" | "OBJECT_POLICY":
+            return ".".join(map(quoted, parts[:-1]))
+    return ""

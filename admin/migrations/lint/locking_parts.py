@@ -1,0 +1,154 @@
+"""Locks and costs that depend on more than the kind: on an option, a type, or what is known. Pure."""
+
+from collections.abc import Callable, Mapping
+
+from admin.migrations.catalogue.model import Node
+from admin.migrations.catalogue.transactions import word
+from admin.migrations.lint import defaults
+from admin.migrations.lint.action import Action
+from admin.migrations.lint.model import Cost, Lock, Locking
+from admin.migrations.lint.retyping import Change, retyping
+from admin.migrations.lint.schema import Schema
+
+_MODES = (
+    *(
+        Lock.NONE,
+        Lock.ACCESS_SHARE,
+        Lock.ROW_SHARE,
+        Lock.ROW_EXCLUSIVE,
+        Lock.SHARE_UPDATE_EXCLUSIVE,
+    ),
+    *(Lock.SHARE, Lock.SHARE_ROW_EXCLUSIVE, Lock.EXCLUSIVE, Lock.ACCESS_EXCLUSIVE),
+)
+"""By PostgreSQL's numbers (storage/lockdefs.h)."""
+
+
+def _exclusive(cost: Cost) -> Locking:
+    return Locking(Lock.ACCESS_EXCLUSIVE, cost)
+
+
+def _add_column(action: Action, schema: Schema) -> Locking:
+    rewrites = defaults.rewrites(action.also, schema)
+    return _exclusive(Cost.REWRITE if rewrites else Cost.INSTANT)
+
+
+def _retype(action: Action, schema: Schema) -> Locking:
+    keeps = retyping(action, schema).change in {Change.SAME, Change.WIDER}
+    return _exclusive(Cost.INSTANT if keeps else Cost.REWRITE)
+
+
+def _set_not_null(action: Action, schema: Schema) -> Locking:
+    # A valid constraint that proves it spares the scan (PostgreSQL 12 and newer).
+    known = schema.holds_not_null(action.table, action.column)
+    return _exclusive(Cost.INSTANT if known else Cost.SCAN)
+
+
+def _check(action: Action, schema: Schema) -> Locking:
+    if skips_rows(action.also):
+        return _exclusive(Cost.INSTANT)
+    if action.kind == "AddConstraint:NOTNULL":
+        return _set_not_null(action, schema)
+    return _exclusive(Cost.SCAN)
+
+
+def _foreign_key(action: Action, _: Schema) -> Locking:
+    cost = Cost.INSTANT if skips_rows(action.also) else Cost.SCAN
+    return Locking(Lock.SHARE_ROW_EXCLUSIVE, cost)
+
+
+def _new_foreign_key(action: Action, _: Schema) -> Locking:
+    # Without a default there is nothing to look up: PostgreSQL knows, and skips the scan.
+    filled = defaults.of(getattr(action.node, "def").column_def) is not None
+    return _exclusive(Cost.SCAN if filled else Cost.INSTANT)
+
+
+def _index(action: Action, _: Schema) -> Locking:
+    lock = Lock.SHARE_UPDATE_EXCLUSIVE if action.node.concurrent else Lock.SHARE
+    return Locking(lock, Cost.SCAN)
+
+
+def _drop_index(action: Action, _: Schema) -> Locking:
+    weak = action.node.concurrent
+    return Locking(Lock.SHARE_UPDATE_EXCLUSIVE if weak else Lock.ACCESS_EXCLUSIVE)
+
+
+def _detach(action: Action, _: Schema) -> Locking:
+    weak = getattr(action.node, "def").partition_cmd.concurrent
+    return Locking(Lock.SHARE_UPDATE_EXCLUSIVE if weak else Lock.ACCESS_EXCLUSIVE)
+
+
+def _view(action: Action, _: Schema) -> Locking:
+    return Locking(Lock.ACCESS_EXCLUSIVE if action.node.replace else Lock.NONE)
+
+
+def _vacuum(action: Action, _: Schema) -> Locking:
+    if "full" in options_of(action.node.options):
+        return _exclusive(Cost.REWRITE)
+    return Locking(Lock.SHARE_UPDATE_EXCLUSIVE, Cost.SCAN)
+
+
+def _reindex(action: Action, _: Schema) -> Locking:
+    weak = "concurrently" in options_of(action.node.params)
+    return Locking(Lock.SHARE_UPDATE_EXCLUSIVE if weak else Lock.SHARE, Cost.SCAN)
+
+
+def _refresh(action: Action, _: Schema) -> Locking:
+    if action.node.concurrent:
+        return Locking(Lock.EXCLUSIVE, Cost.SCAN)
+    return _exclusive(Cost.INSTANT if action.node.skip_data else Cost.REWRITE)
+
+
+def _lock(action: Action, _: Schema) -> Locking:
+    return Locking(_MODES[action.node.mode])
+
+
+def _owner(action: Action, _: Schema) -> Locking:
+    return Locking(Lock.ACCESS_EXCLUSIVE if action.table else Lock.NONE)
+
+
+def skips_rows(node: Node) -> bool:
+    """Whether a constraint is added without looking at the rows that are there."""
+    enforced = node.is_enforced or word(node, "contype") == "CONSTR_NOTNULL"
+    return bool(node.skip_validation) or not enforced
+
+
+def options_of(nodes: Node) -> set[str]:
+    """The names of a list of options, that aren't switched off."""
+    off = {"false", "off", "0"}
+    found = (each.def_elem for each in nodes)
+    return {each.defname for each in found if each.arg.string.sval.lower() not in off}
+
+
+DEPENDS: Mapping[str, Callable[[Action, Schema], Locking]] = {
+    "AT_AddColumn": _add_column,
+    "NewColumn:FOREIGN": _new_foreign_key,
+    "AT_AlterColumnType": _retype,
+    "AT_SetExpression": lambda action, schema: (
+        _exclusive(Cost.INSTANT)
+        if schema.is_virtual(action.table, action.column)
+        else _exclusive(Cost.REWRITE)
+    ),
+    "AT_SetNotNull": _set_not_null,
+    "AddConstraint:CHECK": _check,
+    "AddConstraint:NOTNULL": _check,
+    "AddConstraint:FOREIGN": _foreign_key,
+    "Index": _index,
+    "Drop:OBJECT_INDEX": _drop_index,
+    "AT_DetachPartition": _detach,
+    "View": _view,
+    "Vacuum": _vacuum,
+    "Reindex:REINDEX_OBJECT_TABLE": _reindex,
+    "Reindex:REINDEX_OBJECT_INDEX": _reindex,
+    "Reindex:REINDEX_OBJECT_SCHEMA": _reindex,
+    "Reindex:REINDEX_OBJECT_DATABASE": _reindex,
+    "RefreshMatView": _refresh,
+    "Lock": _lock,
+    "Select": lambda action, _: Locking(
+        Lock.ROW_EXCLUSIVE if "setval" in functions_of(action.node) else Lock.ACCESS_SHARE
+    ),
+}
+
+
+def functions_of(node: Node) -> set[str]:
+    """The names of all functions that are called in a statement or an expression."""
+    return defaults.functions(node)

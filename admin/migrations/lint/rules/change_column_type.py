@@ -1,0 +1,50 @@
+"""A column of another type."""
+
+from admin.migrations.lint import remedies
+from admin.migrations.lint.action import Action
+from admin.migrations.lint.model import Verdict
+from admin.migrations.lint.retyping import Change, retyping
+from admin.migrations.lint.rule import Rule, Scene, breaking, conditional
+from admin.migrations.lint.sqltext import quoted
+
+
+def _judge(action: Action, scene: Scene) -> Verdict | None:
+    change = retyping(action, scene.schema)
+    column = quoted(action.column)
+    old, new = change.old, change.new
+    if change.change in {Change.SAME, Change.WIDER}:
+        return None
+    beside = quoted(f"{action.column}_{new.name}")
+    remedy = remedies.second_column(
+        action.table,
+        column,
+        beside,
+        str(new),
+        str(old) if old else f"/* the type of {column} */ text",
+    )
+    where = f"{action.table}.{column}"
+    match change.change:
+        case Change.LARGER:
+            return conditional(
+                f"safe if the old version bears {new} in {where} for {old}: what it writes fits, but it may read "
+                "values that are too large for it, and its prepared statements fail once",
+                remedy,
+            )
+        case Change.NARROWER:
+            return breaking(
+                f"what the old version writes to {where} as {old} may not fit {new}", remedy
+            )
+        case Change.UNKNOWN:
+            return conditional(
+                f"the type that {where} has isn't known: no earlier migration says it. It is safe if {new} takes all "
+                "that it takes now and reads the same; give --database, or the folder with all migrations",
+                remedy,
+            )
+    return breaking(
+        f"the old version expects {old or 'the former type'} in {where} and gets {new}: its comparisons, parameters and "
+        "code may fail",
+        remedy,
+    )
+
+
+RULE = Rule("change-column-type", ("AT_AlterColumnType",), _judge)
