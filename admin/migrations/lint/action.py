@@ -129,6 +129,8 @@ def _first(node: Node) -> str:
     match node.DESCRIPTOR.name:
         case "CommentStmt":
             return _commented(node)
+        case "SelectStmt":
+            return (_named(node.from_clause) or [""])[0]
         case "CreateTableAsStmt":
             return name_of(node.into.rel)
     for field in _RELATION_FIELDS:

@@ -12,6 +12,7 @@ from admin.migrations.lint.model import Cost, Lock, Locking
 from admin.migrations.lint.schema import Schema
 
 NOTHING = Locking()
+_SHARED = Locking(Lock.ACCESS_SHARE)
 _ROWS = Locking(Lock.ROW_EXCLUSIVE)
 _MILD = Locking(Lock.SHARE_UPDATE_EXCLUSIVE)
 _MILD_SCAN = Locking(Lock.SHARE_UPDATE_EXCLUSIVE, Cost.SCAN)
@@ -37,7 +38,7 @@ TABLE: Mapping[str, Locking] = {
     **_rows(
         _EXCLUSIVE,
         *("AT_DropColumn", "AT_DropConstraint", "AT_ColumnDefault", "AT_DropNotNull"),
-        *("AT_DropExpression", "AT_DropIdentity", "AT_SetIdentity"),
+        *("AT_DropExpression", "AT_DropIdentity", "AT_SetIdentity", "AT_AlterConstraint"),
         *("AT_SetStorage", "AT_SetCompression", "AT_ChangeOwner", "AT_ReplicaIdentity"),
         *("AT_EnableRule", "AT_EnableAlwaysRule", "AT_EnableReplicaRule", "AT_DisableRule"),
         *("AT_EnableRowSecurity", "AT_DisableRowSecurity"),
@@ -73,6 +74,7 @@ TABLE: Mapping[str, Locking] = {
         *("Comment", "CreateStats", "AlterStats"),
     ),
     **_rows(_MILD_SCAN, "AT_ValidateConstraint", "AT_AttachPartition"),
+    **_rows(_SHARED, "Grant", "Revoke"),
     **_rows(_ROWS, "Insert", "Copy"),
     **_rows(_ROWS_SCAN, "Update", "Delete", "Merge"),
     **_rows(
@@ -89,7 +91,8 @@ TABLE: Mapping[str, Locking] = {
         *("Create", "CreateTableAs:OBJECT_TABLE", "CreateTableAs:OBJECT_MATVIEW", "CreateSeq"),
         *("CreateSchema", "CreateEnum", "CreateDomain", "CompositeType", "CreateRange"),
         *("CreateFunction", "AlterFunction", "CreateExtension", "AlterExtension", "CreateRole"),
-        *("AlterEnum", "AlterDomain", "Grant", "Revoke", "GrantRole", "AlterDefaultPrivileges"),
+        *("AlterEnum", "AlterDomain", "GrantRole", "AlterDefaultPrivileges", "AlterRoleSet"),
+        *("AlterDatabaseSet", "AlterDatabase", "AlterSystem"),
         *("Do", "Call", "VariableSet", "CreatePublication", "AlterPublication", "ConstraintsSet"),
         *("CreateCast", "CreateOpClass", "CreateOpFamily", "CreateConversion", "AlterRole"),
         *("Define:OBJECT_AGGREGATE", "Define:OBJECT_OPERATOR", "Define:OBJECT_COLLATION"),

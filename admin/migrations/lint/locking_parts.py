@@ -84,7 +84,9 @@ def _view(action: Action, _: Schema) -> Locking:
 def _vacuum(action: Action, _: Schema) -> Locking:
     if "full" in options_of(action.node.options):
         return _exclusive(Cost.REWRITE)
-    return Locking(Lock.SHARE_UPDATE_EXCLUSIVE, Cost.SCAN)
+    # ANALYZE reads a sample, the same for every size of table.
+    cost = Cost.SCAN if action.node.is_vacuumcmd else Cost.INSTANT
+    return Locking(Lock.SHARE_UPDATE_EXCLUSIVE, cost)
 
 
 def _reindex(action: Action, _: Schema) -> Locking:
@@ -102,8 +104,16 @@ def _lock(action: Action, _: Schema) -> Locking:
     return Locking(_MODES[action.node.mode])
 
 
-def _owner(action: Action, _: Schema) -> Locking:
-    return Locking(Lock.ACCESS_EXCLUSIVE if action.table else Lock.NONE)
+def _select(action: Action, _: Schema) -> Locking:
+    cost = Cost.SCAN if action.table else Cost.INSTANT
+    if "setval" in defaults.functions(action.node):
+        return Locking(Lock.ROW_EXCLUSIVE, cost)
+    return Locking(Lock.ACCESS_SHARE if action.table else Lock.NONE, cost)
+
+
+def _set_expression(action: Action, schema: Schema) -> Locking:
+    virtual = schema.is_virtual(action.table, action.column)
+    return _exclusive(Cost.INSTANT if virtual else Cost.REWRITE)
 
 
 def skips_rows(node: Node) -> bool:
@@ -123,11 +133,7 @@ DEPENDS: Mapping[str, Callable[[Action, Schema], Locking]] = {
     "AT_AddColumn": _add_column,
     "NewColumn:FOREIGN": _new_foreign_key,
     "AT_AlterColumnType": _retype,
-    "AT_SetExpression": lambda action, schema: (
-        _exclusive(Cost.INSTANT)
-        if schema.is_virtual(action.table, action.column)
-        else _exclusive(Cost.REWRITE)
-    ),
+    "AT_SetExpression": _set_expression,
     "AT_SetNotNull": _set_not_null,
     "AddConstraint:CHECK": _check,
     "AddConstraint:NOTNULL": _check,
@@ -143,12 +149,5 @@ DEPENDS: Mapping[str, Callable[[Action, Schema], Locking]] = {
     "Reindex:REINDEX_OBJECT_DATABASE": _reindex,
     "RefreshMatView": _refresh,
     "Lock": _lock,
-    "Select": lambda action, _: Locking(
-        Lock.ROW_EXCLUSIVE if "setval" in functions_of(action.node) else Lock.ACCESS_SHARE
-    ),
+    "Select": _select,
 }
-
-
-def functions_of(node: Node) -> set[str]:
-    """The names of all functions that are called in a statement or an expression."""
-    return defaults.functions(node)
