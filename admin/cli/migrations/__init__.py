@@ -4,7 +4,12 @@ import click
 
 from admin.cli.group import Commands, Table
 
-COMMANDS: Table = {}
+COMMANDS: Table = {
+    "lint": (
+        "admin.cli.migrations.lint",
+        "What each statement means for a version that may come back, and whom it blocks.",
+    ),
+}
 """Command → the file it lies in, and its line in `--help`, in the order in which one needs them."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from admin.migrations.catalogue.assemble import assemble
-from admin.migrations.catalogue.model import Catalogue, Migration, Statement
+from admin.migrations.catalogue.model import Catalogue, Migration
 from admin.migrations.lint.action import Action, actions_of
 from admin.migrations.lint.context import Context, Size
 from admin.migrations.lint.learning import learn
@@ -25,6 +25,10 @@ from admin.migrations.lint.schema import Schema
 from admin.migrations.lint.suppression import suppress
 from admin.migrations.version import Version
 
+Place = tuple[str, int, int]
+"""A statement's: file, line, column."""
+Beside = Mapping[Place, Sequence[Finding]]
+"""Findings of another program's, by the statements that they are about."""
 NAMELESS = "V999999999.0.0__text.sql"
 """The file that a text without one is taken to be."""
 
@@ -44,15 +48,24 @@ def lint_text(
     return lint(assemble({NAMELESS: sql}).migrations, Context(old, sizes or {}), schema)
 
 
-def lint(migrations: Iterable[Migration], context: Context, schema: Schema | None = None) -> Report:
-    """The report on migrations, in this order. schema: what is there before the first."""
+def lint(
+    migrations: Iterable[Migration],
+    context: Context,
+    schema: Schema | None = None,
+    beside: Beside | None = None,
+) -> Report:
+    """The report on migrations, in this order.
+
+    schema: what is there before the first. beside: None: no other program was asked.
+    """
     schema = schema or Schema()
     found: list[Linted] = []
     for migration in migrations:
         schema.next_file()
         for place, statement in enumerate(migration.statements):
             following = migration.statements[place + 1 :]
-            found.append(_judged(migration, statement, following, context, schema))
+            scene = Scene(statement, statement.node, schema, context, NOTHING, following)
+            found.append(_judged(migration, scene, beside))
             learn(schema, statement.node)
     return Report(tuple(found))
 
@@ -80,20 +93,16 @@ class _Judged:
     table: str
 
 
-def _judged(
-    migration: Migration,
-    statement: Statement,
-    following: Sequence[Statement],
-    context: Context,
-    schema: Schema,
-) -> Linted:
+def _judged(migration: Migration, scene: Scene, beside: Beside | None) -> Linted:
     """A statement with its verdicts."""
-    scene = Scene(statement, statement.node, schema, context, NOTHING, following)
+    statement, context = scene.statement, scene.context
     parts = [_of_action(action, scene) for action in actions_of(statement.node)]
-    findings = _without_doubles(each for part in parts for each in part.findings)
+    place = (migration.path, statement.line, statement.column)
+    theirs = (beside or {}).get(place, ())
+    findings = _without_doubles([*(each for part in parts for each in part.findings), *theirs])
     settled = [_settled(each, context, migration.requires) for each in findings]
     left = [each for each in settled if each is not None]
-    kept, suppressed = suppress(statement, left, findings)
+    kept, suppressed = suppress(statement, left, findings, squawked=beside is not None)
     strongest = max(parts, key=lambda part: part.locking.lock.rank)
     cost = longest(part.locking.cost for part in parts)
     size = context.size(strongest.table)

@@ -11,12 +11,16 @@ SQUAWK = "squawk-"
 
 
 def suppress(
-    statement: Statement, findings: Sequence[Finding], settled: Sequence[Finding] = ()
+    statement: Statement,
+    findings: Sequence[Finding],
+    said: Sequence[Finding],
+    *,
+    squawked: bool,
 ) -> tuple[tuple[Finding, ...], tuple[Suppressed, ...]]:
     """What stands, and what is let pass. An allowance that does nothing is a finding itself.
 
-    settled: with the findings that the versions in use have settled: an allowance for one is not
-    in vain, for it stands in the file for all who lint it.
+    said: with the findings that the versions in use have settled: an allowance for one is not
+    in vain, for it stands in the file for all who lint it. squawked: whether squawk was asked.
     """
     allowances = {each.rule: each for each in statement.allowances}
     kept = [each for each in findings if _word(each.rule) not in allowances]
@@ -25,8 +29,12 @@ def suppress(
         for each in findings
         if _word(each.rule) in allowances
     ]
-    said = {_word(each.rule) for each in [*findings, *settled]}
-    kept += [_in_vain(each) for each in statement.allowances if each.rule not in said]
+    words = {_word(each.rule) for each in said}
+    kept += [
+        _in_vain(each)
+        for each in statement.allowances
+        if each.rule not in words and (squawked or not each.rule.startswith(SQUAWK))
+    ]
     return tuple(kept), tuple(suppressed)
 
 
