@@ -102,7 +102,9 @@ def _report(folder: Path, options: Mapping[str, Any]) -> "Report":
     schema, sizes = _known(catalogue, options)
     beside, notes = _beside(migrations, options)
     report = judge(migrations, Context(old, sizes), schema, beside)
-    return replace(report, notes=notes)
+    # Where they lie as seen from here, so that what reads the report finds them.
+    statements = tuple(replace(each, file=str(folder / each.file)) for each in report.statements)
+    return replace(report, statements=statements, notes=notes)
 
 
 def _catalogue(folder: Path) -> "Catalogue":

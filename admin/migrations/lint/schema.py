@@ -79,7 +79,7 @@ class Schema:
     def holds_not_null(self, table: str, column: str) -> bool:
         """Whether a valid constraint already says that the column is not null."""
         known = self.column(table, column)
-        checks = self.checks_of(table).values()
+        checks = self.checks_of(table).values() if column else ()
         return bool(known and known.not_null) or any(
             each.not_null == column and each.is_valid for each in checks
         )
@@ -87,7 +87,8 @@ class Schema:
     def promises_not_null(self, table: str, column: str) -> bool:
         """The same, whether the rows of old were looked at or not."""
         checks = self.checks_of(table).values()
-        return any(each.not_null == column for each in checks)
+        said = any(each.not_null == column for each in checks)
+        return said or self.holds_not_null(table, column)
 
 
 def unqualified(name: str) -> str:

@@ -20,9 +20,9 @@ def _judge(action: Action, _: Scene) -> Verdict | None:
     return breaking(
         f"the old version's INSERTs, which don't know {name}, fail; and so does this statement if {action.table} has rows",
         f"""\
-    -- This release: it may be left out.
-    ALTER TABLE {action.table} ADD COLUMN {name} {type_};
-    {remedies.not_null(action.table, name)}""",
+-- This release: it may be left out.
+ALTER TABLE {action.table} ADD COLUMN {name} {type_};
+{remedies.not_null(action.table, name)}""",
     )
 
 

@@ -14,9 +14,9 @@ def _judge(action: Action, scene: Scene) -> Verdict | None:
         f"safe if the old version bears the rows of {part} in {action.table}, and writes to {part} nothing beyond its bounds. "
         f"{part} is locked (AccessExclusiveLock) and scanned, unless a valid CHECK proves the bounds",
         f"""\
-    -- A CHECK that says what the bounds say spares the scan under the lock:
-    ALTER TABLE {part} ADD CONSTRAINT {quoted(bare(part) + "_bounds")} CHECK (/* the bounds */ true) NOT VALID;
-    ALTER TABLE {part} VALIDATE CONSTRAINT {quoted(bare(part) + "_bounds")};""",
+-- A CHECK that says what the bounds say spares the scan under the lock:
+ALTER TABLE {part} ADD CONSTRAINT {quoted(bare(part) + "_bounds")} CHECK (/* the bounds */ true) NOT VALID;
+ALTER TABLE {part} VALIDATE CONSTRAINT {quoted(bare(part) + "_bounds")};""",
     )
 
 

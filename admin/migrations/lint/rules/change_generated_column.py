@@ -13,9 +13,9 @@ def _judge(action: Action, _: Scene) -> Verdict:
         return breaking(
             f"rows that the old version writes have no value in {column} any more: it doesn't write it itself",
             f"""\
-    -- A trigger that computes it for whoever doesn't write it, before the expression goes:
-    -- CREATE TRIGGER … BEFORE INSERT OR UPDATE ON {action.table} …
-    {remedies.later(f"ALTER TABLE {action.table} ALTER COLUMN {column} DROP EXPRESSION;")}""",
+-- A trigger that computes it for whoever doesn't write it, before the expression goes:
+-- CREATE TRIGGER … BEFORE INSERT OR UPDATE ON {action.table} …
+{remedies.later(f"ALTER TABLE {action.table} ALTER COLUMN {column} DROP EXPRESSION;")}""",
         )
     return conditional(
         f"safe if the old version can read what the new expression makes of {column}",

@@ -11,9 +11,9 @@ def _judge(action: Action, _: Scene) -> Verdict:
             f"whom no policy of {action.table} lets pass sees no row, and writes none: the old version too, unless it owns the "
             "table (and FORCE isn't said) or policies let it",
             f"""\
-    -- Policies first, that let the old version's role do what it does; then switch it on.
-    CREATE POLICY old_version ON {action.table} TO the_application USING (true) WITH CHECK (true);
-    ALTER TABLE {action.table} ENABLE ROW LEVEL SECURITY;""",
+-- Policies first, that let the old version's role do what it does; then switch it on.
+CREATE POLICY old_version ON {action.table} TO the_application USING (true) WITH CHECK (true);
+ALTER TABLE {action.table} ENABLE ROW LEVEL SECURITY;""",
         )
     if action.kind in {"AT_DisableRowSecurity", "AT_NoForceRowSecurity"}:
         return conditional(

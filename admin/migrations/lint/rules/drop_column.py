@@ -12,9 +12,9 @@ def _judge(action: Action, _: Scene) -> Verdict:
     return breaking(
         f"the old version's queries of {action.table}.{column} fail, and its values are lost",
         f"""\
-    -- This release: the new version leaves it alone; rows that it writes need no value.
-    ALTER TABLE {action.table} ALTER COLUMN {column} DROP NOT NULL;
-    {remedies.later(f"ALTER TABLE {action.table} DROP COLUMN {column};")}""",
+-- This release: the new version leaves it alone; rows that it writes need no value.
+ALTER TABLE {action.table} ALTER COLUMN {column} DROP NOT NULL;
+{remedies.later(f"ALTER TABLE {action.table} DROP COLUMN {column};")}""",
     )
 
 

@@ -10,9 +10,9 @@ def _judge(action: Action, _: Scene) -> Verdict:
     return breaking(
         f"whatever the old version uses in {action.table} is gone, and all rows in it are lost",
         f"""\
-    -- This release: out of the way, which can be undone.
-    -- REVOKE USAGE ON SCHEMA {action.table} FROM the_application;
-    {remedies.later(f"DROP SCHEMA {action.table} CASCADE;")}""",
+-- This release: out of the way, which can be undone.
+-- REVOKE USAGE ON SCHEMA {action.table} FROM the_application;
+{remedies.later(f"DROP SCHEMA {action.table} CASCADE;")}""",
     )
 
 

@@ -10,9 +10,9 @@ def _judge(action: Action, _: Scene) -> Verdict:
     return breaking(
         f"the old version's queries of {action.table} fail, and its rows are lost",
         f"""\
-    -- This release: nothing uses it any more. A rest of use is found by taking rights away, which can be undone:
-    -- REVOKE ALL ON {action.table} FROM the_application;
-    {remedies.later(f"DROP TABLE {action.table};")}""",
+-- This release: nothing uses it any more. A rest of use is found by taking rights away, which can be undone:
+-- REVOKE ALL ON {action.table} FROM the_application;
+{remedies.later(f"DROP TABLE {action.table};")}""",
     )
 
 

@@ -14,9 +14,9 @@ def _judge(action: Action, scene: Scene) -> Verdict | None:
     return blocking(
         f"writes to {action.table} wait until the index is built",
         f"""\
-    -- turnout:transaction off
-    DROP INDEX CONCURRENTLY IF EXISTS {name}; -- an invalid one that was left behind
-    {deparsed_concurrently(scene.statement.node)};""",
+-- turnout:transaction off
+DROP INDEX CONCURRENTLY IF EXISTS {name}; -- an invalid one that was left behind
+{deparsed_concurrently(scene.statement.node)};""",
     )
 
 

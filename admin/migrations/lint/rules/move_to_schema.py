@@ -13,10 +13,10 @@ def _judge(action: Action, _: Scene) -> Verdict:
     remedy = ""
     if action.kind == "SetSchema:OBJECT_TABLE":
         remedy = f"""\
-    -- In one migration: a view where the table was.
-    ALTER TABLE {old} SET SCHEMA {quoted(action.node.newschema)};
-    CREATE VIEW {old} AS SELECT * FROM {new};
-    {remedies.later(f"DROP VIEW {old};")}"""
+-- In one migration: a view where the table was.
+ALTER TABLE {old} SET SCHEMA {quoted(action.node.newschema)};
+CREATE VIEW {old} AS SELECT * FROM {new};
+{remedies.later(f"DROP VIEW {old};")}"""
     return breaking(f"the old version looks for {old}, which is {new} now", remedy)
 
 

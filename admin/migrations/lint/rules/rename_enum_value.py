@@ -14,8 +14,8 @@ def _judge(action: Action, _: Scene) -> Verdict | None:
     return breaking(
         f"the old version fails when it writes or compares {old!r}, and reads {new!r}, which it doesn't know",
         f"""\
-    -- A second value; the new version reads both, and writes the new one once the old version is gone.
-    ALTER TYPE {name} ADD VALUE {literal(new)} AFTER {literal(old)};""",
+-- A second value; the new version reads both, and writes the new one once the old version is gone.
+ALTER TYPE {name} ADD VALUE {literal(new)} AFTER {literal(old)};""",
     )
 
 

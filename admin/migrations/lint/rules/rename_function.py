@@ -12,9 +12,9 @@ def _judge(action: Action, _: Scene) -> Verdict:
     return breaking(
         f"the old version's calls of {old} fail",
         f"""\
-    -- Create {new} beside it, with the same body, and drop {old} later:
-    -- CREATE FUNCTION {new}(…) …
-    {remedies.later(f"DROP FUNCTION {old};")}""",
+-- Create {new} beside it, with the same body, and drop {old} later:
+-- CREATE FUNCTION {new}(…) …
+{remedies.later(f"DROP FUNCTION {old};")}""",
     )
 
 

@@ -12,12 +12,12 @@ def _judge(action: Action, _: Scene) -> Verdict:
     return breaking(
         f"whatever the old version names in {old}, or finds there by its search_path, is gone",
         f"""\
-    -- Both schemas, and views by the former names for the old version:
-    CREATE SCHEMA {new};
-    -- for each table:
-    -- ALTER TABLE {old}.some_table SET SCHEMA {new};
-    -- CREATE VIEW {old}.some_table AS SELECT * FROM {new}.some_table;
-    {remedies.later(f"DROP SCHEMA {old} CASCADE;")}""",
+-- Both schemas, and views by the former names for the old version:
+CREATE SCHEMA {new};
+-- for each table:
+-- ALTER TABLE {old}.some_table SET SCHEMA {new};
+-- CREATE VIEW {old}.some_table AS SELECT * FROM {new}.some_table;
+{remedies.later(f"DROP SCHEMA {old} CASCADE;")}""",
     )
 
 

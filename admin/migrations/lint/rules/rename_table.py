@@ -10,10 +10,10 @@ from admin.migrations.lint.sqltext import name_of, quoted
 def _judge(action: Action, scene: Scene) -> Verdict:
     new = quoted(action.node.newname)
     remedy = f"""\
-    -- In one migration: a view by the former name, which the old version can read and write.
-    ALTER TABLE {action.table} RENAME TO {new};
-    CREATE VIEW {action.table} AS SELECT * FROM {new};
-    {remedies.later(f"DROP VIEW {action.table};")}"""
+-- In one migration: a view by the former name, which the old version can read and write.
+ALTER TABLE {action.table} RENAME TO {new};
+CREATE VIEW {action.table} AS SELECT * FROM {new};
+{remedies.later(f"DROP VIEW {action.table};")}"""
     if _has_view(action.table, scene):
         return conditional(
             f"the view {action.table} stands in for the table; ON CONFLICT, COPY FROM, TRUNCATE, "

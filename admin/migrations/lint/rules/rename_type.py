@@ -12,10 +12,10 @@ def _judge(action: Action, _: Scene) -> Verdict:
     return breaking(
         f"casts and parameters of the old version that name {old} fail, and drivers look it up by name",
         f"""\
-    -- Nothing but a name is won. If it must be: a domain by the former name, for casts.
-    ALTER TYPE {old} RENAME TO {new};
-    CREATE DOMAIN {old} AS {new};
-    {remedies.later(f"DROP DOMAIN {old};")}""",
+-- Nothing but a name is won. If it must be: a domain by the former name, for casts.
+ALTER TYPE {old} RENAME TO {new};
+CREATE DOMAIN {old} AS {new};
+{remedies.later(f"DROP DOMAIN {old};")}""",
     )
 
 

@@ -12,9 +12,9 @@ def _judge(action: Action, _: Scene) -> Verdict:
     return breaking(
         f"the old version's queries of {old} fail",
         f"""\
-    -- A second view beside the first:
-    CREATE VIEW {new} AS SELECT * FROM {old};
-    {remedies.later(f"-- define {new} by itself, then:", f"DROP VIEW {old};")}""",
+-- A second view beside the first:
+CREATE VIEW {new} AS SELECT * FROM {old};
+{remedies.later(f"-- define {new} by itself, then:", f"DROP VIEW {old};")}""",
     )
 
 

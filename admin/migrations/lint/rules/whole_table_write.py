@@ -23,8 +23,8 @@ def _judge(action: Action, _: Scene) -> Verdict | None:
         f"safe if the old version can read what is written to {action.table}.{column}; each row is locked until the whole "
         "transaction ends, and written anew",
         f"""\
-    -- In batches, each a transaction of its own, until one changes no row:
-    {remedies.batch(f"UPDATE {action.table} SET {column} = {value}", action.table, f"{column} IS DISTINCT FROM {value}")}""",
+-- In batches, each a transaction of its own, until one changes no row:
+{remedies.batch(f"UPDATE {action.table} SET {column} = {value}", action.table, f"{column} IS DISTINCT FROM {value}")}""",
     )
 
 
