@@ -114,7 +114,7 @@ TABLE: Mapping[str, Locking] = {
         *("Owner:OBJECT_PUBLICATION",),
         *("OBJECT_TYPE:AT_AddColumn", "OBJECT_TYPE:AT_DropColumn"),
         *("OBJECT_TYPE:AT_AlterColumnType", "OBJECT_INDEX:AT_SetRelOptions"),
-        *("OBJECT_INDEX:AT_ResetRelOptions", "Drop:OBJECT_STATISTIC_EXT", "AlterType"),
+        *("OBJECT_INDEX:AT_ResetRelOptions", "Drop:OBJECT_STATISTIC_EXT"),
     ),
 }
 """The kinds whose lock and cost are always the same."""

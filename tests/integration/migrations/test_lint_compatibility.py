@@ -233,7 +233,7 @@ CONDITIONAL = (
     ("DELETE FROM jobs WHERE id = 2", None),
     (
         "ALTER SEQUENCE numbers MAXVALUE 5000",
-        "SELECT max(nextval('numbers')) FROM generate_series(1, 9000)",
+        None,
     ),
     ("SELECT setval('numbers', 1)", None),
     ("DO 'BEGIN NULL; END'", None),

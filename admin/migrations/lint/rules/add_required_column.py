@@ -26,4 +26,4 @@ ALTER TABLE {action.table} ADD COLUMN {name} {type_};
     )
 
 
-RULE = Rule("add-required-column", ("AT_AddColumn", "OBJECT_TABLE:AT_AddColumn"), _judge)
+RULE = Rule("add-required-column", ("AT_AddColumn",), _judge)
