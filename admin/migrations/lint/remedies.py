@@ -16,7 +16,7 @@ def later(*lines: str) -> str:
         "-- turnout:phase contract",
         "-- turnout:requires app >= NEXT_VERSION",
     )
-    return "\n".join([*head, *(f"-- {line}" for line in lines)])
+    return "\n".join([*head, *(f"-- {line}" for line in "\n".join(lines).split("\n"))])
 
 
 def second_column(table: str, old: str, new: str, type_: str, back: str = "") -> str:

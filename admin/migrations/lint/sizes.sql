@@ -7,7 +7,7 @@ JOIN pg_namespace s ON s.oid = c.relnamespace
 CROSS JOIN LATERAL (
     SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf
     UNION
-    SELECT c.oid
+    SELECT c.oid WHERE c.relkind <> 'p'
 ) p
 JOIN pg_class leaf ON leaf.oid = p.relid
 WHERE s.nspname = $1 AND c.relkind IN ('r', 'p', 'm')

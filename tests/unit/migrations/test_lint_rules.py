@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from admin.migrations.catalogue.grammar import statements
 from admin.migrations.lint import locking, rules
 from admin.migrations.lint.locking_parts import DEPENDS
 from admin.migrations.lint.rules import NAMES, RULES
@@ -84,3 +85,11 @@ def test_each_kind_is_looked_at_by_a_rule_or_left_out_for_a_reason():
     looked_at = {kind for rule in RULES for kind in rule.kinds}
     assert looked_at <= KNOWN, looked_at - KNOWN
     assert KNOWN - looked_at == SILENT
+
+
+def test_every_remedy_is_sql():
+    for name in NAMES:
+        for linted in lint_text(example(name)).statements:
+            for finding in linted.findings:
+                # Comments alone are a remedy too, and no statement.
+                statements(finding.remedy.replace("…", ""))
