@@ -20,6 +20,7 @@ _BY_OBJECT = {
     "DefineStmt": ("Define", "kind"),
     "CreateTableAsStmt": ("CreateTableAs", "objtype"),
 }
+_WITH_OTHERS = {"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
 _ON_A_TABLE = {"OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE"}
 _RELATION_FIELDS = ("relation", "table", "view", "sequence", "typevar")
 
@@ -50,10 +51,27 @@ def actions_of(node: Node) -> list[Action]:
         return [Action(f"{prefix}:{word(node, field)}", table, node) for table in _tables(node)]
     if name == "CreateStmt":
         return list(_created(node))
+    if name in _WITH_OTHERS:
+        return [_plain(node), *(_plain(each) for each in _within(node))]
     kind = name.removesuffix("Stmt")
     if name == "GrantStmt":
         kind = "Grant" if node.is_grant else "Revoke"
     return [Action(kind, table, node) for table in _tables(node)]
+
+
+def _plain(node: Node) -> Action:
+    """A statement that is one action."""
+    return Action(node.DESCRIPTOR.name.removesuffix("Stmt"), _first(node), node)
+
+
+def _within(node: Node) -> Iterator[Node]:
+    """The statements in WITH that write rows."""
+    for each in node.with_clause.ctes:
+        query = each.common_table_expr.ctequery
+        inner = getattr(query, query.WhichOneof("node"))
+        if inner.DESCRIPTOR.name != "SelectStmt":
+            yield inner
+        yield from _within(inner)
 
 
 def _parts(statement: Node, command: Node) -> Iterator[Action]:

@@ -26,6 +26,14 @@ STEADY = frozenset(
 )
 """Functions of PostgreSQL's own that aren't volatile. Any other may be, and is taken to be."""
 
+READING = STEADY | {
+    *("count", "sum", "min", "max", "avg", "array_agg", "string_agg", "jsonb_agg", "json_agg"),
+    *("bool_and", "bool_or", "row_number", "rank", "lag", "lead", "generate_series", "unnest"),
+    *("nextval", "currval", "lastval", "setval", "pg_get_serial_sequence", "set_config"),
+    *("random", "gen_random_uuid", "clock_timestamp", "pg_sleep", "version", "exists"),
+}
+"""Functions that do nothing to the rows that are there, and that a rule looks at where they count."""
+
 
 def of(column: Node) -> Node | None:
     """The expression of a column's default; None: there is none, or it is NULL."""

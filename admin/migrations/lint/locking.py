@@ -12,7 +12,6 @@ from admin.migrations.lint.model import Cost, Lock, Locking
 from admin.migrations.lint.schema import Schema
 
 NOTHING = Locking()
-_SHARED = Locking(Lock.ACCESS_SHARE)
 _ROWS = Locking(Lock.ROW_EXCLUSIVE)
 _MILD = Locking(Lock.SHARE_UPDATE_EXCLUSIVE)
 _MILD_SCAN = Locking(Lock.SHARE_UPDATE_EXCLUSIVE, Cost.SCAN)
@@ -71,10 +70,9 @@ TABLE: Mapping[str, Locking] = {
         _MILD,
         *("AT_SetStatistics", "AT_SetOptions", "AT_ResetOptions", "AT_ClusterOn", "AT_DropCluster"),
         *("AT_SetRelOptions", "AT_ResetRelOptions", "AT_DetachPartitionFinalize"),
-        *("Comment", "CreateStats", "AlterStats"),
+        *("CreateStats", "AlterStats"),
     ),
     **_rows(_MILD_SCAN, "AT_ValidateConstraint", "AT_AttachPartition"),
-    **_rows(_SHARED, "Grant", "Revoke"),
     **_rows(_ROWS, "Insert", "Copy"),
     **_rows(_ROWS_SCAN, "Update", "Delete", "Merge"),
     **_rows(

@@ -108,7 +108,18 @@ def _select(action: Action, _: Schema) -> Locking:
     cost = Cost.SCAN if action.table else Cost.INSTANT
     if "setval" in defaults.functions(action.node):
         return Locking(Lock.ROW_EXCLUSIVE, cost)
+    if action.node.locking_clause:
+        return Locking(Lock.ROW_SHARE, cost)
     return Locking(Lock.ACCESS_SHARE if action.table else Lock.NONE, cost)
+
+
+def _comment(action: Action, _: Schema) -> Locking:
+    return Locking(Lock.SHARE_UPDATE_EXCLUSIVE if action.table else Lock.NONE)
+
+
+def _grant(action: Action, _: Schema) -> Locking:
+    # Since PostgreSQL 18; before, none.
+    return Locking(Lock.ACCESS_SHARE if action.table else Lock.NONE)
 
 
 def _set_expression(action: Action, schema: Schema) -> Locking:
@@ -150,4 +161,7 @@ DEPENDS: Mapping[str, Callable[[Action, Schema], Locking]] = {
     "RefreshMatView": _refresh,
     "Lock": _lock,
     "Select": _select,
+    "Comment": _comment,
+    "Grant": _grant,
+    "Revoke": _grant,
 }

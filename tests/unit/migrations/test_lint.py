@@ -1,5 +1,7 @@
 """What the linter makes of a text: with which versions, sizes and allowances."""
 
+from pathlib import Path
+
 import pytest
 
 from admin.migrations.catalogue.assemble import assemble
@@ -233,3 +235,40 @@ def test_an_allowance_for_squawk_counts_when_it_was_asked():
     ).migrations
     assert lint([migration], Context()).findings == 0
     assert rules(lint([migration], Context(), beside={}).statements[0]) == ["unused-allowance"]
+
+
+# ── Every kind of statement ───────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("statement", "verdict", "rule"),
+    [
+        (
+            "WITH d AS (DELETE FROM jobs RETURNING *) SELECT * FROM d",
+            "breaking",
+            "whole-table-write",
+        ),
+        ("SELECT something()", "conditional", "opaque-statement"),
+        ("SELECT max(id), count(*) FROM jobs", "safe", ""),
+        ("UPDATE jobs SET (quantity, note) = (1, 'x')", "conditional", "whole-table-write"),
+        ("EXPLAIN ANALYZE DELETE FROM jobs", "conditional", "unknown-statement"),
+        ("DROP INDEX CONCURRENTLY a, b", "conditional", "drop-index"),
+        ("CREATE UNIQUE INDEX ON jobs (lower(name))", "conditional", "add-unique"),
+        ("CREATE TABLE child (id int REFERENCES jobs ON DELETE CASCADE)", "safe", ""),
+        ("CREATE TABLE child (id int REFERENCES jobs)", "conditional", "add-foreign-key"),
+        ('ALTER TABLE "We""ird"."Ta ble" RENAME "O\'ld" TO "N;ew"', "breaking", "rename-column"),
+    ],
+)
+def test_statements_out_of_the_ordinary(statement: str, verdict: str, rule: str):
+    found = one(statement, given=JOBS)
+    assert found.compatibility == verdict
+    assert [rule] == rules(found)[:1] if rule else rules(found) == []
+
+
+def test_no_kind_of_statement_makes_it_fail():
+    text = (Path(__file__).parent / "statements.sql").read_text("utf-8")
+    report = lint_text(text)
+    unknown = [each for each in report.statements if "unknown-statement" in rules(each)]
+    assert len(report.statements) > 100
+    assert len(unknown) > 20
+    assert {each.compatibility for each in unknown} == {"conditional"}
