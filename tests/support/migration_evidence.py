@@ -1,0 +1,294 @@
+"""What a statement does, as a real PostgreSQL shows it: to old queries, locks and data.
+
+Rules:
+- A trial has a database of its own, copied from a template, so that statements are committed.
+- Queries of the old version run as its role, each in a transaction that is rolled back, after
+  its deferred constraints were checked.
+- The locks are read by another session, from pg_locks: of a transaction that is still open, or,
+  for what runs in none, whenever the statement waits behind a session that is in its way.
+- The cost is counted in blocks, never in time: *rewrite* is a table that has got a new file with
+  data in it; *scan* is a table of which every block was fetched; *instant* is neither, and at
+  most a quarter of each table. Anything between is no evidence.
+- What the statement only created counts for neither: nobody waits for it yet.
+"""
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from admin.migrations.catalogue.grammar import statements
+from tests.support.migration_corpus import LOCKS
+
+ROLE = "erp"
+POLL_SECONDS = 0.002
+_INSTANT_SHARE = 0.25
+_STRINGS = {"text", "varchar"}
+"""They look the same to every client, on the wire too: no query sees one become the other."""
+
+_TABLES = """
+    SELECT c.oid, c.oid::regclass::text AS name, c.relkind IN ('r', 'm') AS has_data,
+        c.relfilenode, CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) / 8192 END
+        AS blocks
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p', 'm', 'v') AND n.nspname !~ '^pg_|^information_schema$'
+"""
+_LOCKED = """
+    SELECT l.relation, l.mode FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
+    WHERE d.datname = $1 AND l.pid = $2 AND l.locktype = 'relation'
+"""
+_WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)"
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a query gave: an error, or the command's tag, its columns and its rows."""
+
+    error: str | None
+    tag: str = ""
+    columns: tuple[tuple[str, str], ...] = ()
+    rows: tuple[tuple[object, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Something to lock. blocks: None where it has no data of its own (a view, a partitioned one)."""
+
+    oid: int
+    name: str
+    filenode: int
+    blocks: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What the last statement of a file did. locks, read: by the table's name before.
+
+    error: what it failed with; then the rest is empty. locks: the strongest on each table that
+    was there. read: blocks fetched. rewritten: those with a new file that isn't empty.
+    """
+
+    error: str | None
+    locks: Mapping[str, str]
+    read: Mapping[str, int]
+    rewritten: frozenset[str]
+    blocks: Mapping[str, int]
+
+    @property
+    def cost(self) -> str:
+        """instant, scan or rewrite; AssertionError where the counts say neither."""
+        if self.rewritten:
+            return "rewrite"
+        shares = {name: self.read[name] / blocks for name, blocks in self.blocks.items() if blocks}
+        most = max(shares.values(), default=0.0)
+        assert most >= 1 or most <= _INSTANT_SHARE, f"in part read: {shares}"
+        return "scan" if most >= 1 else "instant"
+
+
+class Laboratory:
+    """A server with a template. observer: a session on it that looks at the others."""
+
+    def __init__(self, url: str, template: str, observer: asyncpg.Connection) -> None:
+        self._url, self._template, self._observer = url, template, observer
+
+    @contextlib.asynccontextmanager
+    async def trial(self) -> AsyncIterator["Trial"]:
+        """A new database like the template, dropped at the end."""
+        name = f"trial_{next(_numbers)}"
+        # The files are copied as they are: faster than through the log, for one so small.
+        await self._observer.execute(
+            f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY file_copy"
+        )
+        url = self._url.rpartition("/")[0] + "/" + name
+        try:
+            async with _connected(url) as session:
+                yield Trial(url, name, session, self._observer)
+        finally:
+            await self._observer.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class Trial:
+    """One database, and what is tried in it."""
+
+    def __init__(
+        self, url: str, name: str, session: asyncpg.Connection, observer: asyncpg.Connection
+    ) -> None:
+        self._url, self._name = url, name
+        self._session, self._observer = session, observer
+
+    async def prepare(self, *scripts: str) -> None:
+        """Run SQL and commit it."""
+        for script in filter(None, scripts):
+            await self._session.execute(script)
+
+    async def ask(self, queries: Sequence[str]) -> list[Outcome]:
+        """The queries' outcomes, as the old version's role."""
+        # Or the client would take a type for what it was.
+        await self._session.reload_schema_state()
+        return [await _outcome(self._session, query) for query in queries]
+
+    async def apply(self, file: str) -> Effect:
+        """Run a file, committed at its end, and watch its last statement."""
+        *first, last = [piece.text for piece in statements(file)]
+        try:
+            return await self._in_transaction(self._session, first, last)
+        except asyncpg.ActiveSQLTransactionError:
+            await self.prepare(*first)
+            return await self._held_up(self._session, last)
+
+    async def _in_transaction(
+        self, session: asyncpg.Connection, first: Sequence[str], last: str
+    ) -> Effect:
+        there = await _tables(session)
+        transaction = session.transaction()
+        await transaction.start()
+        try:
+            for statement in first:
+                await session.execute(statement)
+            held = await self._locks(session)
+            tables = await _tables(session)
+            read = await _fetched(session, tables, "pg_stat_get_xact_blocks_fetched")
+            await session.execute(last)
+        except asyncpg.ActiveSQLTransactionError:
+            await transaction.rollback()
+            raise
+        except asyncpg.PostgresError as error:
+            await transaction.rollback()
+            return _failure(error)
+        taken = await self._locks(session) - held
+        read_then = await _fetched(session, tables, "pg_stat_get_xact_blocks_fetched")
+        after = await _tables(session)
+        await transaction.commit()
+        known = [table for oid, table in tables.items() if oid in there]
+        read = {oid: count - read[oid] for oid, count in read_then.items()}
+        return _effect(known, after, taken, read)
+
+    async def _held_up(self, session: asyncpg.Connection, statement: str) -> Effect:
+        """Of a statement that runs in no transaction.
+
+        Whatever is in its way at first lets go of the tables, save what a reader and writer holds:
+        so both its first wait, and the one for older transactions, are seen.
+        """
+        async with _connected(self._url) as holder:
+            tables = await _tables(session)
+            before = await _flushed(session, tables)
+            lockable = [table.name for table in tables.values() if table.blocks is not None]
+            names = ", ".join(lockable)
+            await holder.execute(f"BEGIN; LOCK TABLE {names} IN ROW EXCLUSIVE MODE")
+            await holder.execute(f"SAVEPOINT reading; LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+            running = asyncio.ensure_future(session.execute(statement))
+            taken = await self._waiting(session, running)
+            await holder.execute("ROLLBACK TO SAVEPOINT reading")
+            taken |= await self._waiting(session, running)
+            await holder.execute("ROLLBACK")
+            try:
+                await running
+            except asyncpg.PostgresError as error:
+                return _failure(error)
+            after = await _flushed(session, tables)
+            read = {oid: count - before[oid] for oid, count in after.items()}
+            return _effect(list(tables.values()), await _tables(session), taken, read)
+
+    async def _waiting(
+        self, session: asyncpg.Connection, running: asyncio.Future[str]
+    ) -> set[tuple[int, str]]:
+        """What it holds and asks for once it waits; nothing if it ends before."""
+        while not running.done():
+            if await self._observer.fetchval(_WAITS, session.get_server_pid()):
+                return await self._locks(session)
+            await asyncio.sleep(POLL_SECONDS)
+        return set()
+
+    async def _locks(self, session: asyncpg.Connection) -> set[tuple[int, str]]:
+        rows = await self._observer.fetch(_LOCKED, self._name, session.get_server_pid())
+        return {(row["relation"], row["mode"]) for row in rows}
+
+
+@contextlib.asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
+    session = await asyncpg.connect(url, server_settings={"jit": "off"}, statement_cache_size=0)
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+async def _outcome(session: asyncpg.Connection, query: str) -> Outcome:
+    await session.execute(f"BEGIN; SET LOCAL ROLE {ROLE}")
+    try:
+        prepared = await session.prepare(query)
+        rows = await prepared.fetch()
+        await session.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    except asyncpg.PostgresError as error:
+        return Outcome(str(error))
+    finally:
+        await session.execute("ROLLBACK")
+    columns = tuple((column.name, _seen(column.type)) for column in prepared.get_attributes())
+    return Outcome(None, prepared.get_statusmsg() or "", columns, tuple(tuple(row) for row in rows))
+
+
+def _seen(kind: asyncpg.Type) -> str:
+    """A column's type, as a client tells types apart."""
+    return "string" if kind.name in _STRINGS else f"{kind.schema}.{kind.name}"
+
+
+async def _tables(session: asyncpg.Connection) -> dict[int, Table]:
+    rows = await session.fetch(_TABLES)
+    return {
+        row["oid"]: Table(row["oid"], row["name"], row["relfilenode"], row["blocks"])
+        for row in rows
+    }
+
+
+async def _fetched(
+    session: asyncpg.Connection, tables: Mapping[int, Table], counter: str
+) -> dict[int, int]:
+    oids = [table.oid for table in tables.values() if table.blocks is not None]
+    rows = await session.fetch(
+        f"SELECT oid, coalesce({counter}(oid), 0) AS n FROM unnest($1::oid[]) AS oid", oids
+    )
+    return {row["oid"]: row["n"] for row in rows}
+
+
+async def _flushed(session: asyncpg.Connection, tables: Mapping[int, Table]) -> dict[int, int]:
+    """The counters that all sessions see, with all that this one has done."""
+    await session.execute("SELECT pg_stat_force_next_flush()")
+    return await _fetched(session, tables, "pg_stat_get_blocks_fetched")
+
+
+def _effect(
+    known: Sequence[Table],
+    after: Mapping[int, Table],
+    taken: set[tuple[int, str]],
+    read: Mapping[int, int],
+) -> Effect:
+    locks = {
+        table.name: max(
+            (mode for oid, mode in taken if oid == table.oid), key=LOCKS.index, default=""
+        )
+        for table in known
+    }
+    rewritten = frozenset(
+        table.name
+        for table in known
+        if table.oid in after
+        and after[table.oid].filenode != table.filenode
+        and after[table.oid].blocks
+    )
+    full = {table.name: table.blocks for table in known if table.blocks}
+    return Effect(
+        None,
+        locks,
+        {table.name: read[table.oid] for table in known if table.blocks},
+        rewritten,
+        full,
+    )
+
+
+def _failure(error: asyncpg.PostgresError) -> Effect:
+    return Effect(str(error), {}, {}, frozenset(), {})
