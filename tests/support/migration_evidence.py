@@ -8,8 +8,9 @@ Rules:
   for what runs in none, whenever the statement waits behind a session that is in its way.
 - The cost is counted in blocks, never in time: *rewrite* is a table that has got a new file with
   data in it; *scan* is a table of which every block was fetched; *instant* is neither, and at
-  most a quarter of each table. Anything between is no evidence.
-- What the statement only created counts for neither: nobody waits for it yet.
+  most half of each table. Anything between is no evidence.
+- What the file itself created counts for neither: nobody waits for it yet. The statements before
+  the last are committed, as their locks are not its own.
 """
 
 import asyncio
@@ -25,12 +26,12 @@ from tests.support.migration_corpus import LOCKS
 
 ROLE = "erp"
 POLL_SECONDS = 0.002
-_INSTANT_SHARE = 0.25
+_INSTANT_SHARE = 0.5
 _STRINGS = {"text", "varchar"}
 """They look the same to every client, on the wire too: no query sees one become the other."""
 
 _TABLES = """
-    SELECT c.oid, c.oid::regclass::text AS name, c.relkind IN ('r', 'm') AS has_data,
+    SELECT c.oid, c.oid::regclass::text AS name, c.relkind IN ('r', 'p') AS lockable,
         c.relfilenode, CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) / 8192 END
         AS blocks
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -40,6 +41,9 @@ _LOCKED = """
     SELECT l.relation, l.mode FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
     WHERE d.datname = $1 AND l.pid = $2 AND l.locktype = 'relation'
 """
+_HELD = ("ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "ACCESS EXCLUSIVE")
+"""What a statement that runs in no transaction finds in its way, last things first."""
+
 _WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)"
 
 _numbers = itertools.count()
@@ -57,10 +61,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Something to lock. blocks: None where it has no data of its own (a view, a partitioned one)."""
+    """A table or a view. lockable: by LOCK TABLE.
+
+    blocks: None where it has no data of its own, being a view or partitioned.
+    """
 
     oid: int
     name: str
+    lockable: bool
     filenode: int
     blocks: int | None
 
@@ -134,33 +142,30 @@ class Trial:
 
     async def apply(self, file: str) -> Effect:
         """Run a file, committed at its end, and watch its last statement."""
+        there = await _tables(self._session)
         *first, last = [piece.text for piece in statements(file)]
+        await self.prepare(*first)
         try:
-            return await self._in_transaction(self._session, first, last)
+            return await self._in_transaction(self._session, there, last)
         except asyncpg.ActiveSQLTransactionError:
-            await self.prepare(*first)
             return await self._held_up(self._session, last)
 
     async def _in_transaction(
-        self, session: asyncpg.Connection, first: Sequence[str], last: str
+        self, session: asyncpg.Connection, there: Mapping[int, Table], statement: str
     ) -> Effect:
-        there = await _tables(session)
         transaction = session.transaction()
         await transaction.start()
+        tables = await _tables(session)
+        read = await _fetched(session, tables, "pg_stat_get_xact_blocks_fetched")
         try:
-            for statement in first:
-                await session.execute(statement)
-            held = await self._locks(session)
-            tables = await _tables(session)
-            read = await _fetched(session, tables, "pg_stat_get_xact_blocks_fetched")
-            await session.execute(last)
+            await session.execute(statement)
         except asyncpg.ActiveSQLTransactionError:
             await transaction.rollback()
             raise
         except asyncpg.PostgresError as error:
             await transaction.rollback()
             return _failure(error)
-        taken = await self._locks(session) - held
+        taken = await self._locks(session)
         read_then = await _fetched(session, tables, "pg_stat_get_xact_blocks_fetched")
         after = await _tables(session)
         await transaction.commit()
@@ -171,20 +176,21 @@ class Trial:
     async def _held_up(self, session: asyncpg.Connection, statement: str) -> Effect:
         """Of a statement that runs in no transaction.
 
-        Whatever is in its way at first lets go of the tables, save what a reader and writer holds:
-        so both its first wait, and the one for older transactions, are seen.
+        Another session lets go of the tables by and by, so that each of its waits is seen: for the
+        first lock, for one that conflicts with itself, and for older transactions to end.
         """
         async with _connected(self._url) as holder:
             tables = await _tables(session)
             before = await _flushed(session, tables)
-            lockable = [table.name for table in tables.values() if table.blocks is not None]
-            names = ", ".join(lockable)
-            await holder.execute(f"BEGIN; LOCK TABLE {names} IN ROW EXCLUSIVE MODE")
-            await holder.execute(f"SAVEPOINT reading; LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE")
+            names = ", ".join(table.name for table in tables.values() if table.lockable)
+            await holder.execute("BEGIN")
+            for mode in _HELD:
+                await holder.execute(f"SAVEPOINT s; LOCK TABLE {names} IN {mode} MODE")
+            taken = set()
             running = asyncio.ensure_future(session.execute(statement))
-            taken = await self._waiting(session, running)
-            await holder.execute("ROLLBACK TO SAVEPOINT reading")
-            taken |= await self._waiting(session, running)
+            for _ in _HELD:
+                taken |= await self._waiting(session, running)
+                await holder.execute("ROLLBACK TO s; RELEASE s")
             await holder.execute("ROLLBACK")
             try:
                 await running
@@ -240,7 +246,9 @@ def _seen(kind: asyncpg.Type) -> str:
 async def _tables(session: asyncpg.Connection) -> dict[int, Table]:
     rows = await session.fetch(_TABLES)
     return {
-        row["oid"]: Table(row["oid"], row["name"], row["relfilenode"], row["blocks"])
+        row["oid"]: Table(
+            row["oid"], row["name"], row["lockable"], row["relfilenode"], row["blocks"]
+        )
         for row in rows
     }
 
