@@ -7,6 +7,8 @@ A kind is a word that the rules and the table of locks go by: `AT_DropColumn` fo
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import postgast
+
 from admin.migrations.catalogue.model import Node
 from admin.migrations.catalogue.transactions import word
 from admin.migrations.lint.sqltext import name_of, object_name, quoted, strings
@@ -18,8 +20,8 @@ _BY_OBJECT = {
     "AlterOwnerStmt": ("Owner", "object_type"),
     "ReindexStmt": ("Reindex", "kind"),
     "DefineStmt": ("Define", "kind"),
-    "CreateTableAsStmt": ("CreateTableAs", "objtype"),
 }
+_QUERIES = {"ViewStmt", "CreateTableAsStmt"}
 _WITH_OTHERS = {"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"}
 _ON_A_TABLE = {"OBJECT_TRIGGER", "OBJECT_POLICY", "OBJECT_RULE"}
 _RELATION_FIELDS = ("relation", "table", "view", "sequence", "typevar")
@@ -46,17 +48,61 @@ def actions_of(node: Node) -> list[Action]:
     name = node.DESCRIPTOR.name
     if name == "AlterTableStmt":
         return [each for command in node.cmds for each in _parts(node, command.alter_table_cmd)]
+    return [*_made(node), *_read(node)] if name in _QUERIES else _others(node)
+
+
+def _others(node: Node) -> list[Action]:
+    """What a statement of a kind without parts does."""
+    name = node.DESCRIPTOR.name
     if name in _BY_OBJECT:
         prefix, field = _BY_OBJECT[name]
         return [Action(f"{prefix}:{word(node, field)}", table, node) for table in _tables(node)]
     if name == "CreateStmt":
         return list(_created(node))
     if name in _WITH_OTHERS:
-        return [_plain(node), *(_plain(each) for each in _within(node))]
+        found = [_plain(node), *(_plain(each) for each in _within(node))]
+        return [*found, *_read(node)] if name == "InsertStmt" else found
+    if name in {"CreatePublicationStmt", "AlterPublicationStmt"}:
+        return _published(node)
     kind = name.removesuffix("Stmt")
     if name == "GrantStmt":
         kind = "Grant" if node.is_grant else "Revoke"
     return [Action(kind, table, node) for table in _tables(node)]
+
+
+def _made(node: Node) -> list[Action]:
+    """What is created from a query."""
+    kind = "View"
+    if node.DESCRIPTOR.name == "CreateTableAsStmt":
+        kind = f"CreateTableAs:{word(node, 'objtype')}"
+    return [Action(kind, _first(node), node)]
+
+
+def _read(node: Node) -> Iterator[Action]:
+    """The tables that a query reads, or, of a view, names."""
+    source = node.select_stmt if node.DESCRIPTOR.name == "InsertStmt" else node.query
+    kinds = postgast.pg_query_pb2
+    own = {each.ctename for each in postgast.find_nodes(node, kinds.CommonTableExpr)}
+    view = node.DESCRIPTOR.name == "ViewStmt"
+    kind = "Named" if view or _is_empty(node) else "Read"
+    for each in postgast.find_nodes(source, kinds.RangeVar):
+        if each.relname not in own:
+            yield Action(kind, name_of(each), node)
+
+
+def _is_empty(node: Node) -> bool:
+    return node.DESCRIPTOR.name == "CreateTableAsStmt" and bool(node.into.skip_data)
+
+
+def _published(node: Node) -> list[Action]:
+    """What is published, and the tables that are."""
+    tables = [
+        each.publication_obj_spec.pubtable.relation
+        for each in node.pubobjects
+        if each.publication_obj_spec.HasField("pubtable")
+    ]
+    kind = node.DESCRIPTOR.name.removesuffix("Stmt")
+    return [Action(kind, "", node), *(Action("Published", name_of(each), node) for each in tables)]
 
 
 def _plain(node: Node) -> Action:
@@ -84,6 +130,8 @@ def _parts(statement: Node, command: Node) -> Iterator[Action]:
     given = getattr(command, "def")
     if subtype == "AT_AddConstraint":
         yield _constraint(table, command, given.constraint)
+        if given.constraint.HasField("pktable"):
+            yield Action("Referred", name_of(given.constraint.pktable), command)
         return
     if subtype == "AT_AddColumn":
         column = given.column_def
@@ -91,6 +139,8 @@ def _parts(statement: Node, command: Node) -> Iterator[Action]:
         for each in column.constraints:
             yield from _of_column(table, command, each.constraint, column.colname)
         return
+    if subtype == "AT_AttachPartition":
+        yield Action("Attached", name_of(given.partition_cmd.name), command)
     yield Action(subtype, table, command, column=command.name)
 
 
@@ -102,6 +152,8 @@ def _created(node: Node) -> Iterator[Action]:
         yield Action(kind, name_of(each.range_var), node)
     inline = [part for each in node.table_elts for part in each.column_def.constraints]
     for each in [*node.table_elts, *inline]:
+        if each.HasField("table_like_clause"):
+            yield Action("Copied", name_of(each.table_like_clause.relation), node)
         if each.HasField("constraint") and each.constraint.HasField("pktable"):
             yield Action("Reference", name_of(each.constraint.pktable), node, each.constraint)
 

@@ -4,7 +4,10 @@ SELECT c.relname AS table_name,
        n.convalidated AS is_valid,
        CASE
            WHEN n.contype = 'n' OR pg_get_constraintdef(n.oid) ~ '^CHECK \(\(("[^"]+"|\w+) IS NOT NULL\)\)' THEN a.attname
-       END AS not_null
+       END AS not_null,
+       ARRAY(
+           SELECT r.attname::text FROM pg_attribute r WHERE r.attrelid = c.oid AND r.attnum = ANY (n.conkey) AND n.contype = 'c'
+       ) AS columns
 FROM pg_constraint n
 JOIN pg_class c ON c.oid = n.conrelid
 JOIN pg_namespace s ON s.oid = c.relnamespace

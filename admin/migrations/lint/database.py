@@ -76,7 +76,9 @@ def _schema(columns: Iterable[asyncpg.Record], checks: Iterable[asyncpg.Record])
         )
     for row in checks:
         table = found.tables.setdefault(quoted(row["table_name"]), Table())
-        table.checks[row["name"]] = Check(row["not_null"] or "", row["is_valid"])
+        table.checks[row["name"]] = Check(
+            row["not_null"] or "", row["is_valid"], frozenset(row["columns"])
+        )
     return found
 
 

@@ -63,6 +63,14 @@ def generation(column: Node) -> str:
     return ""
 
 
+def is_missing(column: Node) -> bool:
+    """Whether it has to be given, and has nothing that gives it."""
+    kinds = {word(each.constraint, "contype") for each in column.constraints}
+    required = bool(kinds & {"CONSTR_NOTNULL", "CONSTR_PRIMARY"})
+    given = of(column) is not None or counts(column) or bool(generation(column))
+    return required and not given
+
+
 def counts(column: Node) -> bool:
     """Whether its values come from a sequence of its own."""
     kinds = {word(each.constraint, "contype") for each in column.constraints}

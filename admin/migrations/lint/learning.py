@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+import postgast
+
 from admin.migrations.catalogue.model import Node
 from admin.migrations.catalogue.transactions import word
 from admin.migrations.lint.action import Action, actions_of
@@ -26,10 +28,10 @@ def _add(schema: Schema, name: str, table: Table) -> None:
 
 
 def _create(schema: Schema, node: Node) -> None:
-    table = Table()
+    table = Table(is_partitioned=node.HasField("partspec"))
     for each in node.table_elts:
         if each.HasField("column_def"):
-            table.columns[each.column_def.colname] = column_of(each.column_def)
+            _take_column(table, each.column_def)
         elif each.HasField("constraint"):
             _constrain(table, each.constraint)
     _add(schema, name_of(node.relation), table)
@@ -60,13 +62,24 @@ def _composite(schema: Schema, node: Node) -> None:
 def _domain(schema: Schema, node: Node) -> None:
     name = strings(node.domainname)[-1]
     schema.types_here.add(name)
+    schema.domains[name] = type_of(node.type_name)
     if node.constraints:
         schema.constrained_domains.add(name)
 
 
 def _function(schema: Schema, node: Node) -> None:
-    if not node.replace:
-        schema.functions_here.add(strings(node.funcname)[-1])
+    name = strings(node.funcname)[-1]
+    if not node.replace and name not in schema.functions:
+        schema.functions_here.add(name)
+    schema.functions.add(name)
+
+
+def _index(schema: Schema, node: Node) -> None:
+    columns = tuple(each.index_elem.name for each in node.index_params)
+    if all(columns):
+        schema.indexes[node.idxname] = columns
+    if node.unique and len(columns) == 1 and columns[0] and not node.HasField("where_clause"):
+        schema.table(name_of(node.relation)).keys.add(columns[0])
 
 
 def _rename(schema: Schema, node: Node) -> None:
@@ -102,7 +115,8 @@ def _alter(schema: Schema, node: Node) -> None:
 
 
 def _add_column(table: Table, action: Action) -> None:
-    table.columns.setdefault(action.column, column_of(action.also))
+    if action.column not in table.columns:
+        _take_column(table, action.also)
 
 
 def _drop_column(table: Table, action: Action) -> None:
@@ -146,6 +160,7 @@ _BY_STATEMENT: Mapping[str, Callable[[Schema, Node], None]] = {
     "CompositeTypeStmt": _composite,
     "CreateDomainStmt": _domain,
     "CreateFunctionStmt": _function,
+    "IndexStmt": _index,
     "RenameStmt": _rename,
     "DropStmt": _drop,
     "AlterTableStmt": _alter,
@@ -162,6 +177,7 @@ _BY_PART: Mapping[str, Callable[[Table, Action], None]] = {
     "AddConstraint:CHECK": _constraint,
     "AddConstraint:NOTNULL": _constraint,
     "AddConstraint:PRIMARY": _constraint,
+    "AddConstraint:UNIQUE": _constraint,
 }
 
 
@@ -187,21 +203,44 @@ def column_of(node: Node) -> Column:
     )
 
 
+def _take_column(table: Table, node: Node) -> None:
+    """Take in a column, and what its constraints say."""
+    table.columns[node.colname] = column_of(node)
+    for each in node.constraints:
+        kind = word(each.constraint, "contype")
+        if kind in {"CONSTR_PRIMARY", "CONSTR_UNIQUE"}:
+            table.keys.add(node.colname)
+        elif kind == "CONSTR_CHECK":
+            _constrain(table, each.constraint)
+
+
+def columns_of(node: Node) -> set[str]:
+    """The columns that an expression reads."""
+    found = postgast.find_nodes(node, postgast.pg_query_pb2.ColumnRef)
+    return {names[-1] for each in found if (names := strings(each.fields))}
+
+
 def _constrain(table: Table, node: Node) -> None:
     """Take in a constraint of a table."""
     match word(node, "contype"):
         case "CONSTR_CHECK":
             name = node.conname or expression(node.raw_expr)
             found = not_null_column(node.raw_expr)
-            table.checks[name] = Check(found, not node.skip_validation)
+            read = frozenset(columns_of(node.raw_expr))
+            table.checks[name] = Check(found, not node.skip_validation, read)
         case "CONSTR_NOTNULL":
             for key in strings(node.keys):
                 name = node.conname or f"{key}_not_null"
                 table.checks[name] = Check(key, not node.skip_validation)
                 if key in table.columns and not node.skip_validation:
                     table.columns[key].not_null = True
-        case "CONSTR_PRIMARY":
-            for key in strings(node.keys):
+        case "CONSTR_PRIMARY" | "CONSTR_UNIQUE":
+            keys = strings(node.keys)
+            if len(keys) == 1:
+                table.keys.add(keys[0])
+            if word(node, "contype") == "CONSTR_UNIQUE":
+                return
+            for key in keys:
                 if key in table.columns:
                     table.columns[key].not_null = True
 

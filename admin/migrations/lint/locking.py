@@ -12,6 +12,8 @@ from admin.migrations.lint.model import Cost, Lock, Locking
 from admin.migrations.lint.schema import Schema
 
 NOTHING = Locking()
+_SHARED = Locking(Lock.ACCESS_SHARE)
+_SHARED_SCAN = Locking(Lock.ACCESS_SHARE, Cost.SCAN)
 _ROWS = Locking(Lock.ROW_EXCLUSIVE)
 _MILD = Locking(Lock.SHARE_UPDATE_EXCLUSIVE)
 _MILD_SCAN = Locking(Lock.SHARE_UPDATE_EXCLUSIVE, Cost.SCAN)
@@ -68,19 +70,30 @@ TABLE: Mapping[str, Locking] = {
     ),
     **_rows(
         _MILD,
-        *("AT_SetStatistics", "AT_SetOptions", "AT_ResetOptions", "AT_ClusterOn", "AT_DropCluster"),
+        *(
+            "AT_AttachPartition",
+            "AT_SetStatistics",
+            "AT_SetOptions",
+            "AT_ResetOptions",
+            "AT_ClusterOn",
+            "AT_DropCluster",
+        ),
         *("AT_SetRelOptions", "AT_ResetRelOptions", "AT_DetachPartitionFinalize"),
         *("CreateStats", "AlterStats"),
     ),
-    **_rows(_MILD_SCAN, "AT_ValidateConstraint", "AT_AttachPartition"),
+    **_rows(_MILD_SCAN, "AT_ValidateConstraint"),
     **_rows(_ROWS, "Insert", "Copy"),
-    **_rows(_ROWS_SCAN, "Update", "Delete", "Merge"),
+    "Merge": _ROWS_SCAN,
     **_rows(
         _EXCLUSIVE_SCAN,
         *("NewColumn:CHECK", "NewColumn:UNIQUE", "NewColumn:PRIMARY"),
         *("AddConstraint:UNIQUE", "AddConstraint:PRIMARY", "AddConstraint:EXCLUSION"),
     ),
-    "UsingIndex:PRIMARY": _EXCLUSIVE,
+    **_rows(_MILD, "Published", "Drop:OBJECT_STATISTIC_EXT"),
+    **_rows(_NO_WRITES, "Referred"),
+    **_rows(_EXCLUSIVE_SCAN, "Attached"),
+    **_rows(_SHARED, "Named", "Copied", "OBJECT_INDEX:AT_AttachPartition"),
+    "Read": _SHARED_SCAN,
     "Reference": _NO_WRITES,
     "Partition": _EXCLUSIVE,
     "Inheritance": _MILD,
@@ -89,13 +102,13 @@ TABLE: Mapping[str, Locking] = {
         *("Create", "CreateTableAs:OBJECT_TABLE", "CreateTableAs:OBJECT_MATVIEW", "CreateSeq"),
         *("CreateSchema", "CreateEnum", "CreateDomain", "CompositeType", "CreateRange"),
         *("CreateFunction", "AlterFunction", "CreateExtension", "AlterExtension", "CreateRole"),
-        *("AlterEnum", "AlterDomain", "GrantRole", "AlterDefaultPrivileges", "AlterRoleSet"),
+        *("AlterEnum", "GrantRole", "AlterDefaultPrivileges", "AlterRoleSet"),
         *("AlterDatabaseSet", "AlterDatabase", "AlterSystem"),
         *("Do", "Call", "VariableSet", "CreatePublication", "AlterPublication", "ConstraintsSet"),
         *("CreateCast", "CreateOpClass", "CreateOpFamily", "CreateConversion", "AlterRole"),
         *("Define:OBJECT_AGGREGATE", "Define:OBJECT_OPERATOR", "Define:OBJECT_COLLATION"),
         *("Define:OBJECT_TYPE", "Define:OBJECT_TSCONFIGURATION", "Define:OBJECT_TSDICTIONARY"),
-        *("Drop:OBJECT_SCHEMA", "Drop:OBJECT_TYPE", "Drop:OBJECT_DOMAIN", "Drop:OBJECT_FUNCTION"),
+        "Drop:OBJECT_FUNCTION",
         *("Drop:OBJECT_PROCEDURE", "Drop:OBJECT_ROUTINE", "Drop:OBJECT_AGGREGATE"),
         *("Drop:OBJECT_EXTENSION", "Drop:OBJECT_PUBLICATION", "Drop:OBJECT_OPERATOR"),
         *("Drop:OBJECT_CAST", "Drop:OBJECT_COLLATION"),
@@ -112,7 +125,7 @@ TABLE: Mapping[str, Locking] = {
         *("Owner:OBJECT_PUBLICATION",),
         *("OBJECT_TYPE:AT_AddColumn", "OBJECT_TYPE:AT_DropColumn"),
         *("OBJECT_TYPE:AT_AlterColumnType", "OBJECT_INDEX:AT_SetRelOptions"),
-        *("OBJECT_INDEX:AT_ResetRelOptions", "Drop:OBJECT_STATISTIC_EXT"),
+        "OBJECT_INDEX:AT_ResetRelOptions",
     ),
 }
 """The kinds whose lock and cost are always the same."""

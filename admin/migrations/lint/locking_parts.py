@@ -28,13 +28,21 @@ def _exclusive(cost: Cost) -> Locking:
 
 
 def _add_column(action: Action, schema: Schema) -> Locking:
-    rewrites = defaults.rewrites(action.also, schema)
-    return _exclusive(Cost.REWRITE if rewrites else Cost.INSTANT)
+    if defaults.rewrites(action.also, schema):
+        return _exclusive(Cost.REWRITE)
+    # NOT NULL without a value: PostgreSQL looks for a row, which would make it fail.
+    return _exclusive(Cost.SCAN if defaults.is_missing(action.also) else Cost.INSTANT)
 
 
 def _retype(action: Action, schema: Schema) -> Locking:
-    keeps = retyping(action, schema).change in {Change.SAME, Change.WIDER}
-    return _exclusive(Cost.INSTANT if keeps else Cost.REWRITE)
+    change = retyping(action, schema).change
+    if change is Change.SAME:
+        return _exclusive(Cost.INSTANT)
+    if change in {Change.WIDER, Change.LOOSER}:
+        # Constraints that read the column are looked at again.
+        checked = schema.is_checked(action.table, action.column)
+        return _exclusive(Cost.SCAN if checked else Cost.INSTANT)
+    return _exclusive(Cost.REWRITE)
 
 
 def _set_not_null(action: Action, schema: Schema) -> Locking:
@@ -62,9 +70,11 @@ def _new_foreign_key(action: Action, _: Schema) -> Locking:
     return _exclusive(Cost.SCAN if filled else Cost.INSTANT)
 
 
-def _index(action: Action, _: Schema) -> Locking:
+def _index(action: Action, schema: Schema) -> Locking:
     lock = Lock.SHARE_UPDATE_EXCLUSIVE if action.node.concurrent else Lock.SHARE
-    return Locking(lock, Cost.SCAN)
+    # ON ONLY a partitioned table: it has no rows itself.
+    alone = not action.node.relation.inh and schema.table(action.table).is_partitioned
+    return Locking(lock, Cost.INSTANT if alone else Cost.SCAN)
 
 
 def _drop_index(action: Action, _: Schema) -> Locking:
@@ -84,9 +94,8 @@ def _view(action: Action, _: Schema) -> Locking:
 def _vacuum(action: Action, _: Schema) -> Locking:
     if "full" in options_of(action.node.options):
         return _exclusive(Cost.REWRITE)
-    # ANALYZE reads a sample, the same for every size of table.
-    cost = Cost.SCAN if action.node.is_vacuumcmd else Cost.INSTANT
-    return Locking(Lock.SHARE_UPDATE_EXCLUSIVE, cost)
+    # ANALYZE reads a sample, which is all of a table that is not large.
+    return Locking(Lock.SHARE_UPDATE_EXCLUSIVE, Cost.SCAN)
 
 
 def _reindex(action: Action, _: Schema) -> Locking:
@@ -111,6 +120,46 @@ def _select(action: Action, _: Schema) -> Locking:
     if action.node.locking_clause:
         return Locking(Lock.ROW_SHARE, cost)
     return Locking(Lock.ACCESS_SHARE if action.table else Lock.NONE, cost)
+
+
+def _rows(action: Action, schema: Schema) -> Locking:
+    keys = schema.table(action.table).keys
+    by_key = _column_that_is_given(action.node.where_clause) in keys
+    return Locking(Lock.ROW_EXCLUSIVE, Cost.INSTANT if by_key else Cost.SCAN)
+
+
+def _column_that_is_given(where: Node) -> str:
+    """The column of `column = value` or `column IN (values)`; empty if it is another condition."""
+    if not where.HasField("a_expr") or word(where.a_expr, "kind") not in {"AEXPR_OP", "AEXPR_IN"}:
+        return ""
+    found = where.a_expr
+    values = list(found.rexpr.list.items) or [found.rexpr]
+    plain = all(each.HasField("a_const") or each.HasField("type_cast") for each in values)
+    if not plain or [each.string.sval for each in found.name] != ["="]:
+        return ""
+    return "".join([each.string.sval for each in found.lexpr.column_ref.fields][-1:])
+
+
+def _cascading(action: Action, _: Schema) -> Locking:
+    # The tables that it reaches.
+    cascades = word(action.node, "behavior") == "DROP_CASCADE"
+    return Locking(Lock.ACCESS_EXCLUSIVE if cascades else Lock.NONE)
+
+
+def _domain(action: Action, schema: Schema) -> Locking:
+    if action.node.type_name[-1].string.sval in schema.types_here:
+        return Locking()
+    skips = action.node.subtype == "C" and getattr(action.node, "def").constraint.skip_validation
+    looks = action.node.subtype in {"C", "O"} and not skips
+    # Of all tables with a column of it.
+    return Locking(Lock.SHARE, Cost.SCAN) if looks else Locking()
+
+
+def _key_by_index(action: Action, schema: Schema) -> Locking:
+    # Columns that may be NULL are looked through; an index that isn't known may have such.
+    columns = schema.indexes.get(action.also.indexname, ("",))
+    held = all(schema.holds_not_null(action.table, each) for each in columns)
+    return _exclusive(Cost.INSTANT if held else Cost.SCAN)
 
 
 def _comment(action: Action, _: Schema) -> Locking:
@@ -162,6 +211,13 @@ DEPENDS: Mapping[str, Callable[[Action, Schema], Locking]] = {
     "Lock": _lock,
     "Select": _select,
     "Comment": _comment,
+    "Update": _rows,
+    "Delete": _rows,
+    "AlterDomain": _domain,
+    "Drop:OBJECT_SCHEMA": _cascading,
+    "Drop:OBJECT_TYPE": _cascading,
+    "Drop:OBJECT_DOMAIN": _cascading,
+    "UsingIndex:PRIMARY": _key_by_index,
     "Grant": _grant,
     "Revoke": _grant,
 }

@@ -15,13 +15,14 @@ from admin.migrations.lint.sqltext import Type, strings, type_of
 class Change(StrEnum):
     """What becomes of the values, and of what the old version writes.
 
-    same: nothing. wider: all old values and writes fit, no rewrite. larger: the same kind of
+    same: nothing. wider: all old values and writes fit, no rewrite. looser: the same with less care, no rewrite. larger: the same kind of
     value with more room, by a rewrite. narrower: what the old version writes may not fit. other:
     another kind of value. unknown: the former type isn't known.
     """
 
     SAME = "same"
     WIDER = "wider"
+    LOOSER = "looser"
     LARGER = "larger"
     NARROWER = "narrower"
     OTHER = "other"
@@ -54,9 +55,11 @@ def retyping(action: Action, schema: Schema) -> Retyping:
         return Retyping(Change.OTHER, old, new)
     if old is None:
         return Retyping(Change.UNKNOWN, None, new)
+    if schema.domains.get(old.name) == new:
+        return Retyping(Change.WIDER, old, new)
     change = change_of(old, new)
     if given.HasField("coll_clause") and change in {Change.SAME, Change.WIDER}:
-        change = Change.LARGER
+        change = Change.LOOSER
     return Retyping(change, old, new)
 
 
@@ -86,7 +89,7 @@ def _other_name(old: Type, new: Type) -> Change:
     for ladder in _LADDERS:
         if old.name in ladder and new.name in ladder:
             grows = ladder.index(new.name) > ladder.index(old.name)
-            return Change.LARGER if grows else Change.NARROWER
+            return Change.LARGER if grows else Change.OTHER
     if (old.name, new.name) == ("cidr", "inet"):
         return Change.WIDER
     if old.name == "bpchar" and new.name in _TEXTS:
@@ -109,7 +112,7 @@ def _same_name(old: Type, new: Type) -> Change:
     if old.name in _PRECISE:
         before = old.modifiers[0] if old.modifiers else _MOST_PRECISE
         after = new.modifiers[0] if new.modifiers else _MOST_PRECISE
-        return Change.WIDER if after >= before else Change.LARGER
+        return Change.WIDER if after >= before else Change.NARROWER
     if old.name in _BITS:
         wider = not new.modifiers or (old.modifiers and new.modifiers >= old.modifiers)
         return Change.WIDER if wider else Change.NARROWER
@@ -122,7 +125,7 @@ def _same_name(old: Type, new: Type) -> Change:
 def _numeric(old: Type, new: Type) -> Change:
     """Of numeric(p, s): no rewrite if s stays and p doesn't shrink, or both go away."""
     if not new.modifiers:
-        return Change.WIDER
+        return Change.LOOSER
     if not old.modifiers:
         return Change.NARROWER
     precision, scale = (*old.modifiers, 0)[:2]

@@ -48,6 +48,11 @@ def conditional(message: str, remedy: str = "") -> Verdict:
     return Verdict(Compatibility.CONDITIONAL, message, remedy)
 
 
+def advice(message: str, remedy: str = "") -> Verdict:
+    """No query of the old version fails; but whoever writes it should know."""
+    return Verdict(Compatibility.SAFE, message, remedy)
+
+
 def blocking(message: str, remedy: str = "") -> Verdict:
     """It breaks nobody; others wait for it."""
     return Verdict(Compatibility.SAFE, message, remedy)

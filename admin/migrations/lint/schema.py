@@ -21,18 +21,27 @@ class Column:
 
 @dataclass(slots=True)
 class Check:
-    """A CHECK or NOT NULL constraint. not_null: the column that it says is not null, if it does."""
+    """A CHECK or NOT NULL constraint. not_null: the column that it says is not null, if it does.
+
+    columns: those that it reads.
+    """
 
     not_null: str
     is_valid: bool
+    columns: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
 class Table:
-    """A table, as far as it is known. checks: CHECK and NOT NULL constraints by their names."""
+    """A table, as far as it is known. checks: CHECK and NOT NULL constraints by their names.
+
+    keys: the columns that are unique by themselves.
+    """
 
     columns: dict[str, Column] = field(default_factory=dict)
     checks: dict[str, Check] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
+    is_partitioned: bool = False
 
 
 class Schema:
@@ -45,6 +54,9 @@ class Schema:
         self.functions_here: set[str] = set()
         self.columns_here: dict[str, set[str]] = {}
         self.constrained_domains: set[str] = set()
+        self.domains: dict[str, Type] = {}
+        self.functions: set[str] = set()
+        self.indexes: dict[str, tuple[str, ...]] = {}
 
     def next_file(self) -> None:
         """What was created is there for all from now on."""
@@ -70,6 +82,10 @@ class Schema:
         """What is known of a table's CHECK and NOT NULL constraints, by name."""
         found = self.tables.get(unqualified(table))
         return found.checks if found else {}
+
+    def is_checked(self, table: str, column: str) -> bool:
+        """Whether a constraint reads the column, and is looked at again when its type changes."""
+        return any(column in each.columns for each in self.checks_of(table).values())
 
     def is_virtual(self, table: str, column: str) -> bool:
         """Whether the column is known to be generated when it is read."""

@@ -207,8 +207,8 @@ ALTER TABLE parts DETACH PARTITION parts_1 CONCURRENTLY
 """.strip().splitlines()
 
 REFRESHED = "REFRESH MATERIALIZED VIEW totals WITH NO DATA"
-ELSEWHERE = ("ALTER TABLE parts ATTACH", REFRESHED)
-"""Another table than the altered one is scanned: the one that is attached; an empty one."""
+ELSEWHERE = (REFRESHED, "ANALYZE", "INSERT INTO spare SELECT")
+"""An empty table is scanned; all pages are sampled; another table is scanned."""
 NEW_AND_EMPTY = ("TRUNCATE", "ALTER SEQUENCE", REFRESHED)
 """Another file, into which nothing is copied."""
 STRENGTH = (

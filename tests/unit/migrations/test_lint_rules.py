@@ -20,14 +20,14 @@ SILENT = {
     *("CreateExtension", "CreateCast", "CreateOpClass", "CreateOpFamily", "CreateConversion"),
     *("Define:OBJECT_AGGREGATE", "Define:OBJECT_OPERATOR", "Define:OBJECT_COLLATION"),
     *("Define:OBJECT_TYPE", "Define:OBJECT_TSCONFIGURATION", "Define:OBJECT_TSDICTIONARY"),
-    *("CreateStats", "Partition", "Inheritance", "NewColumn:CHECK", "Insert", "Copy"),
+    *("CreateStats", "Partition", "Inheritance", "NewColumn:CHECK"),
     # Gives, and takes nothing.
     *("Grant", "GrantRole", "Comment"),
     # How rows are stored, planned and vacuumed; no query names it.
     *("AT_SetStatistics", "AT_SetOptions", "AT_ResetOptions", "AT_SetStorage", "AT_SetCompression"),
     *("AT_SetRelOptions", "AT_ResetRelOptions", "AT_ClusterOn", "AT_DropCluster", "AlterStats"),
     *("AT_SetLogged", "AT_SetTableSpace", "AT_SetAccessMethod", "Cluster", "Vacuum"),
-    *("OBJECT_INDEX:AT_SetRelOptions", "OBJECT_INDEX:AT_ResetRelOptions", "RefreshMatView"),
+    *("OBJECT_INDEX:AT_SetRelOptions", "OBJECT_INDEX:AT_ResetRelOptions"),
     *(
         "OBJECT_VIEW:AT_SetRelOptions",
         "OBJECT_VIEW:AT_ResetRelOptions",
@@ -38,6 +38,8 @@ SILENT = {
     # No query names them.
     *("Rename:OBJECT_INDEX", "Rename:OBJECT_TRIGGER", "Rename:OBJECT_POLICY"),
     *("Rename:OBJECT_RULE", "Rename:OBJECT_STATISTIC_EXT"),
+    # A part of what another kind is judged for; here for its lock.
+    *("Read", "Named", "Copied", "Referred", "Attached", "Published"),
     # Only looks, or is for the migration's own session.
     *("AT_ValidateConstraint", "VariableSet", "ConstraintsSet"),
 }

@@ -4,7 +4,7 @@ from admin.migrations.lint import remedies
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.learning import not_null_column
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, breaking, conditional
+from admin.migrations.lint.rule import Rule, Scene, conditional
 from admin.migrations.lint.sqltext import bare, expression, quoted
 
 
@@ -16,7 +16,7 @@ def _judge(action: Action, scene: Scene) -> Verdict | None:
     check = f"CHECK ({expression(node.raw_expr)})"
     name = quoted(node.conname or f"{bare(action.table)}_check")
     if column:
-        return breaking(
+        return conditional(
             f"the old version's INSERTs and UPDATEs that leave {quoted(column)} NULL fail",
             remedies.not_null(action.table, quoted(column)),
         )

@@ -2,8 +2,8 @@
 
 from admin.migrations.lint import remedies
 from admin.migrations.lint.action import Action
-from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, conditional
+from admin.migrations.lint.model import Cost, Verdict
+from admin.migrations.lint.rule import Rule, Scene, advice, conditional
 from admin.migrations.lint.sqltext import bare, name_of, quoted, strings
 
 _REFUSING = {"a", "r", ""}
@@ -16,7 +16,11 @@ def _judge(action: Action, scene: Scene) -> Verdict | None:
     if action.kind in {"Reference", "NewColumn:FOREIGN"}:
         if node.fk_del_action not in _REFUSING or scene.schema.is_new(parent):
             return None
-        return conditional(
+        if action.kind == "NewColumn:FOREIGN" and scene.locking.cost is Cost.SCAN:
+            return conditional(
+                f"safe if the row of {parent} that the default names is there, and the old version doesn't delete it"
+            )
+        return advice(
             f"safe if the old version deletes no row of {parent} that a new row refers to: its DELETE fails then",
             "-- ON DELETE CASCADE or SET NULL lets it delete; or leave the constraint for the release after.",
         )

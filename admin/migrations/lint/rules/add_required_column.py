@@ -1,23 +1,18 @@
 """A column that has to be given, and has no default."""
 
-from admin.migrations.catalogue.transactions import word
 from admin.migrations.lint import defaults, remedies
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, breaking
+from admin.migrations.lint.rule import Rule, Scene, conditional
 from admin.migrations.lint.sqltext import quoted, type_of
 
 
 def _judge(action: Action, _: Scene) -> Verdict | None:
     column = action.also
-    kinds = {word(each.constraint, "contype") for each in column.constraints}
-    required = kinds & {"CONSTR_NOTNULL", "CONSTR_PRIMARY"}
-    if not required or defaults.of(column) is not None:
-        return None
-    if defaults.counts(column) or defaults.generation(column):
+    if not defaults.is_missing(column):
         return None
     name, type_ = quoted(action.column), type_of(column.type_name)
-    return breaking(
+    return conditional(
         f"the old version's INSERTs, which don't know {name}, fail; and so does this statement if {action.table} has rows",
         f"""\
 -- This release: it may be left out.

@@ -25,14 +25,20 @@ def _judge(action: Action, scene: Scene) -> Verdict | None:
     where = f"{action.table}.{column}"
     match change.change:
         case Change.LARGER:
+            return breaking(
+                f"the old version is told {new} of {where} in place of {old}: what it writes fits, but what it "
+                "reads is of another form, and may be too large for it",
+                remedy,
+            )
+        case Change.LOOSER:
             return conditional(
-                f"safe if the old version bears {new} in {where} for {old}: what it writes fits, but it may read "
-                "values that are too large for it, and its prepared statements fail once",
+                f"safe if the old version counts neither on rounding by {old} nor on the order of {where}",
                 remedy,
             )
         case Change.NARROWER:
-            return breaking(
-                f"what the old version writes to {where} as {old} may not fit {new}", remedy
+            return conditional(
+                f"safe if all that is in {where}, and all that the old version writes there, fits {new}",
+                remedy,
             )
         case Change.UNKNOWN:
             return conditional(

@@ -2,7 +2,7 @@
 
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, breaking, conditional
+from admin.migrations.lint.rule import Rule, Scene, conditional
 from admin.migrations.lint.sqltext import quoted, strings
 
 
@@ -12,7 +12,7 @@ def _judge(action: Action, scene: Scene) -> Verdict | None:
         return None
     match action.node.subtype:
         case "O":
-            return breaking(
+            return conditional(
                 f"the old version's writes of NULL to a column of {name} fail; all tables with one are scanned"
             )
         case "C":
@@ -25,7 +25,7 @@ def _judge(action: Action, scene: Scene) -> Verdict | None:
             return conditional(
                 f"safe if all that the old version writes to columns of {name} passes{said}"
             )
-        case "V":
+        case "V" | "X":
             return None
     return conditional(f"safe if the old version bears it in all columns of {name}")
 

@@ -3,14 +3,14 @@
 from admin.migrations.lint import remedies
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, breaking, conditional
+from admin.migrations.lint.rule import Rule, Scene, conditional
 from admin.migrations.lint.sqltext import quoted
 
 
 def _judge(action: Action, _: Scene) -> Verdict:
     column = quoted(action.column)
     if action.kind == "AT_DropExpression":
-        return breaking(
+        return conditional(
             f"rows that the old version writes have no value in {column} any more: it doesn't write it itself",
             f"""\
 -- A trigger that computes it for whoever doesn't write it, before the expression goes:

@@ -2,11 +2,11 @@
 
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, conditional
+from admin.migrations.lint.rule import Rule, Scene, advice
 
 
 def _judge(action: Action, _: Scene) -> Verdict:
-    return conditional(
+    return advice(
         f"safe if the rows of {action.table} may be lost: after a crash it is empty, and no replica has it"
     )
 

@@ -2,7 +2,7 @@
 
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, conditional
+from admin.migrations.lint.rule import Rule, Scene, advice, conditional
 
 
 def _judge(action: Action, _: Scene) -> Verdict:
@@ -12,7 +12,8 @@ def _judge(action: Action, _: Scene) -> Verdict:
         if nothing
         else "subscribers get other keys"
     )
-    return conditional(f"safe if nobody follows the changes of {action.table}: {said}")
+    verdict = conditional if nothing else advice
+    return verdict(f"safe if nobody follows the changes of {action.table}: {said}")
 
 
 RULE = Rule("change-replica-identity", ("AT_ReplicaIdentity",), _judge)

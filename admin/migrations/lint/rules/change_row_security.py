@@ -2,12 +2,12 @@
 
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, breaking, conditional
+from admin.migrations.lint.rule import Rule, Scene, conditional
 
 
 def _judge(action: Action, _: Scene) -> Verdict:
     if action.kind in {"AT_EnableRowSecurity", "AT_ForceRowSecurity"}:
-        return breaking(
+        return conditional(
             f"whom no policy of {action.table} lets pass sees no row, and writes none: the old version too, unless it owns the "
             "table (and FORCE isn't said) or policies let it",
             f"""\

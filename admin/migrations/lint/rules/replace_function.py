@@ -8,7 +8,10 @@ from admin.migrations.lint.sqltext import quoted, strings
 
 def _judge(action: Action, scene: Scene) -> Verdict | None:
     name = ".".join(map(quoted, strings(action.node.funcname)))
-    if not action.node.replace or strings(action.node.funcname)[-1] in scene.schema.functions_here:
+    known = strings(action.node.funcname)[-1]
+    if known in scene.schema.functions_here:
+        return None
+    if not action.node.replace and known not in scene.schema.functions:
         return None
     return conditional(
         f"safe if {name} does for the old version's calls what it did: PostgreSQL holds that the types of parameters and "

@@ -3,11 +3,11 @@
 from admin.migrations.lint import remedies
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, breaking
+from admin.migrations.lint.rule import Rule, Scene, conditional
 
 
 def _judge(_: Action, __: Scene) -> Verdict:
-    return breaking(
+    return conditional(
         "what the old version does by these rights is refused from now on, unless it has them in another way",
         remedies.later("REVOKE …;"),
     )
