@@ -29,8 +29,7 @@ SILENT = {
     *("AT_SetLogged", "AT_SetTableSpace", "AT_SetAccessMethod", "Cluster", "Vacuum"),
     *("OBJECT_INDEX:AT_SetRelOptions", "OBJECT_INDEX:AT_ResetRelOptions"),
     *(
-        "OBJECT_VIEW:AT_SetRelOptions",
-        "OBJECT_VIEW:AT_ResetRelOptions",
+        "OBJECT_INDEX:AT_AttachPartition",
         "Drop:OBJECT_STATISTIC_EXT",
     ),
     *("Reindex:REINDEX_OBJECT_TABLE", "Reindex:REINDEX_OBJECT_INDEX"),
