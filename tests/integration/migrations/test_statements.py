@@ -2,17 +2,19 @@
 
 *safe*: the statement succeeds, and every old query works after it and gives the same: the rows,
 the columns' names and types, the number of rows that it wrote.
-*breaking*: it succeeds, and every old query, each of which worked, fails after it or gives
-something else, whatever the data.
-*conditional*: it is safe with the data and queries of `setup` and `old`, and with those of
-`breaks_setup` and `breaks_old` it isn't: it fails itself, or an old query fails or differs.
+*breaking*: it succeeds, and every old query, each of which worked and uses in the ordinary way
+what the statement is about, fails after it or gives something else, whatever the data.
+*conditional*: it is safe with the data and queries of `setup` and `old`; with those of
+`breaks_setup` and `breaks_old`, or once the new version has written what it now may (`new`), it
+isn't: it fails itself, or an old query fails or differs.
 
-The verdict is over the statement's text: of a schema that the text does not show, both are true.
+The schema before it is known, as from the files before; data, and the old version, are not. A
+statement that only fails where data forbid it, and changes nothing for old queries, is safe.
 Old queries name their columns, and the table of each where there are several: the document asks
 the old version to overlook new ones. Sessions of the old version that hold prepared statements
 are not asked: PostgreSQL refuses those whose columns' types changed, once.
 
-How lock and cost are measured: tests/support/migration_evidence.py.
+How lock and cost are measured: tests/support/statement_evidence.py.
 """
 
 from collections import Counter
@@ -22,8 +24,8 @@ import asyncpg
 import pytest
 
 from admin.embedded import EmbeddedPostgres
-from tests.support.migration_corpus import BASE, LOCKS, Case, cases
-from tests.support.migration_evidence import Effect, Laboratory, Outcome, Trial
+from tests.support.statement_corpus import BASE, LOCKS, Case, cases
+from tests.support.statement_evidence import Effect, Laboratory, Outcome, Trial
 
 TEMPLATE = "corpus_base"
 LEAST = 150
@@ -47,7 +49,8 @@ async def laboratory(postgres_server: EmbeddedPostgres) -> AsyncIterator[Laborat
 async def test_what_a_statement_does_is_what_the_corpus_says(
     laboratory: Laboratory, case: Case
 ) -> None:
-    also = () if case.breaks_setup else case.breaks_old
+    apart = case.breaks_setup or case.new
+    also = () if apart else case.breaks_old
     async with laboratory.trial() as trial:
         await trial.prepare(case.setup)
         before, effect, after = await tried(trial, case, (*case.old, *also))
@@ -62,23 +65,24 @@ async def test_what_a_statement_does_is_what_the_corpus_says(
         assert all(differ[count:]), f"unchanged: {before[count:]} {after[count:]}"
     assert_lock(case, effect)
     assert effect.cost == case.cost, effect
-    if case.breaks_setup:
+    if apart:
         await breaks(laboratory, case)
 
 
 async def breaks(laboratory: Laboratory, case: Case) -> None:
     async with laboratory.trial() as trial:
         await trial.prepare(case.setup, case.breaks_setup)
-        before, effect, after = await tried(trial, case, case.breaks_old or case.old)
+        before, effect, after = await tried(trial, case, case.breaks_old or case.old, case.new)
     assert effect.error is not None or any(differences(before, after)), "it does not break"
 
 
 async def tried(
-    trial: Trial, case: Case, queries: tuple[str, ...]
+    trial: Trial, case: Case, queries: tuple[str, ...], new: tuple[str, ...] = ()
 ) -> tuple[list[Outcome], Effect, list[Outcome]]:
     before = await trial.ask(queries)
     assert [outcome.error for outcome in before] == [None] * len(queries), "must work before"
     effect = await trial.apply(case.sql)
+    await trial.prepare(*new)
     return before, effect, await trial.ask(queries)
 
 

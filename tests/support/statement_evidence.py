@@ -22,28 +22,25 @@ from dataclasses import dataclass
 import asyncpg
 
 from admin.migrations.catalogue.grammar import statements
-from tests.support.migration_corpus import LOCKS
+from tests.support.statement_corpus import LOCKS
 
 ROLE = "erp"
 POLL_SECONDS = 0.002
 _INSTANT_SHARE = 0.5
-_STRINGS = {"text", "varchar"}
+_STRINGS = {"text", "varchar", "bpchar"}
 """They look the same to every client, on the wire too: no query sees one become the other."""
 
 _TABLES = """
-    SELECT c.oid, c.oid::regclass::text AS name, c.relkind IN ('r', 'p') AS lockable,
+    SELECT c.oid, c.oid::regclass::text AS name, c.relkind::text AS kind,
         c.relfilenode, CASE WHEN c.relkind IN ('r', 'm') THEN pg_relation_size(c.oid) / 8192 END
         AS blocks
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'm', 'v') AND n.nspname !~ '^pg_|^information_schema$'
+    WHERE c.relkind IN ('r', 'p', 'm', 'v', 'S') AND n.nspname !~ '^pg_|^information_schema$'
 """
 _LOCKED = """
     SELECT l.relation, l.mode FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database
     WHERE d.datname = $1 AND l.pid = $2 AND l.locktype = 'relation'
 """
-_HELD = ("ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE", "ACCESS EXCLUSIVE")
-"""What a statement that runs in no transaction finds in its way, last things first."""
-
 _WAITS = "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)"
 
 _numbers = itertools.count()
@@ -61,14 +58,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table or a view. lockable: by LOCK TABLE.
+    """A table, a view or a sequence. kind: as in pg_class, r or p for a table (partitioned).
 
-    blocks: None where it has no data of its own, being a view or partitioned.
+    blocks: None where it has no data of its own.
     """
 
     oid: int
     name: str
-    lockable: bool
+    kind: str
     filenode: int
     blocks: int | None
 
@@ -177,21 +174,26 @@ class Trial:
         """Of a statement that runs in no transaction.
 
         Another session lets go of the tables by and by, so that each of its waits is seen: for the
-        first lock, for one that conflicts with itself, and for older transactions to end.
+        first lock, for one that conflicts with itself, for older transactions to end, and at last
+        for a partition whose parent is free.
         """
-        async with _connected(self._url) as holder:
+        async with _connected(self._url) as first, _connected(self._url) as last:
             tables = await _tables(session)
             before = await _flushed(session, tables)
-            names = ", ".join(table.name for table in tables.values() if table.lockable)
-            await holder.execute("BEGIN")
-            for mode in _HELD:
-                await holder.execute(f"SAVEPOINT s; LOCK TABLE {names} IN {mode} MODE")
-            taken = set()
+            leaves = [table.name for table in tables.values() if table.kind == "r"]
+            roots = [f"ONLY {table.name}" for table in tables.values() if table.kind == "p"]
+            # Another transaction, as it is a transaction's end that older ones are waited for.
+            await last.execute(f"BEGIN; {_lock(leaves, 'ROW EXCLUSIVE')}")
+            await first.execute(f"BEGIN; {_lock([*roots, *leaves], 'ROW EXCLUSIVE')}")
+            await first.execute(
+                f"SAVEPOINT held; {_lock([*roots, *leaves], 'SHARE UPDATE EXCLUSIVE')}"
+            )
             running = asyncio.ensure_future(session.execute(statement))
-            for _ in _HELD:
+            taken = await self._waiting(session, running)
+            for release in ("ROLLBACK TO held", "ROLLBACK"):
+                await first.execute(release)
                 taken |= await self._waiting(session, running)
-                await holder.execute("ROLLBACK TO s; RELEASE s")
-            await holder.execute("ROLLBACK")
+            await last.execute("ROLLBACK")
             try:
                 await running
             except asyncpg.PostgresError as error:
@@ -224,6 +226,10 @@ async def _connected(url: str) -> AsyncIterator[asyncpg.Connection]:
         await session.close()
 
 
+def _lock(tables: Sequence[str], mode: str) -> str:
+    return f"LOCK TABLE {', '.join(tables)} IN {mode} MODE"
+
+
 async def _outcome(session: asyncpg.Connection, query: str) -> Outcome:
     await session.execute(f"BEGIN; SET LOCAL ROLE {ROLE}")
     try:
@@ -246,9 +252,7 @@ def _seen(kind: asyncpg.Type) -> str:
 async def _tables(session: asyncpg.Connection) -> dict[int, Table]:
     rows = await session.fetch(_TABLES)
     return {
-        row["oid"]: Table(
-            row["oid"], row["name"], row["lockable"], row["relfilenode"], row["blocks"]
-        )
+        row["oid"]: Table(row["oid"], row["name"], row["kind"], row["relfilenode"], row["blocks"])
         for row in rows
     }
 

@@ -1,7 +1,7 @@
 """The corpus of migrations: statements, and what is expected of them on both axes.
 
-`tests/corpus/migrations/<topic>.toml` holds [[case]] tables; `base.sql` is the schema that each
-begins with. tests/integration/migrations/test_corpus.py shows every expectation on a real
+`tests/corpus/statements/<topic>.toml` holds [[case]] tables; `base.sql` is the schema that each
+begins with. tests/integration/migrations/test_statements.py shows every expectation on a real
 PostgreSQL; the linter's tests compare its verdicts with them.
 
     sql             one statement, or a file whose last statement is judged
@@ -14,6 +14,9 @@ PostgreSQL; the linter's tests compare its verdicts with them.
     compatibility   safe | conditional | breaking
     breaks_setup    of a conditional one: SQL after `setup` with which it does break
     breaks_old      of a conditional one: queries which it does break
+    new             what the new version may write once it is there, before breaks_old
+    unseen          what its verdicts hang on that neither the text nor the schema shows; whoever
+                    has only these has to expect worse
 """
 
 import tomllib
@@ -22,7 +25,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parents[1] / "corpus" / "migrations"
+FOLDER = Path(__file__).parents[1] / "corpus" / "statements"
 BASE = FOLDER / "base.sql"
 
 COMPATIBILITIES = ("safe", "conditional", "breaking")
@@ -40,7 +43,7 @@ LOCKS = (
 )
 """PostgreSQL's table locks, weakest first."""
 
-_LISTS = {"old", "breaks_old"}
+_LISTS = {"old", "breaks_old", "new"}
 _NEEDED = {"name", "sql", "old", "lock", "cost", "compatibility", "table"}
 
 
@@ -63,6 +66,8 @@ class Case:
     setup: str = ""
     breaks_setup: str = ""
     breaks_old: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+    unseen: str = ""
 
     def __str__(self) -> str:
         return f"{self.topic}: {self.name}"
