@@ -139,6 +139,8 @@ def _parts(statement: Node, command: Node) -> Iterator[Action]:
         for each in column.constraints:
             yield from _of_column(table, command, each.constraint, column.colname)
         return
+    if subtype == "AT_DetachPartition":
+        yield Action("Detached", name_of(given.partition_cmd.name), command)
     if subtype == "AT_AttachPartition":
         yield Action("Attached", name_of(given.partition_cmd.name), command)
     yield Action(subtype, table, command, column=command.name)

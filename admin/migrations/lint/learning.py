@@ -10,6 +10,8 @@ from admin.migrations.lint.action import Action, actions_of
 from admin.migrations.lint.schema import Check, Column, Schema, Table, unqualified
 from admin.migrations.lint.sqltext import Type, expression, name_of, quoted, strings, type_of
 
+_UNNAMED = "?"
+"""A primary key whose name PostgreSQL makes up."""
 MADE_BY_SERIAL = {"serial": "int4", "bigserial": "int8", "smallserial": "int2"}
 
 
@@ -28,12 +30,14 @@ def _add(schema: Schema, name: str, table: Table) -> None:
 
 
 def _create(schema: Schema, node: Node) -> None:
-    table = Table(is_partitioned=node.HasField("partspec"))
+    table = Table(is_partitioned=node.HasField("partspec"), is_whole=True)
     for each in node.table_elts:
         if each.HasField("column_def"):
             _take_column(table, each.column_def)
         elif each.HasField("constraint"):
             _constrain(table, each.constraint)
+    if table.primary == _UNNAMED:
+        table.primary = f"{node.relation.relname}_pkey"
     _add(schema, name_of(node.relation), table)
 
 
@@ -76,6 +80,8 @@ def _function(schema: Schema, node: Node) -> None:
 
 def _index(schema: Schema, node: Node) -> None:
     columns = tuple(each.index_elem.name for each in node.index_params)
+    if not node.unique and node.idxname:
+        schema.plain_indexes.add(quoted(node.idxname))
     if all(columns):
         schema.indexes[node.idxname] = columns
     if node.unique and len(columns) == 1 and columns[0] and not node.HasField("where_clause"):
@@ -145,6 +151,8 @@ def _validate(table: Table, action: Action) -> None:
 
 def _drop_constraint(table: Table, action: Action) -> None:
     table.checks.pop(action.node.name, None)
+    if table.primary in {action.node.name, _UNNAMED}:
+        table.primary = ""
 
 
 def _constraint(table: Table, action: Action) -> None:
@@ -178,6 +186,7 @@ _BY_PART: Mapping[str, Callable[[Table, Action], None]] = {
     "AddConstraint:NOTNULL": _constraint,
     "AddConstraint:PRIMARY": _constraint,
     "AddConstraint:UNIQUE": _constraint,
+    "UsingIndex:PRIMARY": _constraint,
 }
 
 
@@ -210,6 +219,8 @@ def _take_column(table: Table, node: Node) -> None:
         kind = word(each.constraint, "contype")
         if kind in {"CONSTR_PRIMARY", "CONSTR_UNIQUE"}:
             table.keys.add(node.colname)
+            if kind == "CONSTR_PRIMARY":
+                table.primary = each.constraint.conname or _UNNAMED
         elif kind == "CONSTR_CHECK":
             _constrain(table, each.constraint)
 
@@ -235,14 +246,19 @@ def _constrain(table: Table, node: Node) -> None:
                 if key in table.columns and not node.skip_validation:
                     table.columns[key].not_null = True
         case "CONSTR_PRIMARY" | "CONSTR_UNIQUE":
-            keys = strings(node.keys)
-            if len(keys) == 1:
-                table.keys.add(keys[0])
-            if word(node, "contype") == "CONSTR_UNIQUE":
-                return
-            for key in keys:
-                if key in table.columns:
-                    table.columns[key].not_null = True
+            _take_key(table, node)
+
+
+def _take_key(table: Table, node: Node) -> None:
+    """Take in a primary key or a unique constraint."""
+    keys = strings(node.keys)
+    if len(keys) == 1:
+        table.keys.add(keys[0])
+    if word(node, "contype") == "CONSTR_PRIMARY":
+        table.primary = node.conname or _UNNAMED
+        for key in keys:
+            if key in table.columns:
+                table.columns[key].not_null = True
 
 
 def not_null_column(node: Node) -> str:

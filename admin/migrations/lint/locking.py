@@ -91,6 +91,7 @@ TABLE: Mapping[str, Locking] = {
     ),
     **_rows(_MILD, "Published", "Drop:OBJECT_STATISTIC_EXT"),
     **_rows(_NO_WRITES, "Referred"),
+    **_rows(_EXCLUSIVE, "Detached"),
     **_rows(_EXCLUSIVE_SCAN, "Attached"),
     **_rows(_SHARED, "Named", "Copied", "OBJECT_INDEX:AT_AttachPartition"),
     "Read": _SHARED_SCAN,

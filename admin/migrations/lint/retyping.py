@@ -15,7 +15,8 @@ from admin.migrations.lint.sqltext import Type, strings, type_of
 class Change(StrEnum):
     """What becomes of the values, and of what the old version writes.
 
-    same: nothing. wider: all old values and writes fit, no rewrite. looser: the same with less care, no rewrite. larger: the same kind of
+    same: nothing. wider: all old values and writes fit, no rewrite. looser: the same with less care, no rewrite. reshaped: the same values in another
+    form, by a rewrite. larger: the same kind of
     value with more room, by a rewrite. narrower: what the old version writes may not fit. other:
     another kind of value. unknown: the former type isn't known.
     """
@@ -23,6 +24,7 @@ class Change(StrEnum):
     SAME = "same"
     WIDER = "wider"
     LOOSER = "looser"
+    RESHAPED = "reshaped"
     LARGER = "larger"
     NARROWER = "narrower"
     OTHER = "other"
@@ -52,7 +54,7 @@ def retyping(action: Action, schema: Schema) -> Retyping:
     known = schema.column(action.table, action.column)
     old = known.type if known else None
     if given.HasField("raw_default") and not _is_plain_cast(given.raw_default, action.column, new):
-        return Retyping(Change.OTHER, old, new)
+        return Retyping(Change.RESHAPED if old == new else Change.OTHER, old, new)
     if old is None:
         return Retyping(Change.UNKNOWN, None, new)
     if schema.domains.get(old.name) == new:
@@ -94,7 +96,7 @@ def _other_name(old: Type, new: Type) -> Change:
         return Change.WIDER
     if old.name == "bpchar" and new.name in _TEXTS:
         fits = not new.modifiers or new.modifiers >= (old.modifiers or (1,))
-        return Change.LARGER if fits else Change.NARROWER
+        return Change.RESHAPED if fits else Change.NARROWER
     return Change.OTHER
 
 
@@ -133,7 +135,7 @@ def _numeric(old: Type, new: Type) -> Change:
     if new_scale == scale:
         return Change.WIDER if new_precision >= precision else Change.NARROWER
     room = new_precision - new_scale >= precision - scale
-    return Change.LARGER if new_scale > scale and room else Change.NARROWER
+    return Change.RESHAPED if new_scale > scale and room else Change.NARROWER
 
 
 def _is_plain_cast(node: Node, column: str, new: Type) -> bool:

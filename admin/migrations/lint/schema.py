@@ -35,13 +35,16 @@ class Check:
 class Table:
     """A table, as far as it is known. checks: CHECK and NOT NULL constraints by their names.
 
-    keys: the columns that are unique by themselves.
+    keys: the columns that are unique by themselves. primary: the primary key's name. is_whole:
+    all of the table is known.
     """
 
     columns: dict[str, Column] = field(default_factory=dict)
     checks: dict[str, Check] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
     is_partitioned: bool = False
+    primary: str = ""
+    is_whole: bool = False
 
 
 class Schema:
@@ -57,6 +60,7 @@ class Schema:
         self.domains: dict[str, Type] = {}
         self.functions: set[str] = set()
         self.indexes: dict[str, tuple[str, ...]] = {}
+        self.plain_indexes: set[str] = set()
 
     def next_file(self) -> None:
         """What was created is there for all from now on."""
@@ -82,6 +86,10 @@ class Schema:
         """What is known of a table's CHECK and NOT NULL constraints, by name."""
         found = self.tables.get(unqualified(table))
         return found.checks if found else {}
+
+    def is_plain_index(self, name: str) -> bool:
+        """Whether an index is known, and isn't unique."""
+        return unqualified(name) in self.plain_indexes
 
     def is_checked(self, table: str, column: str) -> bool:
         """Whether a constraint reads the column, and is looked at again when its type changes."""

@@ -247,7 +247,7 @@ def test_an_allowance_for_squawk_counts_when_it_was_asked():
     [
         (
             "WITH d AS (DELETE FROM jobs RETURNING *) SELECT * FROM d",
-            "conditional",
+            "breaking",
             "whole-table-write",
         ),
         ("SELECT something()", "conditional", "opaque-statement"),

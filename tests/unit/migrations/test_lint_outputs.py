@@ -43,7 +43,7 @@ def test_sarif_has_a_result_for_each_finding_and_says_which_are_suppressed():
     (run,) = sarif(REPORT)["runs"]
     assert [(each["ruleId"], each["level"]) for each in run["results"]] == [
         ("drop-column", "error"),
-        ("truncate", "warning"),
+        ("truncate", "error"),
         ("index-without-concurrently", "warning"),
     ]
     suppressions = [each.get("suppressions") for each in run["results"]]
@@ -72,5 +72,5 @@ def test_people_see_the_remedy_the_lock_and_what_is_allowed():
     assert "AccessExclusiveLock on jobs for an instant; blocks reads and writes" in text
     assert "(truncate is allowed in line 2: it holds nothing)" in text
     assert text.endswith(
-        "3 statements (1 safe, 1 conditional, 1 breaking): 2 findings, 1 suppressed"
+        "3 statements (1 safe, 0 conditional, 2 breaking): 2 findings, 1 suppressed"
     )

@@ -38,7 +38,7 @@ SILENT = {
     *("Rename:OBJECT_INDEX", "Rename:OBJECT_TRIGGER", "Rename:OBJECT_POLICY"),
     *("Rename:OBJECT_RULE", "Rename:OBJECT_STATISTIC_EXT"),
     # A part of what another kind is judged for; here for its lock.
-    *("Read", "Named", "Copied", "Referred", "Attached", "Published"),
+    *("Read", "Named", "Copied", "Referred", "Attached", "Detached"),
     # Only looks, or is for the migration's own session.
     *("AT_ValidateConstraint", "VariableSet", "ConstraintsSet"),
 }

@@ -3,7 +3,7 @@
 from admin.migrations.lint import defaults, remedies
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, conditional
+from admin.migrations.lint.rule import Rule, Scene, breaking
 from admin.migrations.lint.sqltext import quoted, type_of
 
 
@@ -12,7 +12,7 @@ def _judge(action: Action, _: Scene) -> Verdict | None:
     if not defaults.is_missing(column):
         return None
     name, type_ = quoted(action.column), type_of(column.type_name)
-    return conditional(
+    return breaking(
         f"the old version's INSERTs, which don't know {name}, fail; and so does this statement if {action.table} has rows",
         f"""\
 -- This release: it may be left out.

@@ -3,7 +3,7 @@
 from admin.migrations.lint import remedies
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, conditional
+from admin.migrations.lint.rule import Rule, Scene, breaking, conditional
 from admin.migrations.lint.sqltext import quoted
 
 
@@ -17,8 +17,8 @@ def _judge(action: Action, _: Scene) -> Verdict:
 -- CREATE TRIGGER … BEFORE INSERT OR UPDATE ON {action.table} …
 {remedies.later(f"ALTER TABLE {action.table} ALTER COLUMN {column} DROP EXPRESSION;")}""",
         )
-    return conditional(
-        f"safe if the old version can read what the new expression makes of {column}",
+    return breaking(
+        f"the old version reads what the new expression makes of {column}",
         f"-- A second generated column beside {column}, for the new version.",
     )
 

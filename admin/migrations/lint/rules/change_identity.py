@@ -3,7 +3,7 @@
 from admin.migrations.lint import remedies
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, advice, conditional
+from admin.migrations.lint.rule import Rule, Scene, advice, breaking, conditional
 from admin.migrations.lint.sqltext import literal, quoted
 
 
@@ -11,7 +11,7 @@ def _judge(action: Action, _: Scene) -> Verdict:
     column = quoted(action.column)
     match action.kind:
         case "AT_DropIdentity":
-            return conditional(
+            return breaking(
                 f"the old version's INSERTs that leave {column} out fail: it is NOT NULL, and nothing counts it",
                 remedies.later(f"ALTER TABLE {action.table} ALTER COLUMN {column} DROP IDENTITY;"),
             )

@@ -3,7 +3,7 @@
 from admin.migrations.lint import remedies
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, conditional
+from admin.migrations.lint.rule import Rule, Scene, breaking, conditional
 from admin.migrations.lint.sqltext import quoted
 
 
@@ -14,7 +14,7 @@ def _judge(action: Action, scene: Scene) -> Verdict | None:
     remedy = remedies.later(f"ALTER TABLE {action.table} ALTER COLUMN {column} DROP DEFAULT;")
     known = scene.schema.column(action.table, action.column)
     if scene.schema.holds_not_null(action.table, action.column):
-        return conditional(
+        return breaking(
             f"the old version's INSERTs that leave {column} out fail: it is NOT NULL, and has no default now",
             remedy,
         )

@@ -3,12 +3,13 @@
 from admin.migrations.lint import remedies
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, conditional
+from admin.migrations.lint.rule import Rule, Scene, advice, conditional
 from admin.migrations.lint.sqltext import literal
 
 
-def _judge(action: Action, _: Scene) -> Verdict:
-    return conditional(
+def _judge(action: Action, scene: Scene) -> Verdict:
+    verdict = advice if scene.schema.is_plain_index(action.table) else conditional
+    return verdict(
         f"safe if no query of the old version needs {action.table} to be fast, and, if it is unique, none says "
         "ON CONFLICT with its columns, which would fail",
         f"""\

@@ -3,7 +3,7 @@
 from admin.migrations.lint import remedies
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, conditional
+from admin.migrations.lint.rule import Rule, Scene, breaking, conditional
 from admin.migrations.lint.sqltext import expression, quoted
 
 
@@ -12,7 +12,7 @@ def _judge(action: Action, _: Scene) -> Verdict | None:
         return None
     verb = "UPDATE" if action.kind == "Update" else "DELETE"
     if verb == "DELETE":
-        return conditional(
+        return breaking(
             f"all rows of {action.table} are lost to the old version; a transaction of all rows holds each until its end",
             remedies.later(remedies.batch(f"DELETE FROM {action.table}", action.table, "true")),
         )
