@@ -5,6 +5,10 @@ import click
 from admin.cli.group import Commands, Table
 
 COMMANDS: Table = {
+    "lint": (
+        "admin.cli.migrations.lint",
+        "What each statement means for a version that may come back, and whom it blocks.",
+    ),
     "plan": ("admin.cli.migrations.plan", "What will run where; and write it down."),
     "run": ("admin.cli.migrations.words", "Begin a plan."),
     "status": ("admin.cli.migrations.status", "How a plan stands: waves, rate, what has failed."),
