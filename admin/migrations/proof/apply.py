@@ -1,0 +1,144 @@
+"""Applies migrations in a clone, statement by statement, and looks on.
+
+Rule: a migration is one transaction if it can be, as the worker applies it. After each statement the
+observer may try queries, also within that transaction; what it does there is rolled back by itself.
+"""
+
+import re
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+import asyncpg
+
+from admin.migrations.catalogue.model import Migration, Statement
+from admin.migrations.proof.errors import told
+from admin.migrations.proof.limits import Limits
+from admin.migrations.proof.locks import Held, Relations, held, watched
+from admin.migrations.proof.model import Error, Point, Ran
+from admin.migrations.proof.servers import Connection, Place, connected
+
+_ROWS = re.compile(r"(?:INSERT 0|UPDATE|DELETE|MERGE|COPY|SELECT) (\d+)")
+
+
+class Broken(Exception):  # noqa: N818 - an answer, not a fault of this program
+    """A statement of a migration fails."""
+
+    def __init__(self, point: Point, error: Error) -> None:
+        super().__init__(error.message)
+        self.point, self.error = point, error
+
+
+class Observer(Protocol):
+    """Who is told of each step."""
+
+    async def begins(self, migration: Migration) -> None:
+        """A migration is about to be applied."""
+
+    async def ran(self, ran: Ran, *, visible: bool) -> None:
+        """A statement has run. visible: others see it already, or there is nothing to be tried yet."""
+
+    async def committed(self, migration: Migration, last: Point) -> None:
+        """All of a migration is there for others to see. last: its last statement."""
+
+
+class Nobody:
+    """An observer that does nothing."""
+
+    async def begins(self, migration: Migration) -> None:
+        """See Observer."""
+
+    async def ran(self, ran: Ran, *, visible: bool) -> None:
+        """See Observer."""
+
+    async def committed(self, migration: Migration, last: Point) -> None:
+        """See Observer."""
+
+
+async def apply(
+    connection: Connection,
+    place: Place,
+    migrations: Iterable[Migration],
+    limits: Limits,
+    observer: Observer,
+) -> None:
+    """Apply all of them on the connection, which is to `place`. Broken."""
+    async with connected(place, limits) as watcher:
+        for migration in migrations:
+            await observer.begins(migration)
+            applied = _Applied(connection, watcher, migration, observer)
+            last = await (applied.whole() if migration.transactional else applied.in_steps())
+            await observer.committed(migration, last)
+
+
+class _Applied:
+    """One migration on its way. watcher: a second session, for what needs one."""
+
+    def __init__(
+        self, connection: Connection, watcher: Connection, migration: Migration, observer: Observer
+    ) -> None:
+        self._connection, self._watcher = connection, watcher
+        self._migration, self._observer = migration, observer
+        self._pid = connection.get_server_pid()
+
+    async def whole(self) -> Point:
+        """All statements in one transaction; the last one's point."""
+        relations = await Relations.read(self._connection)
+        transaction = self._connection.transaction()
+        await transaction.start()
+        try:
+            before: Held = {}
+            for statement in self._migration.statements:
+                earlier = await Relations.read(self._connection)
+                tag, ms = await self._run(statement)
+                after = await held(self._connection, self._pid)
+                later = await Relations.read(self._connection)
+                ran = Ran(
+                    *(self._point(statement), ms, relations.locks(before, after)),
+                    *(earlier.rewritten(later), _rows(tag)),
+                )
+                before = after
+                await self._observer.ran(ran, visible=False)
+        except BaseException:
+            await transaction.rollback()
+            raise
+        await self._commit(transaction)
+        return self._point(self._migration.statements[-1])
+
+    async def in_steps(self) -> Point:
+        """Each statement for itself, its locks seen by the second session; the last one's point."""
+        for statement in self._migration.statements:
+            before = await Relations.read(self._watcher)
+            async with watched(self._watcher, self._pid) as seen:
+                tag, ms = await self._run(statement)
+            after = await Relations.read(self._watcher)
+            ran = Ran(
+                *(self._point(statement), ms, before.locks({}, seen)),
+                *(before.rewritten(after), _rows(tag)),
+            )
+            await self._observer.ran(ran, visible=True)
+        return self._point(self._migration.statements[-1])
+
+    async def _run(self, statement: Statement) -> tuple[str, float]:
+        """The command's tag, and how long it took. Broken."""
+        begun = time.perf_counter()
+        try:
+            tag = await self._connection.execute(statement.sql)
+        except asyncpg.PostgresError as error:
+            raise Broken(self._point(statement), told(error)) from None
+        return tag, (time.perf_counter() - begun) * 1000
+
+    async def _commit(self, transaction: asyncpg.transaction.Transaction) -> None:
+        """Deferred constraints are checked only here. Broken."""
+        try:
+            await transaction.commit()
+        except asyncpg.PostgresError as error:
+            raise Broken(self._point(self._migration.statements[-1]), told(error)) from None
+
+    def _point(self, statement: Statement) -> Point:
+        return Point(self._migration.key, self._migration.path, statement.line, statement.sql)
+
+
+def _rows(tag: str) -> int | None:
+    found = _ROWS.fullmatch(tag)
+    return int(found[1]) if found else None

@@ -1,0 +1,111 @@
+"""What a table's columns take, and a few rows of it: what values for trials are made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import asyncpg
+
+from admin.migrations.proof.names import quoted
+from admin.migrations.proof.servers import Connection
+
+ROWS: Final = 2
+"""How many rows are looked at."""
+_COLUMNS = """
+SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type, t.typname AS base, t.typtype AS kind,
+       t.typcategory AS category, a.attnotnull OR t.typnotnull AS not_null,
+       a.atthasdef AS has_default, a.attgenerated <> '' AS generated, a.attidentity = 'a' AS identity,
+       CASE WHEN a.atttypmod > 4 AND t.typname IN ('varchar', 'bpchar')
+            THEN a.atttypmod - 4 END AS length,
+       (SELECT e.enumlabel FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder LIMIT 1) AS label
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+ WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped
+ ORDER BY a.attnum
+"""
+_KEYS = """
+SELECT DISTINCT a.attname FROM pg_index i
+  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+ WHERE i.indrelid = $1::regclass AND i.indisunique
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One of them. length: of a varchar. label: an enum's first. values: of rows that are there, as text."""
+
+    name: str
+    type: str
+    base: str
+    category: str
+    not_null: bool
+    has_default: bool
+    generated: bool
+    length: int | None
+    label: str | None
+    values: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table. keys: the columns that are part of a unique index."""
+
+    name: str
+    columns: Mapping[str, Column]
+    keys: frozenset[str]
+
+    @property
+    def order(self) -> Sequence[str]:
+        """The columns as they stand."""
+        return tuple(self.columns)
+
+
+class Facts:
+    """Of all tables that were asked for, each read once until `forget`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._tables: dict[str, Table | None] = {}
+
+    def forget(self) -> None:
+        """The schema has changed."""
+        self._tables.clear()
+
+    async def table(self, schema: str, name: str) -> Table | None:
+        """None: there is no such table, or it may not be read."""
+        if not name:
+            return None
+        full = f"{quoted(schema)}.{quoted(name)}" if schema else quoted(name)
+        if full not in self._tables:
+            self._tables[full] = await self._read(full)
+        return self._tables[full]
+
+    async def _read(self, full: str) -> Table | None:
+        try:
+            async with self._connection.transaction():
+                rows = await self._connection.fetch(_COLUMNS, full)
+                keys = await self._connection.fetch(_KEYS, full)
+                values = await self._values(full, [row["attname"] for row in rows])
+        except asyncpg.PostgresError:
+            return None
+        columns = {row["attname"]: _column(row, values.get(row["attname"], ())) for row in rows}
+        return Table(full, columns, frozenset(row["attname"] for row in keys))
+
+    async def _values(self, full: str, names: list[str]) -> dict[str, tuple[str | None, ...]]:
+        if not names:
+            return {}
+        wanted = ", ".join(f"{quoted(name)}::text" for name in names)
+        rows = await self._connection.fetch(f"SELECT {wanted} FROM {full} LIMIT {ROWS}")  # noqa: S608 - quoted
+        return {name: tuple(row[place] for row in rows) for place, name in enumerate(names)}
+
+
+def _column(row: asyncpg.Record, values: tuple[str | None, ...]) -> Column:
+    return Column(
+        *(row["attname"], row["type"], row["base"], _text(row["category"]), row["not_null"]),
+        *(row["has_default"] or row["identity"], row["generated"] or row["identity"]),
+        *(row["length"], row["label"], values),
+    )
+
+
+def _text(value: bytes | str) -> str:
+    """PostgreSQL's "char" comes as bytes."""
+    return value.decode() if isinstance(value, bytes) else value

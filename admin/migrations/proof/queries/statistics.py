@@ -1,0 +1,35 @@
+"""Queries from pg_stat_statements: what the server has seen, without values."""
+
+from typing import Final
+
+from admin.migrations.proof.names import quoted
+from admin.migrations.proof.queries.model import Query, Untried, query
+from admin.migrations.proof.queries.placeholders import with_casts
+from admin.migrations.proof.servers import APPLICATION, Connection
+
+SOURCE: Final = "pg_stat_statements"
+_WHERE = """
+SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+ WHERE e.extname = 'pg_stat_statements'
+"""
+# Statements within functions too: they break as well, and planning the call doesn't show it.
+_READ = """
+SELECT query, sum(calls)::bigint AS calls FROM {view}
+ WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND query NOT LIKE '%/* {own} */%'
+ GROUP BY query ORDER BY calls DESC LIMIT $1
+"""
+
+
+async def queries_of(connection: Connection, most: int) -> list[Query | Untried] | None:
+    """Those of the connection's database, called most first. None: it has no such extension."""
+    schema = await connection.fetchval(_WHERE)
+    if schema is None:
+        return None
+    sql = _READ.format(view=f"{quoted(schema)}.pg_stat_statements", own=APPLICATION)
+    rows = await connection.fetch(sql, most)
+    return [query(_mended(row["query"]), SOURCE, row["calls"]) for row in rows]
+
+
+def _mended(text: str) -> str:
+    return with_casts(text)

@@ -1,0 +1,197 @@
+"""Tries queries in a clone: describes them, plans them, and runs writes that are rolled back.
+
+Rules:
+1. All of it happens in savepoints of the caller's transaction, and is rolled back.
+2. Values go as literals to EXECUTE, whose types PostgreSQL knows better than a driver does.
+3. Where a foreign key or a trigger is in the way of a made-up row, both are switched off, before as after.
+   An UPDATE gets a row to find, of the same made-up values.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import asyncpg
+
+from admin.migrations.proof.errors import told
+from admin.migrations.proof.facts import Facts, Table
+from admin.migrations.proof.limits import Limits, milliseconds
+from admin.migrations.proof.model import Error
+from admin.migrations.proof.names import literal, quoted
+from admin.migrations.proof.compare import State
+from admin.migrations.proof.queries.model import Query
+from admin.migrations.proof.queries.shape import Shape, shape
+from admin.migrations.proof.servers import Connection
+from admin.migrations.proof.trials import Origin, Trial, trials
+from admin.migrations.proof.values import made_up
+
+GENERIC_PLAN: Final = 16
+"""The major version from which EXPLAIN takes statements with parameters."""
+_NAME = "turnout_tried"
+_TIMED_OUT = "57014"
+_IN_THE_WAY = ("23503", "P0001", "42501")
+"""A missing parent row, a trigger's own exception, a policy: none of them is what a trial is about."""
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A query that planned before, with all that is tried of it.
+
+    before: how it stood. alone: the trials for which triggers and foreign keys are off.
+    """
+
+    query: Query
+    form: Shape
+    before: State
+    trials: list[Trial] = field(default_factory=list)
+    alone: set[int] = field(default_factory=set)
+
+    @property
+    def origins(self) -> list[Origin]:
+        """Of the trials, by their number."""
+        return [each.origin for each in self.trials]
+
+
+class Tryout:
+    """Tries queries on one connection. Its methods are called within a transaction."""
+
+    def __init__(self, connection: Connection, limits: Limits) -> None:
+        self._connection, self._limits = connection, limits
+        self._facts = Facts(connection)
+        self._can_plan = connection.get_server_version().major >= GENERIC_PLAN
+
+    async def candidate(self, query: Query) -> Candidate | Error:
+        """How it stands now, and with what it can be tried. Error: it doesn't plan."""
+        before = await self.described(query.text)
+        if before.error:
+            return before.error
+        found = Candidate(query, Shape(query.kind), before)
+        if query.writes:
+            await self._find_trials(found)
+        return found
+
+    async def state(self, candidate: Candidate) -> State:
+        """How it stands now; of the trials, those that worked before."""
+        now = await self.described(candidate.query.text)
+        if now.error or not candidate.trials:
+            return now
+        good = [number for number, error in candidate.before.trials.items() if error is None]
+        table = await self._table(candidate.form)
+        results = {}
+        for number in good:
+            alone = number in candidate.alone
+            results[number] = await self._tried(candidate, number, table, alone=alone)
+        return State(None, now.parameters, now.columns, results)
+
+    def forget(self) -> None:
+        """The schema has changed."""
+        self._facts.forget()
+
+    async def described(self, text: str) -> State:
+        """What PostgreSQL makes of a query, without running it."""
+        try:
+            async with self._undone():
+                prepared = await self._connection.prepare(text)
+                parameters = tuple(_type(each) for each in prepared.get_parameters())
+                columns = tuple(
+                    (each.name, _type(each.type)) for each in prepared.get_attributes()
+                )
+                if self._can_plan:
+                    await self._connection.execute(f"EXPLAIN (GENERIC_PLAN) {text}")
+        except asyncpg.PostgresError as error:
+            return State(told(error))
+        return State(None, parameters, columns)
+
+    async def _find_trials(self, candidate: Candidate) -> None:
+        query, types = candidate.query, candidate.before.parameters
+        text = query.text
+        if not query.has_parameters:
+            text, types = query.shown, (await self.described(query.shown)).parameters
+        candidate.form = shape(text)
+        table = await self._table(candidate.form)
+        candidate.trials = trials(query, candidate.form, types, table, self._limits.variants)
+        results: dict[int, Error | None] = {}
+        for number in range(len(candidate.trials)):
+            error = await self._tried(candidate, number, table, alone=False)
+            if error and error.sqlstate in _IN_THE_WAY:
+                error = await self._tried(candidate, number, table, alone=True)
+                candidate.alone.add(number)
+            results[number] = error
+            if error and error.sqlstate == _TIMED_OUT:
+                break  # the others would take as long
+        before = candidate.before
+        candidate.before = State(None, before.parameters, before.columns, results)
+
+    async def _table(self, form: Shape) -> Table | None:
+        return await self._facts.table(form.schema, form.table)
+
+    async def _tried(
+        self, candidate: Candidate, number: int, table: Table | None, *, alone: bool
+    ) -> Error | None:
+        """Why the trial fails; None: it works. alone: without triggers and foreign keys."""
+        trial = candidate.trials[number]
+        needs_row = candidate.form.kind != "InsertStmt" and trial.origin is not Origin.ROW
+        try:
+            async with self._undone():
+                limit = milliseconds(self._limits.try_s)
+                await self._connection.execute(f"SET LOCAL statement_timeout = {limit}")
+                if alone:
+                    await self._connection.execute("SET LOCAL session_replication_role = replica")
+                if needs_row and table:
+                    await self._plant(table)
+                for text, values in trial.steps:
+                    await self._run(text, values)
+                await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except asyncpg.PostgresError as error:
+            return told(error)
+        return None
+
+    async def _plant(self, table: Table) -> None:
+        """A row of made-up values, for an UPDATE to find. One that isn't taken is left out."""
+        columns = [each for each in table.columns.values() if not each.generated]
+        names = ", ".join(quoted(each.name) for each in columns)
+        values = ", ".join(_literal(made_up(each.base, 1, each)) for each in columns)
+        try:
+            async with self._connection.transaction():
+                await self._connection.execute("SET LOCAL session_replication_role = replica")
+                await self._connection.execute(
+                    f"INSERT INTO {table.name} ({names}) VALUES ({values})"  # noqa: S608 - quoted
+                )
+        except asyncpg.PostgresError:
+            return
+
+    async def _run(self, text: str, values: Sequence[str | None]) -> None:
+        if not values:
+            await self._connection.execute(text)
+            return
+        given = ", ".join(map(_literal, values))
+        # A prepared statement outlives the transaction, so it goes at once, or by the next.
+        await self._connection.execute(f"PREPARE {_NAME} AS {text}")
+        try:
+            await self._connection.execute(f"EXECUTE {_NAME} ({given})")
+        finally:
+            self._left = True
+
+    @asynccontextmanager
+    async def _undone(self) -> AsyncIterator[None]:
+        savepoint = self._connection.transaction()
+        await savepoint.start()
+        try:
+            yield
+        finally:
+            await savepoint.rollback()
+            if self._left:
+                self._left = False
+                await self._connection.execute(f"DEALLOCATE {_NAME}")
+
+    _left = False
+
+
+def _literal(value: str | None) -> str:
+    return "NULL" if value is None else literal(value)
+
+
+def _type(kind: asyncpg.Type) -> str:
+    """As PostgreSQL calls it within; with its schema, unless it is PostgreSQL's own."""
+    return kind.name if kind.schema == "pg_catalog" else f"{kind.schema}.{kind.name}"
