@@ -14,7 +14,8 @@ import asyncpg
 from admin.migrations.catalogue.model import Migration, Statement
 from admin.migrations.proof.errors import told
 from admin.migrations.proof.limits import Limits
-from admin.migrations.proof.locks import Held, Relations, held, watched
+from admin.migrations.catalogue.transactions import needs_none
+from admin.migrations.proof.locks import Relations, held, watched
 from admin.migrations.proof.model import Error, Point, Ran
 from admin.migrations.proof.servers import Connection, Place, connected
 
@@ -35,11 +36,11 @@ class Observer(Protocol):
     async def begins(self, migration: Migration) -> None:
         """A migration is about to be applied."""
 
-    async def ran(self, ran: Ran, *, visible: bool) -> None:
-        """A statement has run. visible: others see it already, or there is nothing to be tried yet."""
+    async def ran(self, ran: Ran, statement: Statement, *, visible: bool) -> None:
+        """A statement has run. visible: others see it already."""
 
-    async def committed(self, migration: Migration, last: Point) -> None:
-        """All of a migration is there for others to see. last: its last statement."""
+    async def committed(self, migration: Migration) -> None:
+        """All of a migration is there for others to see."""
 
 
 class Nobody:
@@ -48,10 +49,10 @@ class Nobody:
     async def begins(self, migration: Migration) -> None:
         """See Observer."""
 
-    async def ran(self, ran: Ran, *, visible: bool) -> None:
+    async def ran(self, ran: Ran, statement: Statement, *, visible: bool) -> None:
         """See Observer."""
 
-    async def committed(self, migration: Migration, last: Point) -> None:
+    async def committed(self, migration: Migration) -> None:
         """See Observer."""
 
 
@@ -67,8 +68,8 @@ async def apply(
         for migration in migrations:
             await observer.begins(migration)
             applied = _Applied(connection, watcher, migration, observer)
-            last = await (applied.whole() if migration.transactional else applied.in_steps())
-            await observer.committed(migration, last)
+            await (applied.whole() if migration.transactional else applied.in_steps())
+            await observer.committed(migration)
 
 
 class _Applied:
@@ -81,43 +82,54 @@ class _Applied:
         self._migration, self._observer = migration, observer
         self._pid = connection.get_server_pid()
 
-    async def whole(self) -> Point:
-        """All statements in one transaction; the last one's point."""
+    async def whole(self) -> None:
+        """All statements in one transaction."""
         relations = await Relations.read(self._connection)
         transaction = self._connection.transaction()
         await transaction.start()
         try:
-            before: Held = {}
             for statement in self._migration.statements:
-                earlier = await Relations.read(self._connection)
-                tag, ms = await self._run(statement)
-                after = await held(self._connection, self._pid)
-                later = await Relations.read(self._connection)
-                ran = Ran(
-                    *(self._point(statement), ms, relations.locks(before, after)),
-                    *(earlier.rewritten(later), _rows(tag)),
-                )
-                before = after
-                await self._observer.ran(ran, visible=False)
+                ran = await self._within(statement, relations)
+                await self._observer.ran(ran, statement, visible=False)
         except BaseException:
             await transaction.rollback()
             raise
         await self._commit(transaction)
-        return self._point(self._migration.statements[-1])
 
-    async def in_steps(self) -> Point:
-        """Each statement for itself, its locks seen by the second session; the last one's point."""
+    async def in_steps(self) -> None:
+        """Each statement for itself."""
         for statement in self._migration.statements:
-            before = await Relations.read(self._watcher)
-            async with watched(self._watcher, self._pid) as seen:
-                tag, ms = await self._run(statement)
-            after = await Relations.read(self._watcher)
-            ran = Ran(
-                *(self._point(statement), ms, before.locks({}, seen)),
-                *(before.rewritten(after), _rows(tag)),
-            )
-            await self._observer.ran(ran, visible=True)
-        return self._point(self._migration.statements[-1])
+            relations = await Relations.read(self._watcher)
+            if needs_none(statement.node):
+                ran = await self._beside(statement, relations)
+            else:
+                transaction = self._connection.transaction()
+                await transaction.start()
+                try:
+                    ran = await self._within(statement, relations)
+                except BaseException:
+                    await transaction.rollback()
+                    raise
+                await self._commit(transaction)
+            await self._observer.ran(ran, statement, visible=True)
+
+    async def _within(self, statement: Statement, relations: Relations) -> Ran:
+        """In the transaction that is under way, where its locks stay to be looked at."""
+        before = await held(self._connection, self._pid)
+        earlier = await Relations.read(self._connection)
+        tag, ms = await self._run(statement)
+        after = await held(self._connection, self._pid)
+        later = await Relations.read(self._connection)
+        locks = relations.locks(before, after)
+        return Ran(self._point(statement), ms, locks, earlier.rewritten(later), _rows(tag))
+
+    async def _beside(self, statement: Statement, relations: Relations) -> Ran:
+        """Without a transaction, its locks seen by the second session."""
+        async with watched(self._watcher, self._pid) as seen:
+            tag, ms = await self._run(statement)
+        later = await Relations.read(self._watcher)
+        locks = relations.locks({}, seen)
+        return Ran(self._point(statement), ms, locks, relations.rewritten(later), _rows(tag))
 
     async def _run(self, statement: Statement) -> tuple[str, float]:
         """The command's tag, and how long it took. Broken."""

@@ -14,7 +14,7 @@ _TWICE: Final = "23505"
 _OF_DATA: Final = ("22", "23")
 """Classes of errors that depend on the values: a data exception, a violated constraint."""
 _WHOSE: Final = {
-    Origin.SEEN: "with values that the log has",
+    Origin.SEEN: "as it was seen",
     Origin.ROW: "with the values of a row that is there",
     Origin.NULL: "with NULL where NULL was allowed",
     Origin.MADE_UP: "with made-up values",

@@ -12,8 +12,8 @@ from admin.migrations.proof.servers import Connection
 ROWS: Final = 2
 """How many rows are looked at."""
 _COLUMNS = """
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type, t.typname AS base, t.typtype AS kind,
-       t.typcategory AS category, a.attnotnull OR t.typnotnull AS not_null,
+SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type, t.typname AS base,
+       t.typcategory::text AS category, a.attnotnull OR t.typnotnull AS not_null,
        a.atthasdef AS has_default, a.attgenerated <> '' AS generated, a.attidentity = 'a' AS identity,
        CASE WHEN a.atttypmod > 4 AND t.typname IN ('varchar', 'bpchar')
             THEN a.atttypmod - 4 END AS length,
@@ -100,12 +100,8 @@ class Facts:
 
 def _column(row: asyncpg.Record, values: tuple[str | None, ...]) -> Column:
     return Column(
-        *(row["attname"], row["type"], row["base"], _text(row["category"]), row["not_null"]),
+        *(row["attname"], row["type"], row["base"], row["category"], row["not_null"]),
         *(row["has_default"] or row["identity"], row["generated"] or row["identity"]),
         *(row["length"], row["label"], values),
     )
 
-
-def _text(value: bytes | str) -> str:
-    """PostgreSQL's "char" comes as bytes."""
-    return value.decode() if isinstance(value, bytes) else value

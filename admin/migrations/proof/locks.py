@@ -29,7 +29,7 @@ SELECT l.relation, l.mode FROM pg_locks l
    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 _RELATIONS = """
-SELECT c.oid, c.relname, c.relkind, pg_relation_filenode(c.oid) AS node
+SELECT c.oid, c.relname, c.relkind::text AS relkind, pg_relation_filenode(c.oid) AS node
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'
    AND c.relkind IN ('r', 'p', 'm', 'v', 'i', 'I', 'S', 'f')

@@ -7,8 +7,7 @@ Rules:
    An UPDATE gets a row to find, of the same made-up values.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +28,11 @@ from admin.migrations.proof.values import made_up
 GENERIC_PLAN: Final = 16
 """The major version from which EXPLAIN takes statements with parameters."""
 _NAME = "turnout_tried"
+_BEGIN = "SAVEPOINT turnout_tried"
+_END = "ROLLBACK TO SAVEPOINT turnout_tried; RELEASE SAVEPOINT turnout_tried"
+_FORGET = "DEALLOCATE ALL"
+_ALONE = "SET LOCAL session_replication_role = replica"
+_NOT_ALONE = "SET LOCAL session_replication_role = origin"
 _TIMED_OUT = "57014"
 _IN_THE_WAY = ("23503", "P0001", "42501")
 """A missing parent row, a trigger's own exception, a policy: none of them is what a trial is about."""
@@ -59,6 +63,8 @@ class Tryout:
     def __init__(self, connection: Connection, limits: Limits) -> None:
         self._connection, self._limits = connection, limits
         self._facts = Facts(connection)
+        self._plants: dict[str, list[str]] = {}
+        self._is_superuser = connection.get_settings().is_superuser == "on"
         self._can_plan = connection.get_server_version().major >= GENERIC_PLAN
 
     async def candidate(self, query: Query) -> Candidate | Error:
@@ -71,11 +77,16 @@ class Tryout:
             await self._find_trials(found)
         return found
 
-    async def state(self, candidate: Candidate) -> State:
-        """How it stands now; of the trials, those that worked before."""
+    async def state(self, candidate: Candidate, last: State, *, writes: bool) -> State:
+        """How it stands now; of the trials, those that worked before.
+
+        last: how it stood last, whose trials are taken over unless `writes` says to try them again.
+        """
         now = await self.described(candidate.query.text)
         if now.error or not candidate.trials:
             return now
+        if not writes and not last.error:
+            return State(None, now.parameters, now.columns, last.trials)
         good = [number for number, error in candidate.before.trials.items() if error is None]
         table = await self._table(candidate.form)
         results = {}
@@ -87,20 +98,22 @@ class Tryout:
     def forget(self) -> None:
         """The schema has changed."""
         self._facts.forget()
+        self._plants.clear()
 
     async def described(self, text: str) -> State:
         """What PostgreSQL makes of a query, without running it."""
+        savepoint = self._connection.transaction()
+        await savepoint.start()
         try:
-            async with self._undone():
-                prepared = await self._connection.prepare(text)
-                parameters = tuple(_type(each) for each in prepared.get_parameters())
-                columns = tuple(
-                    (each.name, _type(each.type)) for each in prepared.get_attributes()
-                )
-                if self._can_plan:
-                    await self._connection.execute(f"EXPLAIN (GENERIC_PLAN) {text}")
+            prepared = await self._connection.prepare(text)
+            parameters = tuple(_type(each) for each in prepared.get_parameters())
+            columns = tuple((each.name, _type(each.type)) for each in prepared.get_attributes())
+            if self._can_plan:
+                await self._connection.execute(f"EXPLAIN (GENERIC_PLAN) {text}")
         except asyncpg.PostgresError as error:
             return State(told(error))
+        finally:
+            await savepoint.rollback()
         return State(None, parameters, columns)
 
     async def _find_trials(self, candidate: Candidate) -> None:
@@ -132,60 +145,44 @@ class Tryout:
         """Why the trial fails; None: it works. alone: without triggers and foreign keys."""
         trial = candidate.trials[number]
         needs_row = candidate.form.kind != "InsertStmt" and trial.origin is not Origin.ROW
+        script = [f"SET LOCAL statement_timeout = {milliseconds(self._limits.try_s)}"]
+        if needs_row and table:
+            script += await self._planting(table)
+        if alone:
+            script.append(_ALONE)
+        for text, values in trial.steps:
+            script += _executed(text, values)
+        return await self._undone([*script, "SET CONSTRAINTS ALL IMMEDIATE"])
+
+    async def _planting(self, table: Table) -> list[str]:
+        """What plants a row of made-up values, for an UPDATE to find; nothing, if it isn't taken."""
+        if table.name not in self._plants:
+            columns = [each for each in table.columns.values() if not each.generated]
+            names = ", ".join(quoted(each.name) for each in columns)
+            values = ", ".join(_literal(made_up(each.base, 1, each)) for each in columns)
+            script = [f"INSERT INTO {table.name} ({names}) VALUES ({values})"]  # noqa: S608 - quoted
+            if self._is_superuser:
+                script = [_ALONE, *script, _NOT_ALONE]
+            taken = await self._undone(script) is None
+            self._plants[table.name] = script if taken else []
+        return self._plants[table.name]
+
+    async def _undone(self, script: Sequence[str]) -> Error | None:
+        """Run it all and take it back, in one round trip if nothing fails; why it fails."""
         try:
-            async with self._undone():
-                limit = milliseconds(self._limits.try_s)
-                await self._connection.execute(f"SET LOCAL statement_timeout = {limit}")
-                if alone:
-                    await self._connection.execute("SET LOCAL session_replication_role = replica")
-                if needs_row and table:
-                    await self._plant(table)
-                for text, values in trial.steps:
-                    await self._run(text, values)
-                await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            await self._connection.execute(";\n".join([_BEGIN, *script, _END]))
         except asyncpg.PostgresError as error:
+            await self._connection.execute(_END)
             return told(error)
         return None
 
-    async def _plant(self, table: Table) -> None:
-        """A row of made-up values, for an UPDATE to find. One that isn't taken is left out."""
-        columns = [each for each in table.columns.values() if not each.generated]
-        names = ", ".join(quoted(each.name) for each in columns)
-        values = ", ".join(_literal(made_up(each.base, 1, each)) for each in columns)
-        try:
-            async with self._connection.transaction():
-                await self._connection.execute("SET LOCAL session_replication_role = replica")
-                await self._connection.execute(
-                    f"INSERT INTO {table.name} ({names}) VALUES ({values})"  # noqa: S608 - quoted
-                )
-        except asyncpg.PostgresError:
-            return
 
-    async def _run(self, text: str, values: Sequence[str | None]) -> None:
-        if not values:
-            await self._connection.execute(text)
-            return
-        given = ", ".join(map(_literal, values))
-        # A prepared statement outlives the transaction, so it goes at once, or by the next.
-        await self._connection.execute(f"PREPARE {_NAME} AS {text}")
-        try:
-            await self._connection.execute(f"EXECUTE {_NAME} ({given})")
-        finally:
-            self._left = True
-
-    @asynccontextmanager
-    async def _undone(self) -> AsyncIterator[None]:
-        savepoint = self._connection.transaction()
-        await savepoint.start()
-        try:
-            yield
-        finally:
-            await savepoint.rollback()
-            if self._left:
-                self._left = False
-                await self._connection.execute(f"DEALLOCATE {_NAME}")
-
-    _left = False
+def _executed(text: str, values: Sequence[str | None]) -> list[str]:
+    """A statement with its values. A prepared one outlives the savepoint, so the last one goes first."""
+    if not values:
+        return [text]
+    given = ", ".join(map(_literal, values))
+    return [_FORGET, f"PREPARE {_NAME} AS {text}", f"EXECUTE {_NAME} ({given})"]
 
 
 def _literal(value: str | None) -> str:
