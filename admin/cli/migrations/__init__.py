@@ -4,7 +4,13 @@ import click
 
 from admin.cli.group import Commands, Table
 
-COMMANDS: Table = {}
+COMMANDS: Table = {
+    "verify": (
+        "admin.cli.migrations.verify",
+        "Prove by the old version's queries and tests, in a clone.",
+    ),
+    "drift": ("admin.cli.migrations.drift", "What a schema has that it should not have, or lacks."),
+}
 """Command → the file it lies in, and its line in `--help`, in the order in which one needs them."""
 
 

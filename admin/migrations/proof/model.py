@@ -25,7 +25,6 @@ class FindingKind(StrEnum):
     COMMAND_FAILS = "command-fails"
     UNDO_FAILS = "undo-fails"
     UNDO_DIFFERS = "undo-differs"
-    CONTRACT_UNDECLARED = "contract-undeclared"
     CONTRACT_BREAKS_NEW = "contract-breaks-new"
 
 

@@ -60,8 +60,11 @@ class Candidate:
 class Tryout:
     """Tries queries on one connection. Its methods are called within a transaction."""
 
-    def __init__(self, connection: Connection, limits: Limits) -> None:
+    def __init__(
+        self, connection: Connection, limits: Limits, *, invents_nulls: bool = True
+    ) -> None:
         self._connection, self._limits = connection, limits
+        self._invents_nulls = invents_nulls
         self._facts = Facts(connection)
         self._plants: dict[str, list[str]] = {}
         self._is_superuser = connection.get_settings().is_superuser == "on"
@@ -123,7 +126,10 @@ class Tryout:
             text, types = query.shown, (await self.described(query.shown)).parameters
         candidate.form = shape(text)
         table = await self._table(candidate.form)
-        candidate.trials = trials(query, candidate.form, types, table, self._limits.variants)
+        found = trials(query, candidate.form, types, table, self._limits.variants)
+        candidate.trials = [
+            each for each in found if self._invents_nulls or each.origin is not Origin.NULL
+        ]
         results: dict[int, Error | None] = {}
         for number in range(len(candidate.trials)):
             error = await self._tried(candidate, number, table, alone=False)

@@ -23,9 +23,17 @@ Progress = Callable[[str], None]
 class Watch:
     """Queries under watch. candidates: those that planned before; apart: the others, and why."""
 
-    def __init__(self, connection: Connection, limits: Limits, progress: Progress) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        limits: Limits,
+        progress: Progress,
+        *,
+        invents_nulls: bool = True,
+    ) -> None:
+        """invents_nulls: NULL is tried where it is allowed, as the old version may write it."""
         self._connection = connection
-        self._tryout = Tryout(connection, limits)
+        self._tryout = Tryout(connection, limits, invents_nulls=invents_nulls)
         self._progress = progress
         self.candidates: list[Candidate] = []
         self.apart: list[Apart] = []
