@@ -1,7 +1,7 @@
 """`turnout migrations verify`: the old version's queries and tests on the new schema, in a scratch clone."""
 
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,35 +39,130 @@ Exit codes
 )
 @click.option("--database", type=REFERENCE, help="The database to clone: env:NAME or file:/path.")
 @click.option("--snapshot", type=FILE, help="An archive of pg_dump to restore in place of it.")
-@click.option("--scratch", type=REFERENCE, help="The server for the clone. Default: the database's own.")
-@click.option("--maintenance-database", default="postgres", show_default=True, help="From which clones are made.")
-@click.option("--folder", type=FILE, default=Path("migrations"), show_default=True, help="The catalogue.")
+@click.option(
+    "--scratch", type=REFERENCE, help="The server for the clone. Default: the database's own."
+)
+@click.option(
+    "--maintenance-database",
+    default="postgres",
+    show_default=True,
+    help="From which clones are made.",
+)
+@click.option(
+    "--folder", type=FILE, default=Path("migrations"), show_default=True, help="The catalogue."
+)
 @click.option("--schema", default="public", show_default=True, help="The schema that is migrated.")
-@click.option("--by", type=click.Choice(["dump", "template"]), default="dump", show_default=True, help="How the clone is made; template needs a database that nobody uses.")
+@click.option(
+    "--by",
+    type=click.Choice(["dump", "template"]),
+    default="dump",
+    show_default=True,
+    help="How the clone is made; template needs a database that nobody uses.",
+)
 @click.option("--data/--schema-only", default=False, help="Whether rows are cloned. Default: not.")
-@click.option("--from", "after", help="The last version that is applied, or none. Default: what the schema's own history says.")
+@click.option(
+    "--from",
+    "after",
+    help="The last version that is applied, or none. Default: what the schema's own history says.",
+)
 @click.option("--to", type=VERSION, help="The last version to prove. Default: the last there is.")
-@click.option("--old-version", "old", type=VERSION, help="The application version that may come back. Default: what the schema is at.")
-@click.option("--queries", type=FILE, multiple=True, help="A .sql file of the old version's queries.")
-@click.option("--query-log", type=FILE, multiple=True, help="A log of PostgreSQL's: stderr, csvlog or jsonlog.")
-@click.option("--statistics/--no-statistics", default=True, help="Take pg_stat_statements of the database. Default: if it is there.")
-@click.option("--new-queries", type=FILE, multiple=True, help="A .sql file or .log of the new version's queries.")
-@click.option("--command", default="", help="Run in a shell against the clone: the old version's tests.")
-@click.option("--command-variable", default="DATABASE_URL", show_default=True, help="The variable that gets the clone's URL.")
-@click.option("--undo/--no-undo", default=True, help="Try the undo files. Default: if there are some.")
+@click.option(
+    "--old-version",
+    "old",
+    type=VERSION,
+    help="The application version that may come back. Default: what the schema is at.",
+)
+@click.option(
+    "--queries", type=FILE, multiple=True, help="A .sql file of the old version's queries."
+)
+@click.option(
+    "--query-log",
+    type=FILE,
+    multiple=True,
+    help="A log of PostgreSQL's: stderr, csvlog or jsonlog.",
+)
+@click.option(
+    "--statistics/--no-statistics",
+    default=True,
+    help="Take pg_stat_statements of the database. Default: if it is there.",
+)
+@click.option(
+    "--new-queries",
+    type=FILE,
+    multiple=True,
+    help="A .sql file or .log of the new version's queries.",
+)
+@click.option(
+    "--command", default="", help="Run in a shell against the clone: the old version's tests."
+)
+@click.option(
+    "--command-variable",
+    default="DATABASE_URL",
+    show_default=True,
+    help="The variable that gets the clone's URL.",
+)
+@click.option(
+    "--undo/--no-undo", default=True, help="Try the undo files. Default: if there are some."
+)
 @click.option("--strict", is_flag=True, help="Warnings are findings too.")
-@click.option("--evidence", type=click.Path(dir_okay=False, path_type=Path), help="Save what was proven, for a gate.")
-@click.option("--sweep", is_flag=True, help="Only remove clones that were left behind, however old.")
-@click.option("--programs", type=FILE, help="The folder of pg_dump and pg_restore. Default: PATH and the usual ones.")
-@click.option("--lock-timeout-s", type=float, default=2.0, show_default=True, help="Of each statement.")
-@click.option("--statement-timeout-s", type=float, default=600.0, show_default=True, help="Of each statement.")
-@click.option("--try-s", type=float, default=2.0, show_default=True, help="Of each query that is tried.")
-@click.option("--copy-limit", "copy_s", type=DURATION, default="30m", show_default=True, help="Of making the clone.")
-@click.option("--command-limit", "command_s", type=DURATION, default="30m", show_default=True, help="Of the command.")
-@click.option("--clone-age", "clone_age_s", type=DURATION, default="6h", show_default=True, help="After which a clone counts as left behind.")
-@click.option("--max-queries", "queries_most", type=click.IntRange(1), default=2000, show_default=True, help="Those called most first.")
+@click.option(
+    "--evidence",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Save what was proven, for a gate.",
+)
+@click.option(
+    "--sweep", is_flag=True, help="Only remove clones that were left behind, however old."
+)
+@click.option(
+    "--programs",
+    type=FILE,
+    help="The folder of pg_dump and pg_restore. Default: PATH and the usual ones.",
+)
+@click.option(
+    "--lock-timeout-s", type=float, default=2.0, show_default=True, help="Of each statement."
+)
+@click.option(
+    "--statement-timeout-s", type=float, default=600.0, show_default=True, help="Of each statement."
+)
+@click.option(
+    "--try-s", type=float, default=2.0, show_default=True, help="Of each query that is tried."
+)
+@click.option(
+    "--copy-limit",
+    "copy_s",
+    type=DURATION,
+    default="30m",
+    show_default=True,
+    help="Of making the clone.",
+)
+@click.option(
+    "--command-limit",
+    "command_s",
+    type=DURATION,
+    default="30m",
+    show_default=True,
+    help="Of the command.",
+)
+@click.option(
+    "--clone-age",
+    "clone_age_s",
+    type=DURATION,
+    default="6h",
+    show_default=True,
+    help="After which a clone counts as left behind.",
+)
+@click.option(
+    "--max-queries",
+    "queries_most",
+    type=click.IntRange(1),
+    default=2000,
+    show_default=True,
+    help="Those called most first.",
+)
 @as_json_option
-def verify(*, as_json: bool, evidence: Path | None, strict: bool, sweep: bool, **given: Any) -> None:
+def verify(
+    *, as_json: bool, evidence: Path | None, strict: bool, sweep: bool, **given: Any
+) -> None:
     """Prove that the old version works on the new schema, in a scratch clone that is removed."""
     if sweep:
         _sweep(given, as_json=as_json)
@@ -77,7 +172,7 @@ def verify(*, as_json: bool, evidence: Path | None, strict: bool, sweep: bool, *
 
     asked = _request(given)
     proof = _proved(asked, as_json=as_json)
-    document = evidences.evidence(proof, datetime.now(timezone.utc), strict=strict)
+    document = evidences.evidence(proof, datetime.now(UTC), strict=strict)
     if evidence:
         save(document, evidence)
     if as_json:

@@ -4,7 +4,14 @@ from collections.abc import Iterable, Sequence
 
 from admin.cli.output import counted, milliseconds, say, show_table
 from admin.migrations.proof.evidence import strongest
-from admin.migrations.proof.model import Apart, Finding, Proof, Severity
+from admin.migrations.proof.model import (
+    Apart,
+    CommandRun,
+    ContractRun,
+    Finding,
+    Proof,
+    Severity,
+)
 
 _APART_SHOWN = 5
 _OUTPUT_LINES = 20
@@ -16,8 +23,8 @@ def report(proof: Proof, *, strict: bool) -> None:
     """All of it, what was found last."""
     _statements(proof)
     _tried(proof)
-    for each in proof.notes:
-        say(f"note: {each}")
+    for note in proof.notes:
+        say(f"note: {note}")
     for each in proof.findings:
         _finding(each)
     say(verdict(proof, strict=strict))
@@ -63,19 +70,30 @@ def _tried(proof: Proof) -> None:
     _apart(proof.apart)
     if counts.new:
         say(f"{counts.new} queries of the new version")
-    for each in proof.undone:
-        say(f"undo {each.path}: {'the schema is as it was' if each.equal else 'the schema differs'}")
-    for each in proof.contracts:
-        old = f"breaks {each.breaks_old} queries of the old version" if each.breaks_old else (
-            "breaks no query of the old version: it may be declared later than it must be"
+    for undo in proof.undone:
+        say(
+            f"undo {undo.path}: {'the schema is as it was' if undo.equal else 'the schema differs'}"
         )
-        say(f"contract {each.path} (requires app >= {each.requires}): {old}")
-    for each in proof.commands:
-        code = "took too long" if each.exit_code is None else f"ended with {each.exit_code}"
-        say(f"command {each.command}: {code} after {each.seconds:.1f} s")
-        if each.exit_code != 0:
-            for line in each.output.splitlines()[-_OUTPUT_LINES:]:
-                say(f"  | {line}")
+    for contract in proof.contracts:
+        say(_contract(contract))
+    for run in proof.commands:
+        _command(run)
+
+
+def _contract(run: ContractRun) -> str:
+    if run.breaks_old:
+        said = f"breaks {run.breaks_old} queries of the old version"
+    else:
+        said = "breaks no query of the old version: it may be declared later than it must be"
+    return f"contract {run.path} (requires app >= {run.requires}): {said}"
+
+
+def _command(run: CommandRun) -> None:
+    code = "took too long" if run.exit_code is None else f"ended with {run.exit_code}"
+    say(f"command {run.command}: {code} after {run.seconds:.1f} s")
+    if run.exit_code != 0:
+        for line in run.output.splitlines()[-_OUTPUT_LINES:]:
+            say(f"  | {line}")
 
 
 def _apart(apart: Sequence[Apart]) -> None:

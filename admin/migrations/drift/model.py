@@ -53,7 +53,9 @@ def read_fingerprint(document: Any) -> Fingerprint:
     """From `Fingerprint.document`. FingerprintError."""
     try:
         if document["format"] != FORMAT:
-            raise FingerprintError(f"it has format {document['format']}, this program reads {FORMAT}")
+            raise FingerprintError(
+                f"it has format {document['format']}, this program reads {FORMAT}"
+            )
         found = Fingerprint(
             {(str(kind), str(name)): dict(traits) for kind, name, traits in document["objects"]}
         )

@@ -29,9 +29,7 @@ async def fingerprint(
     inner = connection.transaction()
     await inner.start()
     try:
-        await connection.execute(
-            "SELECT set_config('search_path', quote_ident($1), true)", schema
-        )
+        await connection.execute("SELECT set_config('search_path', quote_ident($1), true)", schema)
         rows = await connection.fetch(sql, schema, grants)
     finally:
         await inner.rollback()

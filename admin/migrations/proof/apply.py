@@ -12,9 +12,9 @@ from typing import Protocol
 import asyncpg
 
 from admin.migrations.catalogue.model import Migration, Statement
+from admin.migrations.catalogue.transactions import needs_none
 from admin.migrations.proof.errors import told
 from admin.migrations.proof.limits import Limits
-from admin.migrations.catalogue.transactions import needs_none
 from admin.migrations.proof.locks import Relations, held, watched
 from admin.migrations.proof.model import Error, Point, Ran
 from admin.migrations.proof.servers import Connection, Place, connected

@@ -12,7 +12,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Final
 
 import asyncpg
@@ -124,7 +124,7 @@ class Scratch:
         self, keeper: Connection, name: str, now: datetime, *, everything: bool
     ) -> bool:
         born = read_clone_name(name)
-        if born is None or not (everything or born.is_over(now.astimezone(timezone.utc))):
+        if born is None or not (everything or born.is_over(now.astimezone(UTC))):
             return False
         return not await keeper.fetchval(_HELD, lock_number(name))
 

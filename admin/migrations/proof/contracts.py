@@ -9,38 +9,35 @@ from dataclasses import replace
 
 from admin.migrations.catalogue.model import Migration, Statement
 from admin.migrations.proof.apply import Broken, apply
-from admin.migrations.proof.limits import Limits
 from admin.migrations.proof.model import (
     ContractRun,
     Counts,
     Finding,
     FindingKind,
-    Proof,
     Ran,
     Severity,
 )
 from admin.migrations.proof.queries.model import Query
 from admin.migrations.proof.servers import Place, connected
-from admin.migrations.proof.watching import Progress, Watch
+from admin.migrations.proof.watching import Watch
+from admin.migrations.proof.work import Work
 
 
 async def try_contracts(
     clone: Place,
-    schema: str,
     contracts: Sequence[Migration],
     old: Sequence[Query],
     new: Sequence[Query],
-    proof: Proof,
-    limits: Limits,
-    progress: Progress,
+    work: Work,
 ) -> None:
     """Apply them in the clone, and put what is found into the proof."""
+    proof, limits, progress = work.proof, work.limits, work.progress
     if not new:
         proof.notes.append(
             "no queries of the new version were given (--new-queries): whether the contracts leave it "
             "whole is not known"
         )
-    async with connected(clone, limits, schema) as connection:
+    async with connected(clone, limits, work.schema) as connection:
         watch = Watch(connection, limits, progress)
         await watch.look(old, Counts())
         theirs = Watch(connection, limits, progress, invents_nulls=False)
@@ -59,7 +56,9 @@ async def try_contracts(
                 for each in theirs.story.findings[earlier[1] :]
                 if each.severity is Severity.ERROR
             ]
-            proof.findings += [replace(each, kind=FindingKind.CONTRACT_BREAKS_NEW) for each in fresh]
+            proof.findings += [
+                replace(each, kind=FindingKind.CONTRACT_BREAKS_NEW) for each in fresh
+            ]
             proof.ran += both.done
             proof.contracts.append(_told(contract, broken_old, len(fresh)))
 

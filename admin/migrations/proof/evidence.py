@@ -6,7 +6,7 @@ with the catalogue's own: another file is not what was proven.
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from admin.migrations.proof.locks import ORDER
@@ -21,7 +21,7 @@ def evidence(proof: Proof, made_at: datetime, *, strict: bool) -> dict[str, Any]
     return {
         "format": FORMAT,
         "proven": proof.is_proven(strict=strict),
-        "made_at": made_at.astimezone(timezone.utc).isoformat(timespec="seconds"),
+        "made_at": made_at.astimezone(UTC).isoformat(timespec="seconds"),
         "clone": proof.facts,
         "migrations": [
             {"path": path, "checksum": checksum, "held_back": path in proof.held_back}

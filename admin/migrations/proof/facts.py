@@ -12,9 +12,9 @@ from admin.migrations.proof.servers import Connection
 ROWS: Final = 2
 """How many rows are looked at."""
 _COLUMNS = """
-SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type, t.typname AS base,
+SELECT a.attname, t.typname AS base,
        t.typcategory::text AS category, a.attnotnull OR t.typnotnull AS not_null,
-       a.atthasdef AS has_default, a.attgenerated <> '' AS generated, a.attidentity = 'a' AS identity,
+       a.attgenerated <> '' AS generated, a.attidentity = 'a' AS identity,
        CASE WHEN a.atttypmod > 4 AND t.typname IN ('varchar', 'bpchar')
             THEN a.atttypmod - 4 END AS length,
        (SELECT e.enumlabel FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder LIMIT 1) AS label
@@ -34,11 +34,9 @@ class Column:
     """One of them. length: of a varchar. label: an enum's first. values: of rows that are there, as text."""
 
     name: str
-    type: str
     base: str
     category: str
     not_null: bool
-    has_default: bool
     generated: bool
     length: int | None
     label: str | None
@@ -100,8 +98,12 @@ class Facts:
 
 def _column(row: asyncpg.Record, values: tuple[str | None, ...]) -> Column:
     return Column(
-        *(row["attname"], row["type"], row["base"], row["category"], row["not_null"]),
-        *(row["has_default"] or row["identity"], row["generated"] or row["identity"]),
-        *(row["length"], row["label"], values),
+        name=row["attname"],
+        base=row["base"],
+        category=row["category"],
+        not_null=row["not_null"],
+        generated=row["generated"] or row["identity"],
+        length=row["length"],
+        label=row["label"],
+        values=values,
     )
-

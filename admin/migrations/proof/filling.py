@@ -59,6 +59,12 @@ async def from_snapshot(
     file: Path, clone: Place, tools: Programs, limits: Limits, *, data: bool
 ) -> None:
     """pg_restore of a file (or folder) of pg_dump's formats but the plain one. CannotProve."""
+    _check(file)
+    command = [*_restore(tools, clone, data=data), str(file)]
+    await _finished([await _started(command, clone)], limits)
+
+
+def _check(file: Path) -> None:
     if not file.exists():
         raise CannotProve(f"{file}: there is no such snapshot")
     if file.is_file() and not _is_archive(file):
@@ -66,8 +72,6 @@ async def from_snapshot(
             f"{file}: not an archive of pg_dump. A plain script may connect elsewhere: make it with "
             "pg_dump --format=custom"
         )
-    command = [*_restore(tools, clone, data=data), str(file)]
-    await _finished([await _started(command, clone)], limits)
 
 
 def _is_archive(file: Path) -> bool:

@@ -5,13 +5,13 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
 PREFIX = "turnout_scratch_"
 _MOMENT = "%Y%m%dt%H%M%S"
 _FORM = re.compile(rf"{PREFIX}(\d{{8}}t\d{{6}})_(\d{{1,8}})_[0-9a-f]{{8}}", re.ASCII)
-_UTC = timezone.utc
+_UTC = UTC
 
 
 @dataclass(frozen=True, slots=True)

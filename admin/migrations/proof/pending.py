@@ -57,7 +57,9 @@ def _is_held_back(migration: Migration, old: Version | None) -> bool:
 
 
 def _refuse_changed(wanted: Sequence[Migration], applied: Mapping[str, str]) -> None:
-    changed = [each.path for each in wanted if applied.get(each.key, each.checksum) != each.checksum]
+    changed = [
+        each.path for each in wanted if applied.get(each.key, each.checksum) != each.checksum
+    ]
     if changed:
         raise CannotProve(
             f"{', '.join(changed)} was changed after it was applied: restore it, and put the change "

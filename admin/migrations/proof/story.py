@@ -47,9 +47,7 @@ class Story:
     ) -> Point:
         return earlier[each.id][0] if each.id in earlier else point
 
-    def _mend(
-        self, number: int, present: Mapping[str, tuple[Point, Difference]], key: str
-    ) -> None:
+    def _mend(self, number: int, present: Mapping[str, tuple[Point, Difference]], key: str) -> None:
         # While it doesn't plan, nothing else of it can be seen, so nothing else is mended.
         if any(each.kind is FindingKind.QUERY_FAILS for _, each in present.values()):
             return
@@ -60,6 +58,12 @@ class Story:
     def _finding(self, number: int, difference: Difference, point: Point) -> Finding:
         query = self._queries[number]
         return Finding(
-            *(difference.kind, difference.severity, difference.message),
-            *(query.shown, query.source, query.calls, point, difference.error),
+            kind=difference.kind,
+            severity=difference.severity,
+            message=difference.message,
+            query=query.shown,
+            source=query.source,
+            calls=query.calls,
+            point=point,
+            error=difference.error,
         )

@@ -111,7 +111,9 @@ def _twin(own: _Parameters) -> Values:
     """The same again, but for what had to be unique before."""
     first, other = own.values(1), own.values(2)
     return tuple(
-        other[place] if (column := own.column(place + 1)) and column.name in own.keys else first[place]
+        other[place]
+        if (column := own.column(place + 1)) and column.name in own.keys
+        else first[place]
         for place in range(len(first))
     )
 

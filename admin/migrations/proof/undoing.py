@@ -6,28 +6,27 @@ from admin.migrations.catalogue.model import Catalogue, Migration, Statement
 from admin.migrations.drift.model import Drifted, Fingerprint, Object, drift
 from admin.migrations.drift.read import fingerprint
 from admin.migrations.proof.apply import Broken, Nobody, apply
-from admin.migrations.proof.limits import Limits
-from admin.migrations.proof.model import Finding, FindingKind, Proof, Ran, Severity, UndoRun
+from admin.migrations.proof.model import Finding, FindingKind, Ran, Severity, UndoRun
 from admin.migrations.proof.servers import Connection, Place, connected
+from admin.migrations.proof.work import Work
 
 _SHOWN = 5
 
 
 async def try_undo(
     clone: Place,
-    schema: str,
     catalogue: Catalogue,
     done: Sequence[Migration],
     before: Mapping[str, Fingerprint],
     repeated: frozenset[Object],
-    proof: Proof,
-    limits: Limits,
+    work: Work,
 ) -> None:
     """Undo in the clone what was applied, and put what is found into the proof.
 
     before: the schema as it was before each migration, by key. repeated: objects that repeatable
     migrations have changed, which no undo takes back.
     """
+    proof, limits, schema = work.proof, work.limits, work.schema
     async with connected(clone, limits, schema) as connection:
         for migration in reversed([each for each in done if each.version]):
             undo = catalogue.undo_of(migration.version) if migration.version else None
@@ -38,7 +37,7 @@ async def try_undo(
             try:
                 await apply(connection, clone, [undo], limits, timed)
             except Broken as broken:
-                proof.findings.append(_failed(undo, broken))
+                proof.findings.append(_failed(broken))
                 return
             found = await _left(connection, schema, before[migration.key], repeated)
             proof.undone.append(UndoRun(undo.key, undo.path, not found, timed.ms))
@@ -64,7 +63,7 @@ async def _left(
     return [each for each in drift(now, before) if (each.kind, each.name) not in repeated]
 
 
-def _failed(undo: Migration, broken: Broken) -> Finding:
+def _failed(broken: Broken) -> Finding:
     said = f"the undo fails at line {broken.point.line}: {broken.error.message}"
     return Finding(
         FindingKind.UNDO_FAILS, Severity.ERROR, said, point=broken.point, error=broken.error

@@ -48,10 +48,10 @@ _ALIASES: Final = {
 }
 _WHOLE = frozenset({"int2", "int4", "int8"})
 _NUMBERS = frozenset({*_WHOLE, "numeric", "float4", "float8"})
-_TEXTS = frozenset({"text", "varchar", "bpchar", "citext", "name"})
+_TEXTS = frozenset({"text", "varchar", "bpchar", "citext", "name", "unknown"})
 _SHORT = 4
-ARRAY = "A"
-RANGE = "R"
+_EMPTY: Final = {"A": "{}", "R": "empty"}
+"""By the type's category: arrays and ranges."""
 
 
 def made_up(base: str, n: int = 1, column: Column | None = None) -> str | None:
@@ -60,21 +60,21 @@ def made_up(base: str, n: int = 1, column: Column | None = None) -> str | None:
     column: what it is for: of an enum, or a text that must be short.
     """
     base = _ALIASES.get(base, base)
+    if base.startswith("_") or base.endswith("[]"):
+        return "{}"
     if column and column.label is not None:
         return column.label
-    if base.startswith("_") or base.endswith("[]") or (column and column.category == ARRAY):
-        return "{}"
-    if column and column.category == RANGE:
-        return "empty"
+    if column and column.category in _EMPTY:
+        return _EMPTY[column.category]
+    return _plain(base, n, column)
+
+
+def _plain(base: str, n: int, column: Column | None) -> str | None:
     if base in _WHOLE:
         return str(int(_BY_TYPE[base]) + n)
-    if base in _NUMBERS:
-        return str(n)
     if base in _BY_TYPE:
-        return _BY_TYPE[base].format(n=n)
-    if base in _TEXTS or base == "unknown":
-        return _text(n, column)
-    return None
+        return str(n) if base in _NUMBERS else _BY_TYPE[base].format(n=n)
+    return _text(n, column) if base in _TEXTS else None
 
 
 def _text(n: int, column: Column | None) -> str:

@@ -4,9 +4,9 @@ The order: what only reads the migrated clone comes first, then what works in co
 command last, for it may change what it likes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from admin.migrations.catalogue.model import Catalogue, Kind, Migration, Statement
@@ -35,9 +35,9 @@ from admin.migrations.proof.servers import Connection, Place, connected
 from admin.migrations.proof.tryout import Tryout
 from admin.migrations.proof.undoing import try_undo
 from admin.migrations.proof.watching import Watch
+from admin.migrations.proof.work import Progress, Work
 from admin.migrations.version import Version
 
-Progress = Callable[[str], None]
 OLDEST = 15
 """The oldest major version of PostgreSQL that is taken."""
 
@@ -86,6 +86,7 @@ class _Run:
         self._asked, self._limits, self._progress = request, request.limits, progress
         self._scratch = Scratch(request.server, request.limits, progress)
         self.proof = Proof()
+        self._work = Work(request.schema, request.limits, self.proof, progress)
         self._old: list[Query] = []
         self._new: list[Query] = []
         self._applied: dict[str, str] | None = None
@@ -166,7 +167,9 @@ class _Run:
         async with connected(clone, self._limits, asked.schema) as connection:
             self._check_server(connection)
             todo = await self._pending(connection)
-            course = _Course(Watch(connection, self._limits, self._progress), connection, asked.schema)
+            course = _Course(
+                Watch(connection, self._limits, self._progress), connection, asked.schema
+            )
             await self._look(course.watch)
             try:
                 await apply(connection, clone, todo.now, self._limits, course)
@@ -228,27 +231,28 @@ class _Run:
                 said = f"a query of the new version doesn't plan: {error.message}"
                 self.proof.findings.append(
                     Finding(
-                        *(FindingKind.NEW_QUERY_FAILS, Severity.ERROR, said),
-                        *(query.shown, query.source, query.calls, None, error),
+                        FindingKind.NEW_QUERY_FAILS,
+                        Severity.ERROR,
+                        said,
+                        query=query.shown,
+                        source=query.source,
+                        calls=query.calls,
+                        error=error,
                     )
                 )
 
     async def _in_copies(self, clone: Place, todo: Pending, course: "_Course") -> None:
-        asked, proof, limits = self._asked, self.proof, self._limits
+        asked = self._asked
         if asked.undo and any(each.kind is Kind.UNDO for each in asked.catalogue.migrations):
             self._progress("undo")
             async with self._scratch.copied(clone) as copy:
                 await try_undo(
-                    *(copy, asked.schema, asked.catalogue, todo.now),
-                    *(course.before, course.repeated, proof, limits),
+                    copy, asked.catalogue, todo.now, course.before, course.repeated, self._work
                 )
         if todo.held_back:
             self._progress("contracts")
             async with self._scratch.copied(clone) as copy:
-                await try_contracts(
-                    *(copy, asked.schema, todo.held_back, self._old, self._new),
-                    *(proof, limits, self._progress),
-                )
+                await try_contracts(copy, todo.held_back, self._old, self._new, self._work)
 
     async def _command(self, clone: Place) -> None:
         asked = self._asked

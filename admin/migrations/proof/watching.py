@@ -1,6 +1,6 @@
 """Tries the old version's queries after each statement of a migration: the observer of `apply`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from admin.migrations.catalogue.model import Migration, Statement
 from admin.migrations.proof.compare import State, differences
@@ -10,6 +10,7 @@ from admin.migrations.proof.queries.model import Query
 from admin.migrations.proof.servers import Connection
 from admin.migrations.proof.story import Story
 from admin.migrations.proof.tryout import Candidate, Tryout
+from admin.migrations.proof.work import Progress
 
 _ADDS_ONLY = frozenset(
     {
@@ -17,7 +18,6 @@ _ADDS_ONLY = frozenset(
         *("InsertStmt", "UpdateStmt", "DeleteStmt", "SelectStmt"),
     }
 )
-Progress = Callable[[str], None]
 
 
 class Watch:

@@ -16,7 +16,9 @@ from admin.migrations.proof.queries.model import Query, Untried, Values, query
 _STATEMENT = re.compile(
     r"(?:duration: [\d.]+ ms  )?(?:statement|execute (?!fetch from)[^:]*): (.*)", re.DOTALL
 )
-_LINE = re.compile(r"(?P<prefix>.*?)\b(?P<level>LOG|DETAIL|ERROR|STATEMENT|HINT|CONTEXT|FATAL|WARNING|NOTICE):  (?P<text>.*)")
+_LINE = re.compile(
+    r"(?P<prefix>.*?)\b(?P<level>LOG|DETAIL|ERROR|STATEMENT|HINT|CONTEXT|FATAL|WARNING|NOTICE):  (?P<text>.*)"
+)
 _PARAMETERS = re.compile(r"[Pp]arameters: (.*)", re.DOTALL)
 _PARAMETER = re.compile(r"\$(\d+) = (NULL|'((?:[^']|'')*)')(?:, |$)", re.DOTALL)
 _CSV_DATABASE, _CSV_MESSAGE, _CSV_DETAIL = 2, 13, 14
@@ -83,9 +85,7 @@ def _csv_entries(lines: Iterable[str]) -> Iterator[_Entry]:
     reader = csv.reader(lines)
     for row in reader:
         if len(row) > _CSV_DETAIL:
-            yield _Entry(
-                reader.line_num, row[_CSV_MESSAGE], row[_CSV_DETAIL], row[_CSV_DATABASE]
-            )
+            yield _Entry(reader.line_num, row[_CSV_MESSAGE], row[_CSV_DETAIL], row[_CSV_DATABASE])
 
 
 def _json_entries(lines: Iterable[str]) -> Iterator[_Entry]:

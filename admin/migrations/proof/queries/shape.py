@@ -71,7 +71,10 @@ def _read_targets(targets: Iterable[Node], found: Shape) -> None:
 
 def _read_conditions(node: Node, found: Shape) -> None:
     for each in _all(node, "A_Expr"):
-        if each.kind != each.DESCRIPTOR.fields_by_name["kind"].enum_type.values_by_name["AEXPR_OP"].number:
+        if (
+            each.kind
+            != each.DESCRIPTOR.fields_by_name["kind"].enum_type.values_by_name["AEXPR_OP"].number
+        ):
             continue
         for one, other in ((each.lexpr, each.rexpr), (each.rexpr, each.lexpr)):
             number, column = _parameter(one), _column(other)
