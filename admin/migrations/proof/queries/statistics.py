@@ -2,10 +2,12 @@
 
 from typing import Final
 
+import postgast
+
 from admin.migrations.proof.names import quoted
 from admin.migrations.proof.queries.model import Query, Untried, query
 from admin.migrations.proof.queries.placeholders import with_casts
-from admin.migrations.proof.servers import APPLICATION, Connection
+from admin.migrations.proof.servers import Connection
 
 SOURCE: Final = "pg_stat_statements"
 _WHERE = """
@@ -16,7 +18,8 @@ SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespa
 _READ = """
 SELECT query, sum(calls)::bigint AS calls FROM {view}
  WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
-   AND query NOT LIKE '%/* {own} */%'
+   AND query NOT LIKE '%turnout_schema_history%' AND query NOT LIKE '%pg_stat_statements%'
+   AND query NOT LIKE '%set_config(%'
  GROUP BY query ORDER BY calls DESC LIMIT $1
 """
 
@@ -26,10 +29,18 @@ async def queries_of(connection: Connection, most: int) -> list[Query | Untried]
     schema = await connection.fetchval(_WHERE)
     if schema is None:
         return None
-    sql = _READ.format(view=f"{quoted(schema)}.pg_stat_statements", own=APPLICATION)
+    sql = _READ.format(view=f"{quoted(schema)}.pg_stat_statements")
     rows = await connection.fetch(sql, most)
-    return [query(_mended(row["query"]), SOURCE, row["calls"]) for row in rows]
+    found = [query(with_casts(row["query"]), SOURCE, row["calls"]) for row in rows]
+    return [each for each in found if not _is_of_the_system(each.text)]
 
 
-def _mended(text: str) -> str:
-    return with_casts(text)
+def _is_of_the_system(text: str) -> bool:
+    """Whether all that it reads is PostgreSQL's own, as what drivers ask for types."""
+    try:
+        tables = list(postgast.extract_tables(postgast.parse(text)))
+    except postgast.PgQueryError:
+        return False
+    return bool(tables) and all(
+        each.startswith(("pg_", "information_schema.")) for each in tables
+    )
