@@ -37,26 +37,33 @@ async def run_command(
     environment = {key: value for key, value in os.environ.items() if key not in hidden}
     environment |= {variable: clone.url, MARK: clone.database}
     parent, begun = os.getpid(), time.monotonic()
+    # A pipe of our own: asyncio's wait() would last until whoever holds the other end has closed it.
+    ours, theirs = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
             *(_SHELL, "-c", command),
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=theirs,
             stderr=asyncio.subprocess.STDOUT,
             env=environment,
             start_new_session=True,
             preexec_fn=lambda: end_with_parent(signal.SIGTERM, parent),
         )
     except OSError as error:
+        os.close(ours)
         raise CannotProve(f"the command can't be run: {error.strerror}") from None
+    finally:
+        os.close(theirs)
     tail = bytearray()
     reading = asyncio.get_running_loop().create_task(
-        _read(process, tail, limits.output_bytes), name="the command's output"
+        _read(ours, tail, limits.output_bytes), name="the command's output"
     )
     try:
         code = await _wait(process, limits)
     finally:
         await _end_all(process, clone.database, limits)
+        # All writers are gone, so what is still in the pipe is read, and then it ends.
+        await asyncio.wait([reading], timeout=limits.command_stop_s)
         reading.cancel()
         await asyncio.wait([reading])
     seconds = time.monotonic() - begun
@@ -71,11 +78,19 @@ async def _wait(process: asyncio.subprocess.Process, limits: Limits) -> int | No
         return None
 
 
-async def _read(process: asyncio.subprocess.Process, tail: bytearray, most: int) -> None:
-    assert process.stdout is not None  # noqa: S101 - it is piped
-    while part := await process.stdout.read(8192):
-        tail += part
-        del tail[:-most]
+async def _read(pipe: int, tail: bytearray, most: int) -> None:
+    """Keep the end of what comes. pipe: closed at the end."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb")
+    )
+    try:
+        while part := await reader.read(8192):
+            tail += part
+            del tail[:-most]
+    finally:
+        transport.close()
 
 
 async def _end_all(process: asyncio.subprocess.Process, mark: str, limits: Limits) -> None:
