@@ -106,7 +106,7 @@ SELECT 'type', t.typname::text, jsonb_build_object(
    AND (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'c' AND c.relkind = 'c')
    AND NOT EXISTS (SELECT FROM extensions e WHERE e.classid = 'pg_type'::regclass AND e.objid = t.oid)
 UNION ALL
-SELECT 'grant', c.relname || '.' || coalesce(a.grantee::regrole::text, 'PUBLIC'), jsonb_build_object(
+SELECT 'grant', c.relname || '.' || CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END, jsonb_build_object(
          'privileges', string_agg(a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END, ', '
                                   ORDER BY a.privilege_type))
   FROM relations c, aclexplode(c.relacl) a
