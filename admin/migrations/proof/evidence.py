@@ -9,8 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from admin.migrations.proof.locks import ORDER
-from admin.migrations.proof.model import Finding, Point, Proof, Ran, Severity
+from admin.migrations.proof.model import LOCK_ORDER, Finding, Point, Proof, Ran, Severity
 
 FORMAT: Final = 1
 
@@ -46,7 +45,7 @@ def evidence(proof: Proof, made_at: datetime, *, strict: bool) -> dict[str, Any]
 def strongest(ran: Iterable[Ran]) -> str:
     """The strongest lock of all; empty, if there is none."""
     modes = [lock.mode for each in ran for lock in each.locks]
-    return max(modes, key=ORDER.index, default="")
+    return max(modes, key=LOCK_ORDER.index, default="")
 
 
 def _finding(found: Finding) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """What a table's columns take, and a few rows of it: what values for trials are made from."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
 
+from admin.migrations.proof.columns import Column, Table
 from admin.migrations.proof.names import quoted
 from admin.migrations.proof.servers import Connection
 
@@ -27,34 +26,6 @@ SELECT DISTINCT a.attname FROM pg_index i
   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
  WHERE i.indrelid = $1::regclass AND i.indisunique
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One of them. length: of a varchar. label: an enum's first. values: of rows that are there, as text."""
-
-    name: str
-    base: str
-    category: str
-    not_null: bool
-    generated: bool
-    length: int | None
-    label: str | None
-    values: tuple[str | None, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table. keys: the columns that are part of a unique index."""
-
-    name: str
-    columns: Mapping[str, Column]
-    keys: frozenset[str]
-
-    @property
-    def order(self) -> Sequence[str]:
-        """The columns as they stand."""
-        return tuple(self.columns)
 
 
 class Facts:

@@ -1,28 +1,17 @@
 """What a statement locks, and which tables it writes anew: read from PostgreSQL's own catalogues.
 
-Source: PostgreSQL's documentation of pg_locks, and of explicit locking (table 13.2) for the order of modes.
+Source: PostgreSQL's documentation of pg_locks.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final
 
 import asyncpg
 
-from admin.migrations.proof.model import Lock
+from admin.migrations.proof.model import LOCK_ORDER, Lock
 from admin.migrations.proof.servers import Connection
 
-ORDER: Final = (
-    "AccessShareLock",
-    "RowShareLock",
-    "RowExclusiveLock",
-    "ShareUpdateExclusiveLock",
-    "ShareLock",
-    "ShareRowExclusiveLock",
-    "ExclusiveLock",
-    "AccessExclusiveLock",
-)
 _LOCKS = """
 SELECT l.relation, l.mode FROM pg_locks l
  WHERE l.pid = $1 AND l.locktype = 'relation' AND l.granted
@@ -58,7 +47,7 @@ class Relations:
             for oid, mode in after.items()
             if oid in self._names and before.get(oid) != mode
         ]
-        taken.sort(key=lambda each: (-ORDER.index(each[0]), each[1]))
+        taken.sort(key=lambda each: (-LOCK_ORDER.index(each[0]), each[1]))
         return tuple(Lock(name, mode) for mode, name in taken)
 
     def rewritten(self, later: "Relations") -> tuple[str, ...]:
@@ -87,7 +76,7 @@ async def watched(watcher: Connection, pid: int) -> AsyncIterator[dict[int, str]
     async def look() -> None:
         while True:
             for oid, mode in (await held(watcher, pid)).items():
-                seen[oid] = max(seen.get(oid, mode), mode, key=ORDER.index)
+                seen[oid] = max(seen.get(oid, mode), mode, key=LOCK_ORDER.index)
             await asyncio.sleep(_POLL_S)
 
     looking = asyncio.get_running_loop().create_task(look(), name="locks of the migration")
@@ -102,6 +91,8 @@ def _strongest(rows: list[asyncpg.Record]) -> Held:
     found: dict[int, str] = {}
     for row in rows:
         mode = row["mode"]
-        if mode in ORDER:
-            found[row["relation"]] = max(found.get(row["relation"], mode), mode, key=ORDER.index)
+        if mode in LOCK_ORDER:
+            found[row["relation"]] = max(
+                found.get(row["relation"], mode), mode, key=LOCK_ORDER.index
+            )
     return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 
-from admin.migrations.proof.facts import Column, Table
+from admin.migrations.proof.columns import Column, Table
 from admin.migrations.proof.queries.model import Query, Values
 from admin.migrations.proof.queries.shape import Shape
 from admin.migrations.proof.values import at_the_edge, made_up

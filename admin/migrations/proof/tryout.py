@@ -13,9 +13,10 @@ from typing import Final
 
 import asyncpg
 
+from admin.migrations.proof.columns import Table
 from admin.migrations.proof.compare import State
 from admin.migrations.proof.errors import told
-from admin.migrations.proof.facts import Facts, Table
+from admin.migrations.proof.facts import Facts
 from admin.migrations.proof.limits import Limits, milliseconds
 from admin.migrations.proof.model import Error
 from admin.migrations.proof.names import literal, quoted

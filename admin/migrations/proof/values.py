@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from admin.migrations.proof.facts import Column
+from admin.migrations.proof.columns import Column
 
 _BY_TYPE: Final = {
     "int2": "30001",

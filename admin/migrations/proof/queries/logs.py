@@ -50,7 +50,8 @@ def _entries(lines: Iterable[str]) -> Iterator[_Entry]:
     both = chain([first], rest)
     if first.lstrip().startswith("{"):
         return _json_entries(both)
-    if len(next(csv.reader([first]), [])) > _CSV_DETAIL:
+    # A message that goes over several lines ends the first one, so what follows it isn't counted.
+    if len(next(csv.reader([first]), [])) > _CSV_MESSAGE:
         return _csv_entries(both)
     return _plain_entries(both)
 

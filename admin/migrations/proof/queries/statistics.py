@@ -41,6 +41,4 @@ def _is_of_the_system(text: str) -> bool:
         tables = list(postgast.extract_tables(postgast.parse(text)))
     except postgast.PgQueryError:
         return False
-    return bool(tables) and all(
-        each.startswith(("pg_", "information_schema.")) for each in tables
-    )
+    return bool(tables) and all(each.startswith(("pg_", "information_schema.")) for each in tables)

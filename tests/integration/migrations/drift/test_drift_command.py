@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from admin.migrations.drift.model import drift as compared
+from admin.migrations.drift.read import fingerprint
+from admin.migrations.proof.limits import Limits
+from admin.migrations.proof.servers import Place, connected
 from tests.integration.migrations.proof.conftest import SCHEMA, Erp
 
 RICH = """
@@ -80,11 +84,6 @@ async def test_two_schemas_of_one_kind_have_one_fingerprint(erp: Erp):
 
 
 async def test_each_change_by_hand_is_seen(erp: Erp, tmp_path: Path):
-    from admin.migrations.drift.model import drift as compared
-    from admin.migrations.drift.read import fingerprint
-    from admin.migrations.proof.limits import Limits
-    from admin.migrations.proof.servers import Place, connected
-
     await erp.execute("DROP TABLE jobs, customers", RICH)
     place = Place("env:ERP_DATABASE", erp.url)
     async with connected(place, Limits(), "public") as connection:
@@ -105,7 +104,9 @@ async def test_each_change_by_hand_is_seen(erp: Erp, tmp_path: Path):
 
 
 async def test_the_catalogue_is_applied_to_an_empty_database(erp: Erp):
-    erp.write(V1_0_0__base=SCHEMA, V1_3_0__more="ALTER TABLE jobs ADD COLUMN priority int DEFAULT 5")
+    erp.write(
+        V1_0_0__base=SCHEMA, V1_3_0__more="ALTER TABLE jobs ADD COLUMN priority int DEFAULT 5"
+    )
     given = ("--folder", erp.folder)
     behind = await drift(erp, *given, "--json")
     assert (behind.code, told(behind)) == (1, [("missing", "column", "jobs.priority")])
@@ -122,7 +123,9 @@ async def test_the_catalogue_is_applied_to_an_empty_database(erp: Erp):
 
 
 async def test_the_history_says_up_to_where(erp: Erp):
-    erp.write(V1_0_0__base=SCHEMA, V1_3_0__more="ALTER TABLE jobs ADD COLUMN priority int DEFAULT 5")
+    erp.write(
+        V1_0_0__base=SCHEMA, V1_3_0__more="ALTER TABLE jobs ADD COLUMN priority int DEFAULT 5"
+    )
     await erp.execute(
         "CREATE TABLE turnout_schema_history (key text, checksum text, state text);"
         "INSERT INTO turnout_schema_history VALUES ('1.0.0', 'x', 'applied')"
@@ -141,9 +144,7 @@ async def test_a_catalogue_that_begins_later_needs_its_baseline(erp: Erp, tmp_pa
     done = await drift(erp, "--folder", erp.folder, "--baseline", base, "--json")
     assert told(done) == [("missing", "column", "jobs.priority")]
     assert (
-        await drift(
-            *(erp, "--folder", erp.folder, "--baseline", base, "--ignore", "jobs.priority")
-        )
+        await drift(*(erp, "--folder", erp.folder, "--baseline", base, "--ignore", "jobs.priority"))
     ).code == 0
 
 

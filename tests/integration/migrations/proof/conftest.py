@@ -108,8 +108,11 @@ class Erp:
         return [sys.executable, "-m", "admin.cli", "migrations", command, *database, *given]
 
     async def turnout(self, *arguments: str | Path, command: str = "verify") -> Done:
+        return await self.run(self.command(*arguments, command=command))
+
+    async def run(self, command: list[str]) -> Done:
         process = await asyncio.create_subprocess_exec(
-            *self.command(*arguments, command=command),
+            *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

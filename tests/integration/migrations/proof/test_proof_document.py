@@ -104,8 +104,10 @@ async def test_with_rows_a_null_that_is_there_is_met_by_the_migration_itself(wat
         ),
         (
             "ALTER TABLE jobs ADD COLUMN quantity_decimal DECIMAL(10,2);",
-            "ALTER TABLE jobs DROP COLUMN quantity;"
-            "ALTER TABLE jobs RENAME COLUMN quantity_decimal TO quantity;",
+            (
+                "ALTER TABLE jobs DROP COLUMN quantity;"
+                "ALTER TABLE jobs RENAME COLUMN quantity_decimal TO quantity;"
+            ),
         ),
     ],
 )

@@ -26,42 +26,24 @@ async def test_the_history_says_what_is_pending(erp: Erp):
         ).json["migrations"]
     }
     assert list(checksums) == ["V1.2.0__first.sql", "V1.3.0__second.sql", "R__view.sql"]
-    given = [each for each in erp.command("--queries", erp.queries(), "--json")]
+    given = erp.command("--queries", erp.queries(), "--json")
     given = given[: given.index("--from")]
-    missing = await run(erp, given)
+    missing = await erp.run(given)
     assert missing.code == 2
     assert "--from VERSION" in missing.stderr
     first = checksums["V1.2.0__first.sql"]
     await erp.execute(
         HISTORY, f"INSERT INTO turnout_schema_history VALUES ('1.2.0', '{first}', 'applied')"
     )
-    done = await run(erp, given)
+    done = await erp.run(given)
     assert [each["path"] for each in done.json["migrations"]] == [
         "V1.3.0__second.sql",
         "R__view.sql",
     ]
     erp.write(V1_2_0__first="SELECT 2")
-    changed = await run(erp, given)
+    changed = await erp.run(given)
     assert changed.code == 2
     assert "V1.2.0__first.sql was changed after it was applied" in changed.stderr
-
-
-async def run(erp: Erp, command: list[str]):
-    import asyncio
-
-    from tests.integration.migrations.proof.conftest import Done
-
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=erp.environment,
-    )
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return Done(process.returncode, out.decode(), err.decode())
 
 
 async def test_the_statement_that_broke_it_is_named_and_the_migration_that_mended_it(erp: Erp):
@@ -70,8 +52,7 @@ async def test_the_statement_that_broke_it_is_named_and_the_migration_that_mende
         V1_4_0__b="ALTER TABLE jobs RENAME state TO status",
         # Within one transaction nobody sees it, so it is no finding.
         V1_5_0__c=(
-            "ALTER TABLE customers RENAME TO people;"
-            "CREATE VIEW customers AS SELECT * FROM people"
+            "ALTER TABLE customers RENAME TO people;CREATE VIEW customers AS SELECT * FROM people"
         ),
     )
     done = await erp.turnout("--json", "--queries", erp.queries())
@@ -107,7 +88,9 @@ async def test_locks_rewrites_and_rows_are_told(erp: Erp):
         ),
         V1_4_0__b="CREATE INDEX CONCURRENTLY j ON jobs (status)",
     )
-    done = await erp.turnout("--json", "--data", "--queries", erp.queries("SELECT name FROM customers"))
+    done = await erp.turnout(
+        "--json", "--data", "--queries", erp.queries("SELECT name FROM customers")
+    )
     assert done.code == 0, done.stderr
     index, change, update, beside = done.json["statements"]
     assert index["lock"] == "ShareLock"
@@ -221,7 +204,9 @@ async def test_a_function_that_a_write_goes_through_is_tried(erp: Erp):
         "CREATE TRIGGER t BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION f()"
     )
     erp.write(V1_3_0__a="ALTER TABLE jobs DROP COLUMN legacy_field")
-    done = await erp.turnout("--json", "--queries", erp.queries("INSERT INTO jobs (id) VALUES ($1)"))
+    done = await erp.turnout(
+        "--json", "--queries", erp.queries("INSERT INTO jobs (id) VALUES ($1)")
+    )
     assert done.found == {("write-fails", "error")}, done.stderr
 
 
