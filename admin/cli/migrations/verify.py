@@ -61,6 +61,12 @@ Exit codes
 )
 @click.option("--data/--schema-only", default=False, help="Whether rows are cloned. Default: not.")
 @click.option(
+    "--only-schema",
+    "only_schemas",
+    multiple=True,
+    help="Clone only these schemas, where each tenant has one: --schema, and what it needs.",
+)
+@click.option(
     "--from",
     "after",
     help="The last version that is applied, or none. Default: what the schema's own history says.",
@@ -216,6 +222,7 @@ def _request(given: dict[str, Any]) -> "Request":
         schema=given["schema"],
         by_template=given["by"] == "template",
         data=given["data"],
+        only_schemas=given["only_schemas"],
         after=VERSION.convert(after, None, None) if after and after != "none" else None,
         is_empty=after == "none",
         to=given["to"],

@@ -20,11 +20,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. keys: the columns that are part of a unique index."""
+    """A table. keys: the columns that are part of a unique index.
+
+    obstacles: statements that put its foreign keys and triggers out of the way.
+    """
 
     name: str
     columns: Mapping[str, Column]
     keys: frozenset[str]
+    obstacles: tuple[str, ...] = ()
 
     @property
     def order(self) -> Sequence[str]:

@@ -11,6 +11,7 @@ HARMLESS: Final = frozenset({("varchar", "text"), ("text", "varchar"), ("int2", 
 """Types that may take another's place: whoever reads the one reads the other."""
 _NOT_NULL: Final = "23502"
 _TWICE: Final = "23505"
+_PARENT: Final = "23503"
 _OF_DATA: Final = ("22", "23")
 """Classes of errors that depend on the values: a data exception, a violated constraint."""
 _WHOSE: Final = {
@@ -92,7 +93,7 @@ def _writes(before: State, after: State, origins: Sequence[Origin]) -> list[Diff
         origin = origins[number]
         sure = is_sure(error, origin)
         each = Difference(
-            FindingKind.WRITE_FAILS,
+            FindingKind.RUN_FAILS,
             f"write {error.sqlstate} {error.about}",
             f"{_WHOSE[origin]} it worked, and fails: {error.message}",
             Severity.ERROR if sure else Severity.WARNING,
@@ -110,7 +111,11 @@ def is_sure(error: Error, origin: Origin) -> bool:
     NULL in a column that took NULL is what the old schema says that it may write; and a column that it
     doesn't name at all is NULL whatever it writes.
     """
-    if origin is Origin.SEEN or not error.sqlstate.startswith(_OF_DATA):
+    if not error.sqlstate.startswith(_OF_DATA):
+        return True
+    if error.sqlstate == _PARENT:
+        return False  # the row that it points to may be missing in the clone only
+    if origin is Origin.SEEN:
         return True
     if origin is Origin.ROW:
         # What is in one row may well be written again, but not where it must be the only one.

@@ -1,5 +1,6 @@
 """What a table's columns take, and a few rows of it: what values for trials are made from."""
 
+from collections.abc import Collection
 from typing import Final
 
 import asyncpg
@@ -26,6 +27,20 @@ SELECT DISTINCT a.attname FROM pg_index i
   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
  WHERE i.indrelid = $1::regclass AND i.indisunique
 """
+_OBSTACLES = """
+SELECT format('ALTER TABLE %s DROP CONSTRAINT IF EXISTS %I', conrelid::regclass, conname) AS sql
+  FROM pg_constraint
+ WHERE contype = 'f' AND conparentid = 0 AND (conrelid = $1::regclass OR confrelid = $1::regclass)
+UNION ALL
+SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', tgrelid::regclass, tgname)
+  FROM pg_trigger WHERE tgrelid = $1::regclass AND NOT tgisinternal AND tgenabled <> 'D'
+"""
+_FUNCTIONS = """
+SELECT EXISTS (
+  SELECT FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang JOIN pg_namespace n ON n.oid = p.pronamespace
+   WHERE p.proname = ANY ($1) AND l.lanname NOT IN ('internal', 'c')
+     AND n.nspname NOT IN ('pg_catalog', 'information_schema'))
+"""
 
 
 class Facts:
@@ -48,16 +63,26 @@ class Facts:
             self._tables[full] = await self._read(full)
         return self._tables[full]
 
+    async def has_functions(self, names: Collection[str]) -> bool:
+        """Whether one of them is written in a language whose text may break."""
+        return bool(names) and bool(await self._connection.fetchval(_FUNCTIONS, list(names)))
+
     async def _read(self, full: str) -> Table | None:
         try:
             async with self._connection.transaction():
                 rows = await self._connection.fetch(_COLUMNS, full)
                 keys = await self._connection.fetch(_KEYS, full)
+                obstacles = await self._connection.fetch(_OBSTACLES, full)
                 values = await self._values(full, [row["attname"] for row in rows])
         except asyncpg.PostgresError:
             return None
         columns = {row["attname"]: _column(row, values.get(row["attname"], ())) for row in rows}
-        return Table(full, columns, frozenset(row["attname"] for row in keys))
+        return Table(
+            full,
+            columns,
+            frozenset(row["attname"] for row in keys),
+            tuple(row["sql"] for row in obstacles),
+        )
 
     async def _values(self, full: str, names: list[str]) -> dict[str, tuple[str | None, ...]]:
         if not names:

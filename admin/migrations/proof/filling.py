@@ -28,13 +28,21 @@ _SIGTERM = 15
 
 
 async def from_database(
-    source: Place, clone: Place, tools: Programs, limits: Limits, *, data: bool
+    source: Place,
+    clone: Place,
+    tools: Programs,
+    limits: Limits,
+    *,
+    data: bool,
+    schemas: Sequence[str] = (),
 ) -> None:
-    """pg_dump into pg_restore. CannotProve."""
+    """pg_dump into pg_restore. schemas: only these, with all extensions; empty: all. CannotProve."""
     dump = [
         *(str(tools.dump), "--format=custom", "--compress=0", *_COMMON, *_SECURITY),
         f"--lock-wait-timeout={milliseconds(limits.lock_timeout_s)}",
         *(() if data else ("--schema-only",)),
+        *(f"--schema={pattern(each)}" for each in schemas),
+        *(("--extension=*",) if schemas else ()),
         f"--dbname={source.safe_url}",
     ]
     reading, writing = os.pipe()
@@ -62,6 +70,11 @@ async def from_snapshot(
     _check(file)
     command = [*_restore(tools, clone, data=data), str(file)]
     await _finished([await _started(command, clone)], limits)
+
+
+def pattern(name: str) -> str:
+    """What pg_dump takes for this name alone: its patterns have wildcards, but not within quotes."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _check(file: Path) -> None:

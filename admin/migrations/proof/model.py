@@ -33,7 +33,7 @@ class FindingKind(StrEnum):
     COLUMN_MISSING = "result-column-missing"
     RESULT_TYPE = "result-type-changed"
     PARAMETER_TYPE = "parameter-type-changed"
-    WRITE_FAILS = "write-fails"
+    RUN_FAILS = "run-fails"
     NEW_QUERY_FAILS = "new-query-fails"
     COMMAND_FAILS = "command-fails"
     UNDO_FAILS = "undo-fails"

@@ -21,6 +21,7 @@ from admin.migrations.proof.limits import Limits, milliseconds
 from admin.migrations.proof.model import Error
 from admin.migrations.proof.names import literal, quoted
 from admin.migrations.proof.queries.model import Query
+from admin.migrations.proof.queries.placeholders import with_values
 from admin.migrations.proof.queries.shape import Shape, shape
 from admin.migrations.proof.servers import Connection
 from admin.migrations.proof.trials import Origin, Trial, trials
@@ -73,11 +74,11 @@ class Tryout:
 
     async def candidate(self, query: Query) -> Candidate | Error:
         """How it stands now, and with what it can be tried. Error: it doesn't plan."""
-        before = await self.described(query.text)
+        before = await self.described(query.text, can_plan=query.can_plan)
         if before.error:
             return before.error
         found = Candidate(query, Shape(query.kind), before)
-        if query.writes:
+        if query.writes or await self._facts.has_functions(query.functions):
             await self._find_trials(found)
         return found
 
@@ -86,7 +87,7 @@ class Tryout:
 
         last: how it stood last, whose trials are taken over unless `writes` says to try them again.
         """
-        now = await self.described(candidate.query.text)
+        now = await self.described(candidate.query.text, can_plan=candidate.query.can_plan)
         if now.error or not candidate.trials:
             return now
         if not writes and not last.error:
@@ -104,15 +105,15 @@ class Tryout:
         self._facts.forget()
         self._plants.clear()
 
-    async def described(self, text: str) -> State:
-        """What PostgreSQL makes of a query, without running it."""
+    async def described(self, text: str, *, can_plan: bool = True) -> State:
+        """What PostgreSQL makes of a query, without running it. can_plan: EXPLAIN takes it."""
         savepoint = self._connection.transaction()
         await savepoint.start()
         try:
             prepared = await self._connection.prepare(text)
             parameters = tuple(_type(each) for each in prepared.get_parameters())
             columns = tuple((each.name, _type(each.type)) for each in prepared.get_attributes())
-            if self._can_plan:
+            if self._can_plan and can_plan:
                 await self._connection.execute(f"EXPLAIN (GENERIC_PLAN) {text}")
         except asyncpg.PostgresError as error:
             return State(told(error))
@@ -151,14 +152,16 @@ class Tryout:
     ) -> Error | None:
         """Why the trial fails; None: it works. alone: without triggers and foreign keys."""
         trial = candidate.trials[number]
-        needs_row = candidate.form.kind != "InsertStmt" and trial.origin is not Origin.ROW
+        needs_row = (
+            candidate.form.kind in {"UpdateStmt", "DeleteStmt"} and trial.origin is not Origin.ROW
+        )
         script = [f"SET LOCAL statement_timeout = {milliseconds(self._limits.try_s)}"]
         if needs_row and table:
             script += await self._planting(table)
         if alone:
-            script.append(_ALONE)
+            script += self._obstacles_out(table)
         for text, values in trial.steps:
-            script += _executed(text, values)
+            script += _executed(text, values, can_prepare=candidate.query.can_plan)
         return await self._undone([*script, "SET CONSTRAINTS ALL IMMEDIATE"])
 
     async def _planting(self, table: Table) -> list[str]:
@@ -170,25 +173,36 @@ class Tryout:
             script = [f"INSERT INTO {table.name} ({names}) VALUES ({values})"]  # noqa: S608 - quoted
             if self._is_superuser:
                 script = [_ALONE, *script, _NOT_ALONE]
+            elif await self._undone(script):
+                script = [*table.obstacles, *script]
             taken = await self._undone(script) is None
             self._plants[table.name] = script if taken else []
         return self._plants[table.name]
 
+    def _obstacles_out(self, table: Table | None) -> Sequence[str]:
+        """One setting switches all off at once, but only a superuser may set it."""
+        if self._is_superuser:
+            return [_ALONE]
+        return table.obstacles if table else []
+
     async def _undone(self, script: Sequence[str]) -> Error | None:
         """Run it all and take it back, in one round trip if nothing fails; why it fails."""
         try:
-            await self._connection.execute(";\n".join([_BEGIN, *script, _END]))
+            await self._connection.execute("\n;\n".join([_BEGIN, *script, _END]))
         except asyncpg.PostgresError as error:
             await self._connection.execute(_END)
             return told(error)
         return None
 
 
-def _executed(text: str, values: Sequence[str | None]) -> list[str]:
+def _executed(text: str, values: Sequence[str | None], *, can_prepare: bool) -> list[str]:
     """A statement with its values. A prepared one outlives the savepoint, so the last one goes first."""
     if not values:
         return [text]
-    given = ", ".join(map(_literal, values))
+    literals = [_literal(value) for value in values]
+    if not can_prepare:
+        return [with_values(text, literals)]
+    given = ", ".join(literals)
     return [_FORGET, f"PREPARE {_NAME} AS {text}", f"EXECUTE {_NAME} ({given})"]
 
 

@@ -9,14 +9,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from admin.migrations.catalogue.model import Catalogue, Kind, Migration, Statement
-from admin.migrations.drift.model import Fingerprint, Object, drift
+from admin.migrations.catalogue.model import Catalogue, Kind
 from admin.migrations.drift.read import fingerprint
 from admin.migrations.proof import filling
 from admin.migrations.proof.apply import Broken, apply
 from admin.migrations.proof.clone import Scratch
 from admin.migrations.proof.command import run_command
 from admin.migrations.proof.contracts import try_contracts
+from admin.migrations.proof.course import Course
 from admin.migrations.proof.history import applied
 from admin.migrations.proof.limits import CannotProve, Limits
 from admin.migrations.proof.model import (
@@ -24,7 +24,6 @@ from admin.migrations.proof.model import (
     Finding,
     FindingKind,
     Proof,
-    Ran,
     Severity,
 )
 from admin.migrations.proof.pending import Pending, pending
@@ -48,6 +47,7 @@ class Request:
 
     source: the database that is cloned; None: `snapshot` is restored. server: where clones are made, with the
     database from which that is done. by_template: with CREATE DATABASE … TEMPLATE. data: rows too.
+    only_schemas: of the source, by pg_dump; empty: all.
     after, to, old: see `pending`; is_empty: nothing is applied yet. statistics: take the source's
     pg_stat_statements too. hidden: variables that the command must not see.
     """
@@ -59,6 +59,7 @@ class Request:
     schema: str = "public"
     by_template: bool = False
     data: bool = False
+    only_schemas: Sequence[str] = ()
     after: Version | None = None
     is_empty: bool = False
     to: Version | None = None
@@ -115,6 +116,11 @@ class _Run:
                 self._applied = await applied(connection, self._asked.schema)
                 found += await self._statistics(connection)
         self._old, self._new = self._sorted(found), self._sorted(self._asked.new_queries)
+        if len(self._old) > self._limits.queries:
+            left = len(self._old) - self._limits.queries
+            self.proof.notes.append(
+                f"{left} queries, those called least, were left out (--max-queries)"
+            )
         self._old = self._old[: self._limits.queries]
         if not self._old and not self._asked.command:
             raise CannotProve(
@@ -155,9 +161,15 @@ class _Run:
         asked = self._asked
         async with connected(clone, self._limits) as connection:
             major = connection.get_server_version().major
+            if "public" in asked.only_schemas:
+                await connection.execute("DROP SCHEMA public")  # pg_dump makes it, if it is named
         tools = programs(max(self._server_major, major), asked.programs)
         if asked.source:
-            await filling.from_database(asked.source, clone, tools, self._limits, data=asked.data)
+            await filling.from_database(
+                *(asked.source, clone, tools, self._limits),
+                data=asked.data,
+                schemas=asked.only_schemas,
+            )
         elif asked.snapshot:
             self.proof.facts["snapshot"] = asked.snapshot.name
             await filling.from_snapshot(asked.snapshot, clone, tools, self._limits, data=asked.data)
@@ -167,7 +179,7 @@ class _Run:
         async with connected(clone, self._limits, asked.schema) as connection:
             self._check_server(connection)
             todo = await self._pending(connection)
-            course = _Course(
+            course = Course(
                 Watch(connection, self._limits, self._progress), connection, asked.schema
             )
             await self._look(course.watch)
@@ -215,7 +227,7 @@ class _Run:
                 f"(the first: {watch.apart[0].reason}): is --schema right, and are they this database's?"
             )
 
-    async def _gather(self, course: "_Course", connection: Connection) -> None:
+    async def _gather(self, course: "Course", connection: Connection) -> None:
         """What came of it, and whether the new version's queries plan."""
         self.proof.ran += course.watch.done
         self.proof.findings += course.watch.story.findings
@@ -241,7 +253,7 @@ class _Run:
                     )
                 )
 
-    async def _in_copies(self, clone: Place, todo: Pending, course: "_Course") -> None:
+    async def _in_copies(self, clone: Place, todo: Pending, course: "Course") -> None:
         asked = self._asked
         if asked.undo and any(each.kind is Kind.UNDO for each in asked.catalogue.migrations):
             self._progress("undo")
@@ -267,42 +279,6 @@ class _Run:
                 ended = f"took longer than {self._limits.command_s:g} s"
             said = f"`{run.command}` {ended}"
             self.proof.findings.append(Finding(FindingKind.COMMAND_FAILS, Severity.ERROR, said))
-
-
-class _Course:
-    """An observer that keeps the schema as it was before each migration, and passes the rest on."""
-
-    def __init__(self, watch: Watch, connection: Connection, schema: str) -> None:
-        self.watch, self._connection, self._schema = watch, connection, schema
-        self.before: dict[str, Fingerprint] = {}
-        self.after = Fingerprint({})
-        self._before_repeatable: Fingerprint | None = None
-
-    @property
-    def first(self) -> Fingerprint:
-        """The schema before all of them."""
-        return next(iter(self.before.values()), self.after)
-
-    @property
-    def repeated(self) -> frozenset[Object]:
-        """The objects that repeatable migrations have changed."""
-        if self._before_repeatable is None:
-            return frozenset()
-        found = drift(self.after, self._before_repeatable)
-        return frozenset((each.kind, each.name) for each in found)
-
-    async def begins(self, migration: Migration) -> None:
-        now = await fingerprint(self._connection, self._schema)
-        self.before[migration.key] = now
-        if migration.kind is Kind.REPEATABLE and self._before_repeatable is None:
-            self._before_repeatable = now
-        await self.watch.begins(migration)
-
-    async def ran(self, ran: Ran, statement: Statement, *, visible: bool) -> None:
-        await self.watch.ran(ran, statement, visible=visible)
-
-    async def committed(self, migration: Migration) -> None:
-        await self.watch.committed(migration)
 
 
 def _failed(broken: Broken) -> Finding:

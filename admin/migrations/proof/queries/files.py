@@ -1,10 +1,8 @@
 """Queries from `.sql` files: one after the other, with $n or a driver's own placeholders. Pure."""
 
-import postgast
-
 from admin.migrations.catalogue.grammar import GrammarError, statements
 from admin.migrations.proof.queries.model import Query, Untried, query
-from admin.migrations.proof.queries.placeholders import numbered
+from admin.migrations.proof.queries.placeholders import numbered, parameters, with_values
 
 
 def queries_of(text: str, file: str) -> list[Query | Untried]:
@@ -28,15 +26,10 @@ def queries_of(text: str, file: str) -> list[Query | Untried]:
 
 def _renumbered(text: str) -> str:
     """Its placeholders from $1, where the file's are counted through."""
-    tokens = postgast.scan(text).tokens
-    raw = text.encode()
-    spots = [each for each in tokens if raw[each.start : each.end].startswith(b"$")]
-    spots = [each for each in spots if raw[each.start + 1 : each.end].isdigit()]
-    seen = sorted({int(raw[each.start + 1 : each.end]) for each in spots})
+    seen = sorted({number for _, _, number in parameters(text)})
     if not seen or seen[0] == 1:
         return text
-    numbers = {old: new for new, old in enumerate(seen, 1)}
-    for each in reversed(spots):
-        number = numbers[int(raw[each.start + 1 : each.end])]
-        raw = raw[: each.start] + f"${number}".encode() + raw[each.end :]
-    return raw.decode()
+    literals = [""] * seen[-1]
+    for new, old in enumerate(seen, 1):
+        literals[old - 1] = f"${new}"
+    return with_values(text, literals)

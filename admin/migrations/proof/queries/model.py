@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 import postgast
 
 from admin.migrations.catalogue.model import Node
+from admin.migrations.proof.queries.translate import translated
 
 Values = tuple[str | None, ...]
 """Of $1, $2, … as PostgreSQL writes them; None is NULL."""
-TRIED = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+TRIED = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CallStmt"})
 WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 
 
@@ -34,6 +35,17 @@ class Query:
     def writes(self) -> bool:
         """Whether it changes rows by itself."""
         return self.kind in WRITES
+
+    @property
+    def can_plan(self) -> bool:
+        """Whether EXPLAIN takes it: CALL is looked up by PREPARE alone."""
+        return self.kind != "CallStmt"
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """The names of the functions that it calls, without their schemas."""
+        names = postgast.extract_functions(postgast.parse(self.text))
+        return frozenset(name.rpartition(".")[2] for name in names)
 
     @property
     def has_parameters(self) -> bool:
@@ -67,6 +79,8 @@ def query(text: str, source: str, calls: int = 1, values: Values | None = None) 
     """What a text is. values: what it was seen with; None: that isn't known."""
     text = text.strip().rstrip(";").strip()
     try:
+        kind, node = parsed(text)
+        text = translated(kind, node) or text
         kind, _ = parsed(text)
     except ValueError as error:
         return Untried("".join(text.split(maxsplit=1)[:1]), source, str(error))

@@ -5,6 +5,9 @@ stands in a string, a quoted name or a comment is left, and so is `::type`.
 """
 
 import re
+from collections.abc import Sequence
+
+import postgast
 
 _PIECES = re.compile(
     r"""
@@ -36,6 +39,25 @@ def numbered(text: str) -> str:
         return f"${numbers.setdefault(key, len(numbers) + 1)}"
 
     return _PIECES.sub(put, text)
+
+
+def with_values(text: str, literals: Sequence[str]) -> str:
+    """The text with a literal in place of each $n that is a parameter."""
+    raw = text.encode()
+    for start, end, number in reversed(parameters(text)):
+        raw = raw[:start] + literals[number - 1].encode() + raw[end:]
+    return raw.decode()
+
+
+def parameters(text: str) -> list[tuple[int, int, int]]:
+    """Where each $n begins and ends, in bytes, and its number."""
+    raw = text.encode()
+    spots = [(each.start, each.end) for each in postgast.scan(text).tokens]
+    return [
+        (start, end, int(raw[start + 1 : end]))
+        for start, end in spots
+        if raw[start : start + 1] == b"$" and raw[start + 1 : end].isdigit()
+    ]
 
 
 def with_casts(text: str) -> str:

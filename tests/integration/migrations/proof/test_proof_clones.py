@@ -123,6 +123,36 @@ async def test_a_signal_removes_it(
     assert child.find("the clone is removed first")
 
 
+@pytest.mark.parametrize(
+    "step", ["making the clone", "5 queries of the old version", "V1.3.0__x.sql: 1 statement"]
+)
+async def test_whenever_the_signal_comes(erp: Erp, spawn: Children, step: str):
+    erp.write(V1_3_0__x="SELECT pg_sleep(600)")
+    # The dump waits for this one, so that there is a while in which it is being made.
+    user = await asyncpg.connect(erp.url)
+    if step.startswith("making"):
+        await user.execute("BEGIN; LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+    child = spawn(
+        *erp.command("--queries", erp.queries(), "--lock-timeout-s", "60"), env=erp.environment
+    )
+    await child.line(step, 60)
+    child.send(signal.SIGTERM)
+    assert await child.ended(60) == 130, child.report()
+    await user.close()
+    assert await erp.clones() == []
+
+
+async def test_a_table_that_is_locked_stops_the_dump_in_time(erp: Erp):
+    erp.write(V1_3_0__x=ADD)
+    user = await asyncpg.connect(erp.url)
+    await user.execute("BEGIN; LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+    done = await erp.turnout("--queries", erp.queries(), "--lock-timeout-s", "0.2")
+    await user.close()
+    assert done.code == 2
+    assert "the clone can't be filled" in done.stderr
+    assert await erp.clones() == []
+
+
 async def test_what_a_kill_left_is_removed_by_the_next_run(
     erp: Erp, spawn: Children, tmp_path: Path
 ):

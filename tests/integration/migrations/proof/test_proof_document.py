@@ -25,7 +25,7 @@ UNSAFE = {
     ),
     "not null on an existing column": (
         "ALTER TABLE jobs ALTER COLUMN customer_name SET NOT NULL",
-        {("write-fails", "error")},
+        {("run-fails", "error")},
         ["INSERT INTO jobs", "UPDATE jobs SET"],
     ),
 }
@@ -81,7 +81,7 @@ async def test_a_check_that_the_old_version_may_meet_is_a_warning(watched_erp: E
         V1_3_0__x="ALTER TABLE jobs ADD CONSTRAINT chk_quantity_positive CHECK (quantity > 0)"
     )
     done = await watched_erp.turnout("--json")
-    assert (done.code, done.found) == (0, {("write-fails", "warning")}), done.stderr
+    assert (done.code, done.found) == (0, {("run-fails", "warning")}), done.stderr
     assert (await watched_erp.turnout("--json", "--strict")).code == 1
 
 

@@ -1,5 +1,6 @@
 """What is applied, which statement is to blame, undo, contracts, locks, and where queries come from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -179,7 +180,7 @@ async def test_values_of_a_log_make_sure_of_it(
     )
     erp.write(V1_3_0__a="ALTER TABLE jobs ADD CHECK (quantity > 0)")
     done = await erp.turnout("--json", "--query-log", log)
-    assert done.found == {("write-fails", severity)}, done.stderr
+    assert done.found == {("run-fails", severity)}, done.stderr
     assert done.json["findings"][0]["source"] == "postgresql.log:1"
 
 
@@ -193,7 +194,7 @@ async def test_a_unique_constraint_meets_what_was_written_twice(erp: Erp, tmp_pa
     )
     erp.write(V1_3_0__a="CREATE UNIQUE INDEX u ON customers (name)")
     done = await erp.turnout("--json", "--query-log", log)
-    assert done.found == {("write-fails", "error")}, done.stderr
+    assert done.found == {("run-fails", "error")}, done.stderr
     assert "Lovelace" not in done.stdout, "values of a log are not told"
 
 
@@ -207,7 +208,7 @@ async def test_a_function_that_a_write_goes_through_is_tried(erp: Erp):
     done = await erp.turnout(
         "--json", "--queries", erp.queries("INSERT INTO jobs (id) VALUES ($1)")
     )
-    assert done.found == {("write-fails", "error")}, done.stderr
+    assert done.found == {("run-fails", "error")}, done.stderr
 
 
 async def test_faults_of_the_catalogue_and_of_references_are_told(erp: Erp):
@@ -219,3 +220,63 @@ async def test_faults_of_the_catalogue_and_of_references_are_told(erp: Erp):
     assert wrong.code == 2
     assert "secret" not in wrong.stderr
     assert "env:NAME" in wrong.stderr
+
+
+async def test_a_function_that_a_query_calls_is_run(erp: Erp):
+    await erp.execute(
+        "CREATE FUNCTION f(a int) RETURNS int LANGUAGE plpgsql AS"
+        " $$ BEGIN RETURN (SELECT count(legacy_field) FROM jobs WHERE id = a); END $$;"
+        "CREATE PROCEDURE p(a int) LANGUAGE plpgsql AS"
+        " $$ BEGIN DELETE FROM jobs WHERE legacy_field = 'x'; END $$"
+    )
+    erp.write(V1_3_0__a="ALTER TABLE jobs DROP COLUMN legacy_field")
+    file = erp.queries("SELECT f($1)", "CALL p($1)", "COPY jobs (id, legacy_field) FROM STDIN")
+    done = await erp.turnout("--json", "--queries", file)
+    kinds = {each["query"].split()[0]: each["kind"] for each in done.json["findings"]}
+    assert kinds == {"SELECT": "run-fails", "CALL": "run-fails", "INSERT": "query-fails"}
+
+
+async def test_a_role_that_is_no_superuser_will_do(erp: Erp):
+    database = erp.url.rpartition("/")[2]
+    await erp.execute(
+        "CREATE ROLE plain LOGIN CREATEDB PASSWORD 'plain'",
+        f"ALTER DATABASE {database} OWNER TO plain",
+        "ALTER TABLE customers OWNER TO plain",
+        "ALTER TABLE jobs OWNER TO plain",
+        "ALTER TABLE jobs ALTER customer_id SET NOT NULL",
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'not now'; END $$;"
+        "CREATE TRIGGER t BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION f()",
+    )
+    as_plain = replace(erp, url=f"postgresql://plain:plain@{erp.url.partition('@')[2]}")
+    as_plain.write(V1_3_0__a="ALTER TABLE jobs ALTER customer_name SET NOT NULL")
+    try:
+        done = await as_plain.turnout("--json", "--queries", as_plain.queries(*OLD[-2:]))
+        assert done.found == {("run-fails", "error")}, done.stderr
+        assert len({each["query"] for each in done.json["findings"]}) == 2
+    finally:
+        await erp.execute(
+            f"ALTER DATABASE {database} OWNER TO CURRENT_USER",
+            "REASSIGN OWNED BY plain TO CURRENT_USER",
+            "DROP ROLE plain",
+        )
+
+
+async def test_of_many_schemas_only_those_that_matter_are_cloned(erp: Erp):
+    await erp.execute(
+        "CREATE SCHEMA acme; CREATE TABLE acme.orders (id int, note text)",
+        "CREATE SCHEMA other; CREATE TABLE other.orders (id int)",
+        "CREATE VIEW acme.jobs_too AS SELECT id FROM public.jobs",
+    )
+    erp.write(V1_3_0__a="ALTER TABLE orders DROP COLUMN note")
+    file = erp.queries(
+        "SELECT note FROM orders", "SELECT id FROM jobs", "SELECT id FROM other.orders"
+    )
+    given = ("--json", "--schema", "acme", "--queries", file)
+    done = await erp.turnout(*given, "--only-schema", "acme", "--only-schema", "public")
+    assert done.code == 1, done.stdout + done.stderr
+    (found,) = done.json["findings"]
+    assert found["query"] == "SELECT note FROM orders"
+    (apart,) = done.json["queries"]["apart"]
+    assert apart["query"] == "SELECT id FROM other.orders"
+    assert (await erp.turnout(*given)).json["queries"]["planned"] == 3

@@ -122,7 +122,7 @@ def test_columns_by_their_place():
 )
 def test_how_sure_a_failing_write_is(state: str, origin: Origin, severity: str):
     before, after = State(trials={0: None}), State(trials={0: Error(state, "x")})
-    assert kinds(before, after, [origin]) == [("write-fails", severity)]
+    assert kinds(before, after, [origin]) == [("run-fails", severity)]
     failed_before = State(trials={0: Error(state, "x")})
     assert kinds(failed_before, after, [origin]) == []
 
@@ -130,7 +130,7 @@ def test_how_sure_a_failing_write_is(state: str, origin: Origin, severity: str):
 def test_the_surest_of_one_cause_is_told():
     error = Error("23514", "x", "chk")
     before, after = State(trials={0: None, 1: None}), State(trials={0: error, 1: error})
-    assert kinds(before, after, [Origin.MADE_UP, Origin.SEEN]) == [("write-fails", "error")]
+    assert kinds(before, after, [Origin.MADE_UP, Origin.SEEN]) == [("run-fails", "error")]
 
 
 def story() -> Story:
@@ -144,7 +144,7 @@ def point(key: str, line: int) -> Point:
 
 
 BREAK = Difference(FindingKind.QUERY_FAILS, "plan 42703", "gone")
-WRITE = Difference(FindingKind.WRITE_FAILS, "write 23514 c", "refused")
+WRITE = Difference(FindingKind.RUN_FAILS, "write 23514 c", "refused")
 
 
 def test_to_blame_is_the_statement_since_which_it_is_broken():
