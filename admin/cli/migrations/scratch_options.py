@@ -88,13 +88,21 @@ def catalogue_of(folder: Path) -> "Catalogue":
 
 def run_to_the_end(work: Callable[[], Coroutine[Any, Any, Result]], *, as_json: bool) -> Result:
     """Run it. SIGINT and SIGTERM end it once, and what it does to tidy up is let finish. Failure."""
-    from admin.migrations.proof.limits import CannotProve  # noqa: PLC0415 - see above
+    import asyncpg  # noqa: PLC0415 - see above
+
+    from admin.migrations.proof.errors import told  # noqa: PLC0415
+    from admin.migrations.proof.limits import CannotProve  # noqa: PLC0415
 
     try:
         return asyncio.run(_interruptible(work))
     except CannotProve as error:
         document = {"code": "could-not-run", "detail": str(error)} if as_json else None
         raise Failure(str(error), COULD_NOT, document) from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        detail = f"it broke off ({type(error).__name__}): {told(error).message}"
+        raise Failure(
+            detail, COULD_NOT, {"code": "broke-off", "detail": detail} if as_json else None
+        ) from None
     except asyncio.CancelledError:
         raise SystemExit(INTERRUPTED) from None
 

@@ -61,6 +61,14 @@ Exit codes
 )
 @click.option("--data/--schema-only", default=False, help="Whether rows are cloned. Default: not.")
 @click.option(
+    "--extra-schema",
+    "extra_schemas",
+    multiple=True,
+    default=["public"],
+    show_default=True,
+    help="Further schemas of the search path.",
+)
+@click.option(
     "--only-schema",
     "only_schemas",
     multiple=True,
@@ -223,6 +231,7 @@ def _request(given: dict[str, Any]) -> "Request":
         by_template=given["by"] == "template",
         data=given["data"],
         only_schemas=given["only_schemas"],
+        extra_schemas=given["extra_schemas"],
         after=VERSION.convert(after, None, None) if after and after != "none" else None,
         is_empty=after == "none",
         to=given["to"],

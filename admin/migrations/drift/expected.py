@@ -39,18 +39,19 @@ async def expected(
     ignored: Sequence[str],
 ) -> Fingerprint:
     """What they make of an empty schema, or of the one that `baseline`, a script of SQL, makes. CannotProve."""
+    path = tuple(dict.fromkeys((schema, "public")))
 
     async def fill(clone: Place) -> None:
         async with connected(clone, limits) as connection:
             await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
-        async with connected(clone, limits, schema) as connection:
+        async with connected(clone, limits, path) as connection:
             await _baseline(connection, baseline)
             try:
                 await apply(connection, clone, migrations, limits, Nobody())
             except Broken as broken:
                 raise CannotProve(_hint(broken, baseline)) from None
 
-    async with scratch.filled(fill) as clone, connected(clone, limits, schema) as connection:
+    async with scratch.filled(fill) as clone, connected(clone, limits, path) as connection:
         return await fingerprint(connection, schema, grants=grants, ignored=ignored)
 
 

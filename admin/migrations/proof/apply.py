@@ -14,12 +14,24 @@ import asyncpg
 from admin.migrations.catalogue.model import Migration, Statement
 from admin.migrations.catalogue.transactions import needs_none
 from admin.migrations.proof.errors import told
-from admin.migrations.proof.limits import Limits
+from admin.migrations.proof.limits import Limits, milliseconds
 from admin.migrations.proof.locks import Relations, held, watched
 from admin.migrations.proof.model import Error, Point, Ran
 from admin.migrations.proof.servers import Connection, Place, connected
 
 _ROWS = re.compile(r"(?:INSERT 0|UPDATE|DELETE|MERGE|COPY|SELECT) (\d+)")
+
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+)
+"""The session is gone, which is nothing that the migration did."""
+_SETTLE = """
+SELECT set_config('search_path', $1, $4), set_config('lock_timeout', $2, $4),
+       set_config('statement_timeout', $3, $4)
+"""
 
 
 class Broken(Exception):  # noqa: N818 - an answer, not a fault of this program
@@ -64,22 +76,37 @@ async def apply(
     observer: Observer,
 ) -> None:
     """Apply all of them on the connection, which is to `place`. Broken."""
+    path = await connection.fetchval("SELECT current_setting('search_path')")
+    settings = (
+        path,
+        milliseconds(limits.lock_timeout_s),
+        milliseconds(limits.statement_timeout_s),
+    )
     async with connected(place, limits) as watcher:
         for migration in migrations:
             await observer.begins(migration)
-            applied = _Applied(connection, watcher, migration, observer)
+            applied = _Applied(connection, watcher, migration, observer, settings)
             await (applied.whole() if migration.transactional else applied.in_steps())
             await observer.committed(migration)
 
 
 class _Applied:
-    """One migration on its way. watcher: a second session, for what needs one."""
+    """One migration on its way. watcher: a second session, for what needs one.
+
+    settings: search path, lock time-out and statement time-out.
+    """
 
     def __init__(
-        self, connection: Connection, watcher: Connection, migration: Migration, observer: Observer
+        self,
+        connection: Connection,
+        watcher: Connection,
+        migration: Migration,
+        observer: Observer,
+        settings: tuple[str, str, str],
     ) -> None:
         self._connection, self._watcher = connection, watcher
         self._migration, self._observer = migration, observer
+        self._settings = settings
         self._pid = connection.get_server_pid()
 
     async def whole(self) -> None:
@@ -133,17 +160,27 @@ class _Applied:
 
     async def _run(self, statement: Statement) -> tuple[str, float]:
         """The command's tag, and how long it took. Broken."""
+        await self._settle()
         begun = time.perf_counter()
         try:
             tag = await self._connection.execute(statement.sql)
+        except LOST:
+            raise
         except asyncpg.PostgresError as error:
             raise Broken(self._point(statement), told(error)) from None
         return tag, (time.perf_counter() - begun) * 1000
+
+    async def _settle(self) -> None:
+        """The search path and the time-outs, before each statement, as the worker does: none outlasts it."""
+        local = self._connection.is_in_transaction()
+        await self._connection.execute(_SETTLE, *self._settings, local)
 
     async def _commit(self, transaction: asyncpg.transaction.Transaction) -> None:
         """Deferred constraints are checked only here. Broken."""
         try:
             await transaction.commit()
+        except LOST:
+            raise
         except asyncpg.PostgresError as error:
             raise Broken(self._point(self._migration.statements[-1]), told(error)) from None
 

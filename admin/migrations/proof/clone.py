@@ -75,9 +75,10 @@ class Scratch:
         async with connected(self.server, self._limits) as keeper:
             now = await keeper.fetchval("SELECT now()")
             for row in await keeper.fetch(_CLONES, PREFIX):
-                if await self._is_left(keeper, row["datname"], now, everything=everything):
-                    await self._remove(row["datname"])
-                    removed.append(row["datname"])
+                name = row["datname"]
+                is_left = await self._is_left(keeper, name, now, everything=everything)
+                if is_left and await self._remove(name):
+                    removed.append(name)
         return removed
 
     @asynccontextmanager
@@ -128,8 +129,8 @@ class Scratch:
             return False
         return not await keeper.fetchval(_HELD, lock_number(name))
 
-    async def _remove(self, name: str) -> None:
-        """Drop it. What hinders that is said, not raised: it must not hide why the run ended."""
+    async def _remove(self, name: str) -> bool:
+        """Drop it; whether it is gone. What hinders that is said, not raised: it must not hide why the run ended."""
         try:
             async with asyncio.timeout(self._limits.remove_s):
                 async with connected(self.server, self._limits) as connection:
@@ -139,3 +140,5 @@ class Scratch:
                 f"the clone {name} could not be removed ({type(error).__name__}): "
                 "`turnout migrations verify --sweep` tries again"
             )
+            return False
+        return True

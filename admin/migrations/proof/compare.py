@@ -14,6 +14,7 @@ _TWICE: Final = "23505"
 _PARENT: Final = "23503"
 _OF_DATA: Final = ("22", "23")
 """Classes of errors that depend on the values: a data exception, a violated constraint."""
+_NO_ANSWER: Final = ("57", "55P03", "53", "40")
 _WHOSE: Final = {
     Origin.SEEN: "as it was seen",
     Origin.ROW: "with the values of a row that is there",
@@ -39,6 +40,8 @@ class State:
 def differences(before: State, after: State, origins: Sequence[Origin]) -> list[Difference]:
     """All of them, worst first. origins: of the trials, by number."""
     if after.error:
+        if has_no_answer(after.error):
+            return []
         return [
             Difference(
                 FindingKind.QUERY_FAILS,
@@ -88,7 +91,7 @@ def _writes(before: State, after: State, origins: Sequence[Origin]) -> list[Diff
     """The surest of each cause."""
     found: dict[str, Difference] = {}
     for number, error in after.trials.items():
-        if error is None or before.trials.get(number, error) is not None:
+        if error is None or has_no_answer(error) or before.trials.get(number, error) is not None:
             continue
         origin = origins[number]
         sure = is_sure(error, origin)
@@ -103,6 +106,11 @@ def _writes(before: State, after: State, origins: Sequence[Origin]) -> list[Diff
         if other is None or (sure and other.severity is Severity.WARNING):
             found[each.id] = each
     return list(found.values())
+
+
+def has_no_answer(error: Error) -> bool:
+    """Whether it says nothing of the query: a time-out, a lock, a lack of memory."""
+    return error.sqlstate.startswith(_NO_ANSWER)
 
 
 def is_sure(error: Error, origin: Origin) -> bool:

@@ -18,7 +18,7 @@ from admin.migrations.proof.model import (
     Severity,
 )
 from admin.migrations.proof.queries.model import Query
-from admin.migrations.proof.servers import Place, connected
+from admin.migrations.proof.servers import Place, connected, quiet
 from admin.migrations.proof.watching import Watch
 from admin.migrations.proof.work import Work
 
@@ -37,7 +37,8 @@ async def try_contracts(
             "no queries of the new version were given (--new-queries): whether the contracts leave it "
             "whole is not known"
         )
-    async with connected(clone, limits, work.schema) as connection:
+    async with connected(clone, limits, work.path) as connection:
+        await quiet(connection)
         watch = Watch(connection, limits, progress)
         await watch.look(old, Counts())
         theirs = Watch(connection, limits, progress, invents_nulls=False)

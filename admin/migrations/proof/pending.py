@@ -10,10 +10,14 @@ from admin.migrations.version import Version
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """now: applied in the clone, in order. held_back: contracts that the old version may not meet."""
+    """now: applied in the clone, in order. held_back: contracts that the old version may not meet.
+
+    old: the application version that may come back; None: it isn't known.
+    """
 
     now: tuple[Migration, ...]
     held_back: tuple[Migration, ...]
+    old: Version | None
 
 
 def pending(
@@ -44,7 +48,7 @@ def pending(
     if not todo:
         raise CannotProve("there is nothing to prove: all of the catalogue is applied")
     held = tuple(each for each in todo if _is_held_back(each, old))
-    return Pending(tuple(each for each in todo if each not in held), held)
+    return Pending(tuple(each for each in todo if each not in held), held, old)
 
 
 def _is_held_back(migration: Migration, old: Version | None) -> bool:

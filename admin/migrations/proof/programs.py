@@ -59,7 +59,7 @@ def _folders() -> Iterator[Path]:
     for base in _DISTRIBUTIONS:
         yield from sorted(base.glob("*/bin"))
     try:
-        yield postgres_tree() / "bin"
+        yield from sorted(postgres_tree().parent.glob("pginstall*/bin"))
     except EmbeddedServerError:
         return
 

@@ -6,7 +6,7 @@ Rules:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 import asyncpg
 
 from admin.migrations.proof.limits import CannotProve, Limits, milliseconds
+from admin.migrations.proof.names import quoted
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -23,6 +24,10 @@ else:
 
 APPLICATION = "turnout-verify"
 _CLOSE_S = 2.0
+_QUIET = """
+SET log_min_messages = panic; SET log_min_error_statement = panic; SET log_statement = none;
+SET log_min_duration_statement = -1; SET pg_stat_statements.track = none;
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +75,16 @@ class Place:
 
 @asynccontextmanager
 async def connected(
-    place: Place, limits: Limits, schema: str = "", **settings: str
+    place: Place, limits: Limits, path: Sequence[str] = (), **settings: str
 ) -> AsyncIterator[Connection]:
     """A session, closed at the end. CannotProve: it can't be had.
 
-    schema: the first of the search path, before public. settings: of PostgreSQL, beside time-outs.
+    path: of schemas; empty: the role's own. settings: of PostgreSQL, beside time-outs.
     """
+    if path:
+        settings["search_path"] = ", ".join(map(quoted, path))
     connection = await open_session(place, limits, **settings)
     try:
-        if schema:
-            await connection.execute(
-                "SELECT set_config('search_path', quote_ident($1) || CASE WHEN $1 = 'public' "
-                "THEN '' ELSE ', public' END, false)",
-                schema,
-            )
         yield connection
     finally:
         await close(connection)
@@ -111,6 +112,15 @@ async def open_session(place: Place, limits: Limits, **settings: str) -> Connect
             f"{place.name}: the server can't be reached ({type(error).__name__}): "
             "does it run, and is the URL's host right?"
         ) from None
+
+
+async def quiet(connection: Connection) -> None:
+    """Keep what is tried out of the server's log and statistics, which are the real database's too.
+
+    Only a superuser may say so; others leave traces there.
+    """
+    if connection.get_settings().is_superuser == "on":
+        await connection.execute(_QUIET)
 
 
 async def close(connection: Connection) -> None:

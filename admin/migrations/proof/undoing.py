@@ -27,7 +27,7 @@ async def try_undo(
     migrations have changed, which no undo takes back.
     """
     proof, limits, schema = work.proof, work.limits, work.schema
-    async with connected(clone, limits, schema) as connection:
+    async with connected(clone, limits, work.path) as connection:
         for migration in reversed([each for each in done if each.version]):
             undo = catalogue.undo_of(migration.version) if migration.version else None
             if undo is None:

@@ -30,7 +30,7 @@ from admin.migrations.proof.pending import Pending, pending
 from admin.migrations.proof.programs import programs
 from admin.migrations.proof.queries import statistics
 from admin.migrations.proof.queries.model import Query, Untried, merged
-from admin.migrations.proof.servers import Connection, Place, connected
+from admin.migrations.proof.servers import Connection, Place, connected, quiet
 from admin.migrations.proof.tryout import Tryout
 from admin.migrations.proof.undoing import try_undo
 from admin.migrations.proof.watching import Watch
@@ -47,6 +47,7 @@ class Request:
 
     source: the database that is cloned; None: `snapshot` is restored. server: where clones are made, with the
     database from which that is done. by_template: with CREATE DATABASE … TEMPLATE. data: rows too.
+    extra_schemas: of the search path, after `schema`.
     only_schemas: of the source, by pg_dump; empty: all.
     after, to, old: see `pending`; is_empty: nothing is applied yet. statistics: take the source's
     pg_stat_statements too. hidden: variables that the command must not see.
@@ -57,6 +58,7 @@ class Request:
     source: Place | None = None
     snapshot: Path | None = None
     schema: str = "public"
+    extra_schemas: Sequence[str] = ("public",)
     by_template: bool = False
     data: bool = False
     only_schemas: Sequence[str] = ()
@@ -87,7 +89,8 @@ class _Run:
         self._asked, self._limits, self._progress = request, request.limits, progress
         self._scratch = Scratch(request.server, request.limits, progress)
         self.proof = Proof()
-        self._work = Work(request.schema, request.limits, self.proof, progress)
+        self._path = tuple(dict.fromkeys((request.schema, *request.extra_schemas)))
+        self._work = Work(self._path, request.limits, self.proof, progress)
         self._old: list[Query] = []
         self._new: list[Query] = []
         self._applied: dict[str, str] | None = None
@@ -109,7 +112,7 @@ class _Run:
             async with connected(
                 self._asked.source,
                 self._limits,
-                self._asked.schema,
+                self._path,
                 default_transaction_read_only="on",
             ) as connection:
                 self._server_major = connection.get_server_version().major
@@ -176,8 +179,9 @@ class _Run:
 
     async def _in_clone(self, clone: Place) -> None:
         asked = self._asked
-        async with connected(clone, self._limits, asked.schema) as connection:
-            self._check_server(connection)
+        async with connected(clone, self._limits, self._path) as connection:
+            await self._check_server(connection)
+            await quiet(connection)
             todo = await self._pending(connection)
             course = Course(
                 Watch(connection, self._limits, self._progress), connection, asked.schema
@@ -194,11 +198,13 @@ class _Run:
         await self._in_copies(clone, todo, course)
         await self._command(clone)
 
-    def _check_server(self, connection: Connection) -> None:
-        version = connection.get_server_version()
-        if version.major < OLDEST:
-            raise CannotProve(f"PostgreSQL {version.major} is too old: {OLDEST} is the least")
-        self.proof.facts["server"] = f"PostgreSQL {version.major}.{version.minor}"
+    async def _check_server(self, connection: Connection) -> None:
+        major = connection.get_server_version().major
+        if major < OLDEST:
+            raise CannotProve(f"PostgreSQL {major} is too old: {OLDEST} is the least")
+        self.proof.facts["server"] = (
+            f"PostgreSQL {await connection.fetchval('SHOW server_version')}"
+        )
 
     async def _pending(self, connection: Connection) -> Pending:
         asked, have = self._asked, self._applied
@@ -213,6 +219,7 @@ class _Run:
             )
         todo = pending(asked.catalogue, have, asked.after, asked.to, asked.old)
         proof = self.proof
+        proof.facts["old_version"] = str(todo.old or "unknown")
         proof.checksums = {each.path: each.checksum for each in (*todo.now, *todo.held_back)}
         proof.held_back = [each.path for each in todo.held_back]
         return todo

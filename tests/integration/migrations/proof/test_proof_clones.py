@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from admin.embedded import EmbeddedPostgres
 from admin.migrations.proof.clone import Scratch
 from admin.migrations.proof.limits import CannotProve, Limits
 from admin.migrations.proof.programs import programs
@@ -221,3 +222,37 @@ async def test_the_source_stays_as_it_is(erp: Erp):
     assert tuple(row) == (1, "Ada", "ada@example.org")
     secret = erp.url.partition("@")[0].rpartition(":")[2]
     assert secret not in done.stdout + done.stderr
+
+
+async def test_on_another_server_that_lacks_an_extension(
+    watched_erp: Erp, postgres_server: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+):
+    watched_erp.write(V1_3_0__x="ALTER TABLE jobs DROP COLUMN legacy_field")
+    monkeypatch.setenv("OTHER", postgres_server.url)
+    done = await watched_erp.turnout("--json", "--scratch", "env:OTHER")
+    assert done.found == {("query-fails", "error")}, done.stderr
+
+
+async def test_when_the_server_is_lost_that_is_no_finding(erp: Erp, spawn: Children):
+    erp.write(V1_3_0__x="SELECT pg_sleep(600)")
+    child = spawn(*erp.command("--queries", erp.queries()), env=erp.environment)
+    await child.line("V1.3.0__x.sql: 1 statement", 60)
+    await erp.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'turnout-verify'"
+    )
+    assert await child.ended(60) == 2, child.report()
+    assert child.find("turnout: it broke off")
+    assert await erp.clones() == []
+
+
+async def test_what_is_tried_is_not_in_the_servers_log_and_statistics(watched_erp: Erp):
+    watched_erp.write(V1_3_0__x="ALTER TABLE jobs DROP COLUMN legacy_field")
+    size = watched_erp.server.log.stat().st_size
+    done = await watched_erp.turnout("--json")
+    assert done.code == 1
+    log = watched_erp.server.log.read_text()[size:]
+    assert 'column "legacy_field" does not exist' not in log
+    rows = await watched_erp.fetch(
+        "SELECT query FROM pg_stat_statements WHERE query LIKE 'PREPARE%' OR query LIKE 'EXPLAIN%'"
+    )
+    assert rows == []

@@ -280,3 +280,29 @@ async def test_of_many_schemas_only_those_that_matter_are_cloned(erp: Erp):
     (apart,) = done.json["queries"]["apart"]
     assert apart["query"] == "SELECT id FROM other.orders"
     assert (await erp.turnout(*given)).json["queries"]["planned"] == 3
+
+
+async def test_what_a_migration_sets_lasts_for_its_statement(erp: Erp):
+    await erp.execute("CREATE SCHEMA elsewhere")
+    erp.write(
+        V1_3_0__a="SET search_path TO elsewhere; SET ROLE NONE; CREATE TABLE here (id int)",
+        V1_4_0__b="-- turnout:transaction off\nSET search_path TO elsewhere; ALTER TABLE here ADD x int",
+    )
+    done = await erp.turnout("--json", "--queries", erp.queries())
+    assert (done.code, done.json["findings"]) == (0, []), done.stdout
+
+
+async def test_a_statement_that_takes_too_long_fails_its_migration(erp: Erp):
+    erp.write(V1_3_0__a="SELECT pg_sleep(60)")
+    done = await erp.turnout("--json", "--queries", erp.queries(), "--statement-timeout-s", "0.2")
+    assert done.found == {("migration-fails", "error")}
+    assert done.json["findings"][0]["error"]["sqlstate"] == "57014"
+
+
+async def test_a_query_that_takes_too_long_tells_nothing(erp: Erp):
+    await erp.execute("CREATE TABLE pace (s float)", "INSERT INTO pace VALUES (0)")
+    slow = "INSERT INTO jobs (id) SELECT $1 FROM (SELECT pg_sleep(s) FROM pace) AS waited"
+    erp.write(V1_3_0__a="UPDATE pace SET s = 60; ALTER TABLE jobs ADD COLUMN priority int")
+    done = await erp.turnout("--json", "--data", "--queries", erp.queries(slow), "--try-s", "0.2")
+    assert (done.code, done.json["findings"]) == (0, []), done.stdout
+    assert done.json["queries"]["trials"] > 0
