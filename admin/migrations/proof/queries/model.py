@@ -1,5 +1,6 @@
 """A query of an application version, with values that it was seen with. Pure."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -12,6 +13,10 @@ Values = tuple[str | None, ...]
 """Of $1, $2, … as PostgreSQL writes them; None is NULL."""
 TRIED = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CallStmt"})
 WRITES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+_OF_PG_DUMP = re.compile(
+    r"COPY \S+\.\S+ \(.*\) TO stdout|LOCK TABLE .* IN ACCESS SHARE MODE", re.DOTALL
+)
+"""As it writes them, small letters and all: a backup is no query of the application."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,8 @@ def parsed(text: str) -> tuple[str, Node]:
 def query(text: str, source: str, calls: int = 1, values: Values | None = None) -> Query | Untried:
     """What a text is. values: what it was seen with; None: that isn't known."""
     text = text.strip().rstrip(";").strip()
+    if _OF_PG_DUMP.fullmatch(text):
+        return Untried(_shown(text), source, "it looks like pg_dump's, which asks what there is")
     try:
         kind, node = parsed(text)
         text = translated(kind, node) or text

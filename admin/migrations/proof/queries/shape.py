@@ -42,7 +42,7 @@ def shape(text: str) -> Shape:
 def parameters(text: str) -> int:
     """The highest $n in it."""
     _, node = parsed(text)
-    return max((each.number for each in _all(node, "ParamRef")), default=0)
+    return max((each.number for each in nodes(node, "ParamRef")), default=0)
 
 
 def _read_insert(node: Node, found: Shape) -> None:
@@ -70,7 +70,7 @@ def _read_targets(targets: Iterable[Node], found: Shape) -> None:
 
 
 def _read_conditions(node: Node, found: Shape) -> None:
-    for each in _all(node, "A_Expr"):
+    for each in nodes(node, "A_Expr"):
         if (
             each.kind
             != each.DESCRIPTOR.fields_by_name["kind"].enum_type.values_by_name["AEXPR_OP"].number
@@ -95,7 +95,7 @@ def _column(value: Node) -> str:
     return str(value.column_ref.fields[-1].string.sval)
 
 
-def _all(node: Node, kind: str) -> Iterator[Node]:
+def nodes(node: Node, kind: str) -> Iterator[Node]:
     """All nodes of a kind below this one."""
     if node.DESCRIPTOR.name == kind:
         yield node
@@ -104,7 +104,7 @@ def _all(node: Node, kind: str) -> Iterator[Node]:
             continue
         parts = value if _is_many(value) else [value]
         for each in parts:
-            yield from _all(each, kind)
+            yield from nodes(each, kind)
 
 
 def _is_many(value: Node) -> bool:

@@ -7,6 +7,7 @@ import postgast
 from admin.migrations.proof.names import quoted
 from admin.migrations.proof.queries.model import Query, Untried, query
 from admin.migrations.proof.queries.placeholders import with_casts
+from admin.migrations.proof.queries.shape import nodes
 from admin.migrations.proof.servers import Connection
 
 SOURCE: Final = "pg_stat_statements"
@@ -36,9 +37,11 @@ async def queries_of(connection: Connection, most: int) -> list[Query | Untried]
 
 
 def _is_of_the_system(text: str) -> bool:
-    """Whether all that it reads is PostgreSQL's own, as what drivers ask for types."""
+    """Whether all that it reads is PostgreSQL's own, as what drivers and pg_dump ask."""
     try:
-        tables = list(postgast.extract_tables(postgast.parse(text)))
+        tree = postgast.parse(text)
     except postgast.PgQueryError:
         return False
-    return bool(tables) and all(each.startswith(("pg_", "information_schema.")) for each in tables)
+    within = {each.ctename for each in nodes(tree, "CommonTableExpr")}
+    names = set(postgast.extract_tables(tree)) - within or set(postgast.extract_functions(tree))
+    return bool(names) and all(each.startswith(("pg_", "information_schema.")) for each in names)

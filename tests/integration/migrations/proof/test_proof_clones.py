@@ -253,6 +253,11 @@ async def test_what_is_tried_is_not_in_the_servers_log_and_statistics(watched_er
     log = watched_erp.server.log.read_text()[size:]
     assert 'column "legacy_field" does not exist' not in log
     rows = await watched_erp.fetch(
-        "SELECT query FROM pg_stat_statements WHERE query LIKE 'PREPARE%' OR query LIKE 'EXPLAIN%'"
+        "SELECT query FROM pg_stat_statements WHERE query LIKE 'PREPARE turnout%' OR query LIKE 'EXPLAIN%'"
     )
     assert rows == []
+    again = await watched_erp.turnout("--json", "--data")
+    assert again.json["queries"]["planned"] == 5, "pg_dump's queries are not the old version's"
+    assert len(again.json["findings"]) == len(done.json["findings"])
+    last = await watched_erp.turnout("--json")
+    assert last.json["queries"]["planned"] == 5

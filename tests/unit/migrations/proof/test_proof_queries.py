@@ -137,3 +137,23 @@ def test_what_the_parameters_of_a_write_are_for():
     assert update.writes == {1: "a"}
     assert {3: "id", 4: "d"}.items() <= update.compares.items()
     assert 5 not in update.compares
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("COPY jobs (id, name) FROM STDIN", 'INSERT INTO "jobs" ("id", "name") VALUES ($1, $2)'),
+        ("COPY s.jobs TO STDOUT", 'SELECT * FROM "s"."jobs"'),
+        ("COPY jobs (id) TO STDOUT", 'SELECT "id" FROM "jobs"'),
+        ("COPY (SELECT id FROM jobs) TO STDOUT", "SELECT id FROM jobs"),
+        ("DECLARE c CURSOR FOR SELECT id FROM jobs", "SELECT id FROM jobs"),
+        ("TRUNCATE jobs, s.x", 'SELECT FROM "jobs", "s"."x"'),
+        ("LOCK TABLE a IN SHARE MODE", 'SELECT FROM "a"'),
+        ("COPY public.jobs (id, name) TO stdout;", None),
+        ("LOCK TABLE public.jobs IN ACCESS SHARE MODE", None),
+        ("BEGIN", None),
+    ],
+)
+def test_what_cannot_be_planned_is_a_query_of_the_same_needs(text: str, expected: str | None):
+    found = query(text, "x")
+    assert (found.text if isinstance(found, Query) else None) == expected
