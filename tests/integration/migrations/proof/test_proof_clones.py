@@ -13,7 +13,7 @@ from admin.migrations.proof.limits import CannotProve, Limits
 from admin.migrations.proof.programs import programs
 from admin.migrations.proof.servers import Place, connected
 from tests.integration.migrations.proof.conftest import Erp
-from tests.support.processes import Children
+from tests.support.processes import Children, wait_gone
 
 ADD = "ALTER TABLE jobs ADD COLUMN priority INT DEFAULT 5"
 WAITING = "touch {file}; exec sleep 600"
@@ -118,10 +118,28 @@ async def test_a_signal_removes_it(
     await child.until(ready.exists, "ran the command", 60)
     assert len(await erp.clones()) == 1
     child.send(number)
-    child.send(number)  # an impatient second one changes nothing
     assert await child.ended(60) == 130, child.report()
     assert await erp.clones() == []
     assert child.find("the clone is removed first")
+
+
+async def test_an_impatient_second_signal_changes_nothing(
+    erp: Erp, spawn: Children, tmp_path: Path
+):
+    erp.write(V1_3_0__x=ADD)
+    pid = tmp_path / "pid"
+    # It takes no hint, so that there is a while until it is killed.
+    command = f"trap '' TERM; echo $$ > {pid}; while :; do sleep 600; done"
+    child = spawn(
+        *erp.command("--queries", erp.queries(), "--command", command), env=erp.environment
+    )
+    await child.until(lambda: pid.exists() and pid.read_text(), "ran the command", 60)
+    child.send(signal.SIGINT)
+    await child.line("the clone is removed first")
+    child.send(signal.SIGINT)
+    assert await child.ended(60) == 130, child.report()
+    assert wait_gone(int(pid.read_text()), 0)
+    assert await erp.clones() == []
 
 
 @pytest.mark.parametrize(

@@ -286,7 +286,7 @@ async def test_what_a_migration_sets_lasts_for_its_statement(erp: Erp):
     await erp.execute("CREATE SCHEMA elsewhere")
     erp.write(
         V1_3_0__a="SET search_path TO elsewhere; SET ROLE NONE; CREATE TABLE here (id int)",
-        V1_4_0__b="-- turnout:transaction off\nSET search_path TO elsewhere; ALTER TABLE here ADD x int",
+        V1_4_0__b="-- turnout:transaction off\nSET search_path TO elsewhere; ALTER TABLE public.here ADD x int",
     )
     done = await erp.turnout("--json", "--queries", erp.queries())
     assert (done.code, done.json["findings"]) == (0, []), done.stdout
