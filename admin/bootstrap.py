@@ -20,6 +20,7 @@ from admin.census.reading import Reader
 from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
+from admin.migrations.guard import SchemaGuard
 from admin.routing.control import Control
 from admin.routing.database import Database, DatabaseUnavailableError, Pool, open_pool
 from admin.routing.events import Hub
@@ -62,7 +63,7 @@ async def running(shared: Shared, settings: Settings) -> AsyncIterator[str]:
             "TURNOUT_ADMIN_TOKEN_SECRET; `openssl rand -hex 32` makes one"
         )
     async with AsyncExitStack() as stack:
-        pool = await _wait_for_database(shared.database_url, settings)
+        pool = await wait_for_database(shared.database_url, settings)
         database = Database(pool, settings.database_connect_timeout_s)
         stack.push_async_callback(database.close)
         async with pool.acquire() as connection:
@@ -120,7 +121,8 @@ def _compose(
     fleet = Fleet(redis, keys, publisher, hub, settings.redis_timeout_s)
     reconciler = Reconciler(store, publisher, fleet, hub, settings)
     metrics = Metrics()
-    control = Control(store, publisher, fleet, reconciler, metrics.ack_ms.observe)
+    guard = SchemaGuard(database)
+    control = Control(store, publisher, fleet, reconciler, metrics.ack_ms.observe, guard)
     metrics.watch(lambda: _gauges(control))
     tasks = Tasks()
     tasks.start("watch-redis", lambda: access.watch(settings.redis_timeout_s))
@@ -143,7 +145,8 @@ def _compose(
     tasks.start("ramps", ramps.run)
     known = Authenticator(settings)
     parts = Parts(
-        *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls)
+        *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls),
+        guard=guard,
     )
     return parts, tasks
 
@@ -168,7 +171,8 @@ def _by_slot(drains: Drains, rolls: Rolls) -> Iterator[tuple[str, Slot, str, int
             yield "census_devices", slot, standing, count
 
 
-async def _wait_for_database(url: str, settings: Settings) -> Pool:
+async def wait_for_database(url: str, settings: Settings) -> Pool:
+    """Connect to PostgreSQL as soon as it lets us. StartError: not within `database_wait_s`."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.database_wait_s
     told = False

@@ -34,6 +34,8 @@ CODES: Mapping[str, tuple[int, str]] = {
     "switch-ended": (409, "The switch has gone too far"),
     "drain-running": (409, "Another drain of the slot runs"),
     "drain-ended": (409, "The drain has ended"),
+    "schema-unserved": (409, "A tenant's schema doesn't serve the slot's version"),
+    "limits-moved": (409, "What changes have to keep to goes on changing"),
     "no-traffic": (409, "There are no figures of traffic to choose by"),
     "canary-above": (409, "The canary is above the ramp's first step"),
     "ramp-running": (409, "Another ramp runs"),

@@ -15,6 +15,7 @@ from admin.canary.traffic import LastHour
 from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
+from admin.migrations.guard import SchemaGuard
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.events import Hub
@@ -37,6 +38,7 @@ class Parts:
     ramps: Ramps
     last_hour: LastHour
     rolls: Rolls
+    guard: SchemaGuard
 
     @property
     def store(self) -> Store:

@@ -18,6 +18,7 @@ COMMANDS = {
     "endpoints": ("admin.cli.endpoints", "The instances of a slot."),
     "drain": ("admin.cli.drain", "End what lasts long on a slot."),
     "census": ("admin.cli.census", "Which devices are connected, back, or missing."),
+    "versions": ("admin.cli.versions", "Which application version each slot runs."),
     "workers": ("admin.cli.fleet", "Which worker serves which version."),
     "audit": ("admin.cli.fleet", "Who changed what, newest first."),
     "events": ("admin.cli.fleet", "Follow changes and workers live."),

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from config import ERROR, NOTE, WARNING, ConfigError, examine, load
+from tests.support.examples import examples
 
 SECRET = "hunter2"
 Write = Callable[[str], Path]
@@ -256,7 +257,7 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
-@settings(deadline=None, max_examples=400)
+@examples(400)
 @given(TOP, OWN, st.booleans())
 def test_the_verdict_is_that_of_load(
     tmp_path_factory: pytest.TempPathFactory, top: dict[str, Any], own: dict[str, Any], env: bool

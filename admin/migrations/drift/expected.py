@@ -7,11 +7,11 @@ import asyncpg
 from admin.migrations.catalogue.model import Catalogue, Migration
 from admin.migrations.drift.model import Fingerprint
 from admin.migrations.drift.read import fingerprint
+from admin.migrations.identifiers import quoted
 from admin.migrations.proof.apply import Broken, Nobody, apply
 from admin.migrations.proof.clone import Scratch
 from admin.migrations.proof.errors import told
 from admin.migrations.proof.limits import CannotProve, Limits
-from admin.migrations.proof.names import quoted
 from admin.migrations.proof.servers import Connection, Place, connected
 from admin.migrations.version import Version
 

@@ -17,12 +17,12 @@ from typing import Final
 
 import asyncpg
 
+from admin.migrations.identifiers import quoted
 from admin.migrations.proof.limits import CannotProve, Limits, milliseconds
 from admin.migrations.proof.names import (
     PREFIX,
     clone_name,
     lock_number,
-    quoted,
     read_clone_name,
 )
 from admin.migrations.proof.servers import Connection, Place, connected, open_session

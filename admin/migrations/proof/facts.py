@@ -5,8 +5,8 @@ from typing import Final
 
 import asyncpg
 
+from admin.migrations.identifiers import quoted
 from admin.migrations.proof.columns import Column, Table
-from admin.migrations.proof.names import quoted
 from admin.migrations.proof.servers import Connection
 
 ROWS: Final = 2

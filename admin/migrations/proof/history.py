@@ -2,18 +2,18 @@
 
 import asyncpg
 
+from admin.migrations.identifiers import quoted
 from admin.migrations.proof.limits import CannotProve
-from admin.migrations.proof.names import quoted
 from admin.migrations.proof.servers import Connection
 
 HISTORY = "turnout_schema_history"
 
 
 async def applied(connection: Connection, schema: str) -> dict[str, str] | None:
-    """Key → checksum; None: there is no such table, or nothing in it. CannotProve: one is half applied."""
+    """Key → checksum; None: there is no such table. CannotProve: one is half applied."""
     try:
         rows = await connection.fetch(
-            f"SELECT key, checksum, state FROM {quoted(schema)}.{HISTORY}"  # noqa: S608 - quoted
+            f"SELECT key, checksum, state FROM {quoted(schema)}.{HISTORY} WHERE key <> ''"  # noqa: S608 - quoted
         )
     except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
         return None
@@ -22,4 +22,4 @@ async def applied(connection: Connection, schema: str) -> dict[str, str] | None:
         raise CannotProve(
             f"{', '.join(half)} is applied in part: let the worker finish it (`turnout migrations status`)"
         )
-    return {row["key"]: row["checksum"] for row in rows} or None
+    return {row["key"]: row["checksum"] for row in rows}

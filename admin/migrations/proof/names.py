@@ -46,16 +46,3 @@ def read_clone_name(name: str) -> Born | None:
 def lock_number(name: str) -> int:
     """Of the advisory lock that a clone's maker holds for as long as it lives."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
-
-
-def quoted(identifier: str) -> str:
-    """An identifier for SQL. ValueError: it can't be one."""
-    if not identifier or "\0" in identifier:
-        raise ValueError("an identifier is not empty and holds no NUL")
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A text for SQL where no parameter can stand."""
-    # E'' is read the same whatever standard_conforming_strings says.
-    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

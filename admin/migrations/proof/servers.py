@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 
 import asyncpg
 
+from admin.migrations.identifiers import quoted
 from admin.migrations.proof.limits import CannotProve, Limits, milliseconds
-from admin.migrations.proof.names import quoted
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]

@@ -13,13 +13,13 @@ from typing import Final
 
 import asyncpg
 
+from admin.migrations.identifiers import literal, quoted
 from admin.migrations.proof.columns import Table
 from admin.migrations.proof.compare import State
 from admin.migrations.proof.errors import told
 from admin.migrations.proof.facts import Facts
 from admin.migrations.proof.limits import Limits, milliseconds
 from admin.migrations.proof.model import Error
-from admin.migrations.proof.names import literal, quoted
 from admin.migrations.proof.queries.model import Query
 from admin.migrations.proof.queries.placeholders import with_values
 from admin.migrations.proof.queries.shape import Shape, shape

@@ -4,7 +4,7 @@ from typing import Final
 
 import postgast
 
-from admin.migrations.proof.names import quoted
+from admin.migrations.identifiers import quoted
 from admin.migrations.proof.queries.model import Query, Untried, query
 from admin.migrations.proof.queries.placeholders import with_casts
 from admin.migrations.proof.queries.shape import nodes

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import postgast
 
 from admin.migrations.catalogue.model import Node
-from admin.migrations.proof.names import quoted
+from admin.migrations.identifiers import quoted
 
 
 def translated(kind: str, node: Node) -> str | None:
