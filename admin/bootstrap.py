@@ -20,7 +20,10 @@ from admin.census.reading import Reader
 from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
+from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
+from admin.migrations.watch import watch
+from admin.migrations.worker import advance
 from admin.routing.control import Control
 from admin.routing.database import Database, DatabaseUnavailableError, Pool, open_pool
 from admin.routing.events import Hub
@@ -51,7 +54,9 @@ class StartError(Exception):
 
 
 @asynccontextmanager
-async def running(shared: Shared, settings: Settings) -> AsyncIterator[str]:
+async def running(
+    shared: Shared, settings: Settings, migrating: MigrationSettings | None = None
+) -> AsyncIterator[str]:
     """The whole admin for as long as the block runs; yields the address that it listens on.
 
     StartError if the settings or PostgreSQL don't let it start, SchemaError if the schema is
@@ -68,7 +73,7 @@ async def running(shared: Shared, settings: Settings) -> AsyncIterator[str]:
         stack.push_async_callback(database.close)
         async with pool.acquire() as connection:
             await migrate(connection, migrations(), settings.database_wait_s)
-        parts, tasks = _compose(stack, shared, settings, database)
+        parts, tasks = _compose(stack, shared, settings, database, migrating)
         stack.push_async_callback(tasks.close)
         runner = web.AppRunner(
             create_app(parts),
@@ -103,7 +108,11 @@ def _quiet_logger() -> logging.Logger:
 
 
 def _compose(
-    stack: AsyncExitStack, shared: Shared, settings: Settings, database: Database
+    stack: AsyncExitStack,
+    shared: Shared,
+    settings: Settings,
+    database: Database,
+    migrating: MigrationSettings | None = None,
 ) -> tuple[Parts, Tasks]:
     keys = Keys(shared.redis_prefix)
     access = Access(shared, keys.table)
@@ -144,9 +153,13 @@ def _compose(
     ramps = Ramps(control, hub, tasks, last_hour, may_be_made, Problem)
     tasks.start("ramps", ramps.run)
     known = Authenticator(settings)
+    migrating = migrating or MigrationSettings()
+    tasks.start("advance", lambda: advance(database, migrating.look_s))
+    tasks.start("migrations", lambda: watch(database, hub))
     parts = Parts(
         *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls),
         guard=guard,
+        migrations=migrating,
     )
     return parts, tasks
 

@@ -8,6 +8,7 @@ COMMANDS = {
     "demo": ("admin.cli.launch", "Run everything on this machine, with two versions of an ERP."),
     "proxy": ("admin.cli.launch", "Run the proxy."),
     "admin": ("admin.cli.launch", "Run the admin."),
+    "worker": ("admin.cli.launch", "Run a worker of migrations."),
     "routing": ("admin.cli.routing", "The routing table."),
     "tenants": ("admin.cli.tenants", "Pin, unpin, list and explain tenants."),
     "canary": ("admin.cli.canary", "The share of the unpinned that goes to standby."),

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -78,8 +78,6 @@ def file(version: str, *statements: str, **more: Any) -> File:
 
 def catalogue(*files: File) -> tuple[File, ...]:
     """The files in this order."""
-    from dataclasses import replace
-
     return tuple(replace(each, position=number) for number, each in enumerate(files))
 
 

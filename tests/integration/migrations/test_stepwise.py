@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from admin.migrations.states import PlanEvent
 from tests.support.migrations import (
     REFERENCE,
     Ledger,
@@ -122,8 +123,6 @@ async def test_an_index_that_others_left_broken_is_not_passed_over(
 async def test_a_unique_index_that_fails_by_its_data_is_retried_once_they_are_mended(
     book: Ledger, works: Callable[..., Any]
 ) -> None:
-    from admin.migrations.states import PlanEvent
-
     target = of_tenant("acme")
     await book.schemas([target], f"{FILLED}; INSERT INTO jobs VALUES (0, 1)")
     plan = await book.planned(catalogue(file("1.0.0", INDEX)), [target])
