@@ -9,6 +9,11 @@ COMMANDS: Table = {
         "admin.cli.migrations.lint",
         "What each statement means for a version that may come back, and whom it blocks.",
     ),
+    "verify": (
+        "admin.cli.migrations.verify",
+        "Prove by the old version's queries and tests, in a clone.",
+    ),
+    "drift": ("admin.cli.migrations.drift", "What a schema has that it should not have, or lacks."),
     "plan": ("admin.cli.migrations.plan", "What will run where; and write it down."),
     "run": ("admin.cli.migrations.words", "Begin a plan."),
     "status": ("admin.cli.migrations.status", "How a plan stands: waves, rate, what has failed."),
