@@ -37,7 +37,7 @@ Exit codes
   2  wrong usage
   3  the admin can't be reached or can't answer (HTTP 5xx)
   4  changed, but not served by every worker within --timeout-ms
-  5  a drain left something, or not all devices are back
+  5  a drain left something, not all devices are back, a migration failed, or one can't go back
 
 \b
 Environment

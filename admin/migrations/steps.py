@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import postgast
 
+from admin.migrations.catalogue.transactions import needs_none
+
 GUARDED: Final = frozenset({
     "lock_timeout", "statement_timeout", "transaction_timeout", "search_path", "role",
     "session_authorization", "idle_in_transaction_session_timeout", "application_name",
@@ -47,28 +49,23 @@ class Step:
 
 
 WITHIN: Final = Step(Kind.WITHIN)
-_ALONE: Final = frozenset({
-    "vacuum_stmt", "createdb_stmt", "dropdb_stmt", "create_table_space_stmt",
-    "drop_table_space_stmt", "alter_system_stmt",
-})  # fmt: skip
 
 
 def step_of(sql: str) -> Step:
     """How the statement runs. Its syntax was checked when its file was read."""
     kind, node = _node(sql)
-    if kind in _ALONE:
-        # ANALYZE is a vacuum_stmt too, and may run anywhere.
-        return Step(Kind.ALONE) if getattr(node, "is_vacuumcmd", True) else WITHIN
-    if kind == "index_stmt" and node.concurrent:
+    if node is None or not needs_none(node):
+        return WITHIN
+    if kind == "index_stmt":
         return Step(Kind.INDEX, node.relation.schemaname, node.idxname)
-    if kind == "drop_stmt" and node.concurrent:
+    if kind == "drop_stmt":
         *schema, name = [item.string.sval for item in node.objects[0].list.items]
         return Step(Kind.DROP_INDEX, schema[-1] if schema else "", name)
-    if kind == "reindex_stmt" and _is_on(node.params, "concurrently"):
+    if kind == "reindex_stmt":
         return Step(Kind.REINDEX, node.relation.schemaname, node.relation.relname)
     if kind == "alter_table_stmt":
         return _detached(node)
-    return WITHIN
+    return Step(Kind.ALONE)
 
 
 def _detached(node: Any) -> Step:
@@ -88,11 +85,6 @@ def _detached(node: Any) -> Step:
 def refusal(sql: str) -> str:
     """Why the statement can't stand in a migration; empty: it can."""
     kind, node = _node(sql)
-    if kind == "transaction_stmt":
-        return (
-            "a migration neither begins nor ends transactions: each file is one, or none of it is"
-            " (-- turnout:transaction off)"
-        )
     if kind == "variable_set_stmt":
         name = node.name.lower()
         if name in GUARDED or not name:
@@ -114,13 +106,3 @@ def _node(sql: str) -> tuple[str, Any]:
     statement = parsed.stmts[0].stmt
     kind = statement.WhichOneof("node") or ""
     return kind, getattr(statement, kind) if kind else None
-
-
-def _is_on(params: Any, name: str) -> bool:
-    for each in params:
-        element = each.def_elem
-        if element.defname == name:
-            value = getattr(element, "arg", None)
-            text = str(value).lower() if value is not None else ""
-            return not any(word in text for word in ('"off"', '"false"', "boolval: false"))
-    return False

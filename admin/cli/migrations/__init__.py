@@ -5,6 +5,10 @@ import click
 from admin.cli.group import Commands, Table
 
 COMMANDS: Table = {
+    "lint": (
+        "admin.cli.migrations.lint",
+        "What each statement means for a version that may come back, and whom it blocks.",
+    ),
     "verify": (
         "admin.cli.migrations.verify",
         "Prove by the old version's queries and tests, in a clone.",

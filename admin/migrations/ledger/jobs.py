@@ -46,10 +46,10 @@ WITH places AS (
                       SELECT FROM turnout.migration_jobs busy
                        WHERE busy.target = mine.target AND busy.state = 'running'
                   )
-                  AND NOT EXISTS (
-                      SELECT FROM turnout.migration_jobs earlier
-                       WHERE earlier.plan = mine.plan AND earlier.target = mine.target
-                         AND earlier.position < mine.position AND earlier.state = 'queued'
+                  AND mine.position = (
+                      SELECT min(first.position) FROM turnout.migration_jobs first
+                       WHERE first.plan = mine.plan AND first.target = mine.target
+                         AND first.state = 'queued'
                   )
                 ORDER BY mine.wave, mine.rank, mine.position LIMIT 1
                   FOR UPDATE SKIP LOCKED
@@ -66,7 +66,7 @@ UPDATE turnout.migration_jobs job
        lease_until = clock_timestamp() + make_interval(secs => $4), begun_at = clock_timestamp(),
        ended_at = NULL, rows_done = NULL, rows_total = NULL
   FROM next, fenced
- WHERE job.id = next.id AND job.state = 'queued'
+ WHERE job.id = next.id
 RETURNING job.id, job.plan, job.position, job.wave, job.tries, job.deaths, job.fence, job.target,
           fenced.tenant, fenced.server, fenced.database, fenced.schema, fenced.looked_at
 """

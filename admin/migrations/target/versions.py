@@ -1,6 +1,7 @@
 """The target's own version table: what it has, how far a step has come, and its fence.
 
-It lies in the target's schema and is the truth; Turnout's ledger is what it said last.
+It lies in the target's schema and is the truth; Turnout's ledger is what it said last. The row with
+the empty key holds the fence: one table in place of two, for there are thousands of targets.
 
 Rules:
 1. A migration's row and its work are one transaction, wherever PostgreSQL allows.
@@ -21,21 +22,20 @@ from admin.migrations.target.session import APPLICATION, Session
 from admin.migrations.targets import quoted
 
 HISTORY: Final = "turnout_schema_history"
-FENCE: Final = "turnout_schema_fence"
 END_MS: Final = 2000
 """How long the end of a zombie's session is waited for."""
 _MAKE = """
 CREATE TABLE IF NOT EXISTS {history} (
     key text PRIMARY KEY,
     version text,
-    name text NOT NULL,
+    name text NOT NULL DEFAULT '',
     kind text NOT NULL,
-    phase text NOT NULL,
+    phase text NOT NULL DEFAULT '',
     requires text,
-    checksum text NOT NULL,
-    plan text NOT NULL,
+    checksum text NOT NULL DEFAULT '',
+    plan text NOT NULL DEFAULT '',
     fence bigint NOT NULL,
-    state text NOT NULL CHECK (state IN ('applying', 'applied')),
+    state text NOT NULL CHECK (state IN ('fence', 'applying', 'applied')),
     steps integer NOT NULL DEFAULT 0,
     step_begun boolean NOT NULL DEFAULT false,
     position text,
@@ -43,23 +43,20 @@ CREATE TABLE IF NOT EXISTS {history} (
     applied_by text NOT NULL DEFAULT session_user,
     begun_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    duration_ms double precision NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS {fence} (
-    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    fence bigint NOT NULL
-);
+    duration_ms double precision NOT NULL DEFAULT 0,
+    CHECK ((key = '') = (state = 'fence'))
+)
 """
 _STANDS = """
 SELECT {lock}($1) AS mine, to_regnamespace($2) IS NOT NULL AS has_schema,
-       to_regclass($3) IS NOT NULL AND to_regclass($4) IS NOT NULL AS has_tables
+       to_regclass($3) IS NOT NULL AS has_table
 """
 _RAISE = """
-INSERT INTO {fence} AS mine (fence) VALUES ($1)
-ON CONFLICT (only_row) DO UPDATE SET fence = excluded.fence WHERE mine.fence <= excluded.fence
+INSERT INTO {history} AS mine (key, kind, state, fence) VALUES ('', 'fence', 'fence', $1)
+ON CONFLICT (key) DO UPDATE SET fence = excluded.fence WHERE mine.fence <= excluded.fence
 RETURNING fence
 """
-_ROWS = "SELECT * FROM {history}"
+_ROWS = "SELECT * FROM {history} WHERE key <> ''"
 _SAVE = """
 INSERT INTO {history} AS mine
     (key, version, name, kind, phase, requires, checksum, plan, fence, state, duration_ms)
@@ -99,11 +96,11 @@ class Versions:
     def __init__(self, session: Session, fence: int, *, makes_schema: bool) -> None:
         schema = quoted(session.target.schema)
         self._session, self._fence, self._makes_schema = session, fence, makes_schema
-        self._history, self._marker = f"{schema}.{quoted(HISTORY)}", f"{schema}.{quoted(FENCE)}"
+        self._history = f"{schema}.{quoted(HISTORY)}"
         self._key = _lock_of(session.target.schema)
 
     async def enter(self, *, whole_session: bool = False) -> None:
-        """Take the target's lock, make its tables if need be, raise its fence. In a transaction.
+        """Take the target's lock, make its table if need be, raise its fence. In a transaction.
 
         whole_session: hold the lock after the transaction too. Again, Failed, Fenced.
         """
@@ -114,13 +111,13 @@ class Versions:
             stands = await self._stand(lock)
         if not stands["mine"]:
             raise Again("55P03", "another session holds the target's advisory lock")
-        if not stands["has_tables"]:
+        if not stands["has_table"]:
             await self._make(has_schema=stands["has_schema"])
         await self.raise_fence()
 
     async def raise_fence(self) -> None:
         """Write the fence, in each transaction that writes. Fenced: a higher one is there."""
-        sql = _RAISE.format(fence=self._marker)
+        sql = _RAISE.format(history=self._history)
         if await self._session.connection.fetchval(sql, self._fence) is None:
             raise Fenced(
                 f"{self._session.target.name}: another worker has come after fence {self._fence}"
@@ -157,7 +154,7 @@ class Versions:
         target = self._session.target
         row = await self._session.connection.fetchrow(
             _STANDS.format(lock=lock),
-            *(self._key, quoted(target.schema), self._history, self._marker),
+            *(self._key, quoted(target.schema), self._history),
         )
         assert row is not None  # noqa: S101 - a SELECT without FROM has a row
         return row
@@ -175,7 +172,7 @@ class Versions:
         if not has_schema:
             schema = quoted(self._session.target.schema)
             await self._session.connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        sql = _MAKE.format(history=self._history, fence=self._marker)
+        sql = _MAKE.format(history=self._history)
         await self._session.connection.execute(sql)
 
     async def _end_zombies(self) -> None:

@@ -91,13 +91,17 @@ async def test_an_index_that_was_broken_off_is_found_and_built_anew(
         first.send(signal.SIGKILL)
         await first.ended()
         process("second")
-    await until(lambda: book.there.fetchval("SELECT step_begun FROM t_acme.turnout_schema_history"))
+    await until(
+        lambda: book.there.fetchval("SELECT bool_or(step_begun) FROM t_acme.turnout_schema_history")
+    )
     await reading.rollback()
     await reader.close()
     await state(book, plan, "done")
     assert await book.there.fetchval(VALID) is True
     assert await book.there.fetchval("SELECT to_regclass('t_acme.after_it')") is not None
-    row = await book.there.fetchrow("SELECT state, steps, fence FROM t_acme.turnout_schema_history")
+    row = await book.there.fetchrow(
+        "SELECT state, steps, fence FROM t_acme.turnout_schema_history WHERE key <> ''"
+    )
     assert row is not None
     assert (row["state"], row["steps"]) == ("applied", 2)
     assert row["fence"] > 1, "it was never claimed again"

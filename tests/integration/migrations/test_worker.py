@@ -33,7 +33,8 @@ async def test_every_target_gets_each_migration_in_order(book: Ledger, works: Wo
     assert await book.jobs(plan) == {"done": 10}
     for target in targets:
         rows = await book.there.fetch(
-            f'SELECT key, state, plan FROM "{target.schema}".turnout_schema_history ORDER BY 1'
+            f'SELECT key, state, plan FROM "{target.schema}".turnout_schema_history'
+            " WHERE key <> '' ORDER BY 1"
         )
         assert [tuple(row) for row in rows] == [
             ("1.0.0", "applied", plan),
