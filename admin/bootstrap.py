@@ -21,8 +21,9 @@ from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
 from admin.migrations.config import Settings as MigrationSettings
-from admin.migrations.control import Migrations
 from admin.migrations.guard import SchemaGuard
+from admin.migrations.watch import watch
+from admin.migrations.worker import advance
 from admin.routing.control import Control
 from admin.routing.database import Database, DatabaseUnavailableError, Pool, open_pool
 from admin.routing.events import Hub
@@ -54,11 +55,9 @@ class StartError(Exception):
 
 @asynccontextmanager
 async def running(
-    shared: Shared, settings: Settings, of_migrations: MigrationSettings | None = None
+    shared: Shared, settings: Settings, migrating: MigrationSettings | None = None
 ) -> AsyncIterator[str]:
     """The whole admin for as long as the block runs; yields the address that it listens on.
-
-    of_migrations: the section [migrations]; None: its defaults.
 
     StartError if the settings or PostgreSQL don't let it start, SchemaError if the schema is
     another program's. It starts without Redis.
@@ -74,9 +73,7 @@ async def running(
         stack.push_async_callback(database.close)
         async with pool.acquire() as connection:
             await migrate(connection, migrations(), settings.database_wait_s)
-        parts, tasks = _compose(stack, shared, settings, database, of_migrations)
-        tasks.start("migrations", parts.migrations.advance)
-        tasks.start("migration-news", parts.migrations.tell)
+        parts, tasks = _compose(stack, shared, settings, database, migrating)
         stack.push_async_callback(tasks.close)
         runner = web.AppRunner(
             create_app(parts),
@@ -115,7 +112,7 @@ def _compose(
     shared: Shared,
     settings: Settings,
     database: Database,
-    of_migrations: MigrationSettings | None = None,
+    migrating: MigrationSettings | None = None,
 ) -> tuple[Parts, Tasks]:
     keys = Keys(shared.redis_prefix)
     access = Access(shared, keys.table)
@@ -156,10 +153,13 @@ def _compose(
     ramps = Ramps(control, hub, tasks, last_hour, may_be_made, Problem)
     tasks.start("ramps", ramps.run)
     known = Authenticator(settings)
+    migrating = migrating or MigrationSettings()
+    tasks.start("advance", lambda: advance(database, migrating.look_s))
+    tasks.start("migrations", lambda: watch(database, hub))
     parts = Parts(
         *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls),
         guard=guard,
-        migrations=Migrations(database, of_migrations or MigrationSettings(), hub),
+        migrations=migrating,
     )
     return parts, tasks
 

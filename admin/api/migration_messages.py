@@ -1,181 +1,128 @@
-"""What is said of migrations: plans, waves, jobs, targets, and what has happened."""
+"""What is said of migrations: plans, their waves and jobs, targets and history."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct
 
-from admin.api.messages import Given, Limit, TenantsValue, Text
+from admin.api.messages import Given, Limit, Text
 
-Share = Annotated[float, Meta(gt=0, lt=100)]
-Phase = Annotated[str, Meta(pattern="^(expand|backfill|contract)$")]
-JobStateValue = Annotated[
-    str, Meta(pattern="^(queued|running|done|skipped|failed|blocked|cancelled)$")
-]
-After = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Share = Annotated[float, Meta(gt=0, le=100)]
 
 
 class PlanBody(Given, kw_only=True):
-    """What is to be migrated. to: the last version; null: all. tenants: "all", or some.
+    """What is to be migrated.
 
-    pilots: who comes first. shares: the rings after them, rising percentages of all tenants, in the
-    canary's order. failure_budget: how many may fail in a wave before it stops. priority: which of
-    two running plans comes first, the higher. run: begin at once.
+    to: the last version; all without it. tenants: all without it. pilots: the tenants of the first
+    wave. shares: of the waves after it, in percent of all tenants, rising; the rest comes last.
+    failure_budget: how many targets may fail before a wave is stopped. run: begin at once. dry_run:
+    nothing is written down.
     """
 
     to: Text | None = None
-    phases: Annotated[list[Phase], Meta(min_length=1, max_length=3)] = field(
-        default_factory=lambda: ["expand"]
-    )
-    tenants: TenantsValue = "all"
-    pilots: Annotated[list[Text], Meta(max_length=10_000)] = field(default_factory=list)
-    shares: Annotated[list[Share], Meta(max_length=16)] = field(default_factory=lambda: [1.0, 10.0])
+    phases: Annotated[
+        tuple[Literal["expand", "backfill", "contract"], ...], Meta(min_length=1, max_length=3)
+    ] = ("expand",)
+    tenants: Annotated[list[Text], Meta(min_length=1, max_length=20_000)] | None = None
+    pilots: Annotated[tuple[Text, ...], Meta(max_length=1000)] = ()
+    shares: Annotated[list[Share], Meta(max_length=16)] | None = None
     failure_budget: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     priority: Annotated[int, Meta(ge=-1000, le=1000)] = 0
     run: bool = False
+    dry_run: bool = False
 
 
-class PlansQuery(Given, kw_only=True):
-    """How many plans. cursor: `next` of the page before."""
+class WaveState(Struct):
+    """A wave. jobs: how many are in each state."""
 
-    limit: Limit = 20
-    cursor: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
-
-
-class JobsQuery(Given, kw_only=True):
-    """Which jobs, and how many. cursor: `next` of the page before."""
-
-    state: JobStateValue | None = None
-    limit: Limit = 100
-    cursor: After = 0
+    number: int
+    name: str
+    state: str
+    jobs: dict[str, int]
 
 
-class MigrationHistoryQuery(Given, kw_only=True):
-    """Which rows, and how many. cursor: `next` of the page before."""
-
-    plan: Text | None = None
-    target: Text | None = None
-    limit: Limit = 100
-    cursor: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None = None
-
-
-class TargetsQuery(Given, kw_only=True):
-    """How many targets. cursor: `next` of the page before."""
-
-    limit: Limit = 100
-    cursor: Text = ""
-
-
-class MigrationFile(Struct):
-    """A file that the plan applies, as it was when the plan was made. requires: the oldest
-    application version that may run once it is applied. transactional: it is applied whole or not.
-    """  # noqa: D205 - one sentence a field
+class RunsFile(Struct):
+    """A migration that the plan applies."""
 
     key: str
-    name: str
-    kind: str
+    path: str
     phase: str
     requires: str | None
-    path: str
-    checksum: str
     transactional: bool
 
 
-class MigrationWave(Struct):
-    """A wave, and how many of its jobs are in each state. rows: of backfills that are under way."""
+class FailedJob(Struct):
+    """A job that failed. error: message, remedy, and as far as known file, line, statement, sqlstate."""
 
-    number: int
-    name: str
+    target: str
+    key: str
+    wave: int
+    tries: int
+    error: Any
+
+
+class PlanState(Struct, kw_only=True):
+    """How a plan stands. name: null if it was only tried.
+
+    estimate_s: about how long all of it takes, null: nothing of it was applied before. rate: jobs that
+    end in a second, of late. left_s: time left at that rate. failed: the first failures.
+    """
+
+    name: str | None
     state: str
+    reason: str = ""
     targets: int
+    up_to_date: int
     jobs: int
-    done: int
-    running: int
-    failed: int
-    blocked: int
-    queued: int
-    cancelled: int
-    rows_done: int
-    rows_total: int
-    opened_at: str | None
-    ended_at: str | None
+    estimate_s: float | None = None
+    rate: float = 0.0
+    left_s: float | None = None
+    waves: list[WaveState]
+    runs: list[RunsFile]
+    failed: list[FailedJob] = []
+    made_at: str | None = None
+    begun_at: str | None = None
+    ended_at: str | None = None
+
+
+class PlansQuery(Given, kw_only=True):
+    """How many, and before which number."""
+
+    cursor: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    limit: Limit = 100
 
 
 class PlanItem(Struct):
-    """A plan. up_to_date: how many of its targets had nothing to do. reason: why it stopped."""
+    """A plan in a list."""
 
     name: str
     number: int
     state: str
-    wave: int
-    priority: int
-    failure_budget: int
-    to: str | None
-    phases: list[str]
-    targets: int
-    up_to_date: int
     reason: str
-    actor: str
+    to_version: str | None
+    targets: int
     made_at: str
     begun_at: str | None
-    moved_at: str
     ended_at: str | None
 
 
-class PlanReport(PlanItem, kw_only=True):
-    """A plan with its files and waves. rate: jobs a second of late. left_s: at this rate.
-
-    estimate_s: when it is made, about how long it may take, by what its files took elsewhere;
-    unknown: how many jobs have no such figure.
-    """
-
-    files: list[MigrationFile]
-    waves: list[MigrationWave]
-    rate: float
-    left_s: float | None
-    estimate_s: float | None = None
-    unknown: int | None = None
-
-
-class PlanPage(Struct):
-    """Plans, newest first. next: the cursor for more, null at the end."""
+class PlansPage(Struct):
+    """Plans, newest first. next: the cursor of the next page."""
 
     items: list[PlanItem]
     next: int | None
 
 
-class JobItem(Struct):
-    """One migration of one target. error: why it failed, or was tried again: message, remedy, file,
-    line, column, statement, sqlstate, hint.
-    """  # noqa: D205 - one sentence a field
+class MigrationHistoryQuery(Given, kw_only=True):
+    """Which rows: of a plan, of a target."""
 
-    id: int
-    target: str
-    tenant: str | None
-    key: str
-    path: str
-    wave: int
-    state: str
-    worker: str | None
-    fence: int | None
-    tries: int
-    deaths: int
-    begun_at: str | None
-    ended_at: str | None
-    duration_ms: float | None
-    rows_done: int | None
-    rows_total: int | None
-    error: dict[str, Any] | None
+    plan: Text | None = None
+    target: Text | None = None
+    cursor: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    limit: Limit = 100
 
 
-class JobPage(Struct):
-    """Jobs. next: the cursor for more, null at the end."""
-
-    items: list[JobItem]
-    next: int | None
-
-
-class MigrationEvent(Struct):
-    """Something that has happened. actor: who, or which worker. detail: of a failure, as `error`."""
+class MigrationHistoryItem(Struct):
+    """Something that happened. actor: who asked, or which worker."""
 
     id: int
     at: str
@@ -187,34 +134,38 @@ class MigrationEvent(Struct):
     wave: int | None
     fence: int | None
     duration_ms: float | None
-    detail: dict[str, Any] | None
+    detail: Any
 
 
-class MigrationEvents(Struct):
-    """What has happened, newest first. next: the cursor for more, null at the end."""
+class MigrationHistoryPage(Struct):
+    """Newest first."""
 
-    items: list[MigrationEvent]
+    items: list[MigrationHistoryItem]
     next: int | None
 
 
-class TargetItem(Struct):
-    """A schema that is migrated. looked_at: when a worker read its own table last; null: never.
+class TargetsQuery(Given, kw_only=True):
+    """Whose targets."""
 
-    applied: what it has, in the order in which it got it.
-    """
+    tenant: Text | None = None
+    cursor: Text = ""
+    limit: Limit = 100
+
+
+class TargetItem(Struct):
+    """A schema to migrate. tenant: null, all share it. looked_at: when a worker looked last."""
 
     name: str
     tenant: str | None
     server: str
     database: str
     schema: str
-    fence: int
     looked_at: str | None
     applied: list[str]
 
 
-class TargetPage(Struct):
-    """Targets by name. next: the cursor for more, null at the end."""
+class TargetsPage(Struct):
+    """Targets by name."""
 
     items: list[TargetItem]
     next: str | None

@@ -32,8 +32,8 @@ _PATH: dict[str, Any] = {
     "tenant": dict(TENANT_FIELD.schema),
     "slot": dict(SLOT_FIELD.schema),
     "switch": dict(SWITCH_FIELD.schema),
-    "plan": {"type": "string", "pattern": "^[a-z0-9-]{1,48}$"},
     "version": {"type": "integer", "minimum": 0},
+    "plan": {"type": "string", "pattern": "^[a-z0-9-]+$", "maxLength": 48},
 }
 _KEY = {
     "name": "Idempotency-Key",

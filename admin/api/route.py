@@ -15,7 +15,7 @@ from admin.canary.traffic import LastHour
 from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
-from admin.migrations.control import Migrations
+from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
 from admin.routing.audit import Author
 from admin.routing.control import Control
@@ -40,7 +40,7 @@ class Parts:
     last_hour: LastHour
     rolls: Rolls
     guard: SchemaGuard
-    migrations: Migrations
+    migrations: MigrationSettings
 
     @property
     def store(self) -> Store:

@@ -1,6 +1,6 @@
-"""`turnout proxy`, `turnout admin`, `turnout demo`: start the processes themselves.
+"""`turnout proxy`, `turnout admin`, `turnout worker`, `turnout demo`: start the processes themselves.
 
-Rule: this process becomes `python -m proxy` or `python -m admin`, so signals and exit codes are
+Rule: this process becomes `python -m proxy`, `python -m admin` or `python -m admin.migrations`, so signals and exit codes are
 theirs; nothing of the proxy is imported here.
 """
 

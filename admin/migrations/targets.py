@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from admin.migrations.config import TENANT, Settings
+from admin.migrations.identifiers import MAX_NAME_BYTES
+from admin.migrations.identifiers import literal as literal  # noqa: PLC0414 - used by its old name
+from admin.migrations.identifiers import quoted as quoted  # noqa: PLC0414 - see above
 
-MAX_NAME_BYTES: Final = 63
-"""PostgreSQL cuts a longer identifier off (NAMEDATALEN - 1), so that two could be one."""
 SHARED: Final = "shared"
 """The target's name where all tenants share a schema. It is no tenant's: see `targets`."""
 
@@ -95,18 +96,3 @@ def _refuse_doubles(found: Iterable[Target]) -> None:
         if other is not target:
             raise TargetFault(f"{target.name} and {other.name} are one schema of one database")
         names.add(target.name)
-
-
-def quoted(identifier: str) -> str:
-    """An identifier for SQL. ValueError: it can't be one."""
-    if not identifier or "\0" in identifier or len(identifier.encode()) > MAX_NAME_BYTES:
-        raise ValueError("an identifier has 1 to 63 bytes, none of them NUL")
-    return '"' + identifier.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A text for SQL where no parameter can stand. ValueError: it can't be one."""
-    if "\0" in text:
-        raise ValueError("a text holds no NUL")
-    # E'' is read the same whatever standard_conforming_strings says.
-    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

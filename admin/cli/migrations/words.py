@@ -1,57 +1,41 @@
-"""`turnout migrations run`, `pause`, `resume`, `retry`, `cancel`: an operator's word to a plan."""
-
-from collections.abc import Callable
+"""`turnout migrations run`, `pause`, `resume`, `retry`, `cancel`: a word to a plan."""
 
 import click
 
-from admin.cli.migrations.status import lines, watched
+from admin.cli.migrations.status import line, watch
 from admin.cli.options import Session, connected
 from admin.cli.output import say, show_json
 
 
-class PlanType(click.ParamType[str]):
-    """A plan's name."""
-
-    name = "plan"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        """The name, or wrong usage."""
-        text = str(value)
-        if not text or not all(char.isascii() and (char.isalnum() or char == "-") for char in text):
-            self.fail(f"{value!r} is no plan's name: see `turnout migrations status`", param, ctx)
-        return text
-
-
-PLAN = PlanType()
-
-
-def _word(name: str, text: str) -> click.Command:
-    """The command that says this word."""
-
-    def say_it(session: Session, plan: str, *, watch: bool) -> None:
-        found = session.client.change("POST", f"/v1/migrations/plans/{plan}/{name}", waits=False)
-        if watch:
-            watched(session, plan)
+def _word(name: str, summary: str, *, watches: bool = False) -> click.Command:
+    @click.command(name, help=summary)
+    @click.argument("plan", metavar="PLAN")
+    @connected
+    def say_it(session: Session, plan: str, watched: bool = False) -> None:
+        path = f"/v1/migrations/plans/{plan}/{name}"
+        state = session.client.change("POST", path, {}, waits=False)
+        if watched:
+            watch(session, plan)
         elif session.as_json:
-            show_json(found)
+            show_json(state)
         else:
-            for line in lines(found):
-                say(line)
+            say(line(state))
 
-    say_it.__doc__ = text
-    command: Callable[..., None] = connected(say_it)
-    for option in (
-        click.option("--watch", is_flag=True, help="Show it until it has ended."),
-        click.argument("plan", type=PLAN),
-    ):
-        command = option(command)
-    return click.command(name)(command)
+    if watches:
+        option = click.option(
+            "--watch",
+            "watched",
+            is_flag=True,
+            help="Until it is over; exit code 5 unless it is done.",
+        )
+        option(say_it)
+    return say_it
 
 
-run = _word("run", "Begin a plan. It goes on by itself, wave by wave, as long as workers run.")
-pause = _word("pause", "Have a plan wait. What runs ends first; a backfill after its batch.")
-resume = _word("resume", "Let a plan go on. What has failed until now no longer counts.")
-retry = _word("retry", "Try again what has failed of a plan, and what was blocked by it.")
-cancel = _word("cancel", "End a plan. What is applied stays.")
+run = _word("run", "Begin PLAN.", watches=True)
+pause = _word("pause", "Give out no more of PLAN's jobs; what runs ends.")
+resume = _word(
+    "resume", "Go on with PLAN; what has failed until now no longer counts.", watches=True
+)
+retry = _word("retry", "Try again what has failed of PLAN, and what waits for it.", watches=True)
+cancel = _word("cancel", "Give PLAN up: what runs ends, what waits never runs.")

@@ -95,9 +95,9 @@ SELECT key, percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_ms) AS typical_
 """
 
 
-async def create(connection: Connection, made: Draft, author: Author) -> str:
-    """Write the plan down; its name. Nothing of it runs yet."""
-    name = f"m-{token_hex(6)}"
+async def create(connection: Connection, made: Draft, author: Author, name: str = "") -> str:
+    """Write the plan down; its name, by default a new one. Nothing of it runs yet."""
+    name = name or f"m-{token_hex(6)}"
     wish = made.wish
     async with connection.transaction():
         await know(connection, [place.target for place in made.waves.places])

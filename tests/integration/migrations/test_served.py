@@ -59,7 +59,7 @@ async def migrated(
     )
     await works(book.worker(settings(), f"w{next(_numbers)}"))
     async with asyncio.timeout(60):
-        while await book.state(plan) != state:  # noqa: ASYNC110 - a state in a database
+        while await book.state(plan) != state:
             await asyncio.sleep(0.02)
     return plan
 
