@@ -42,6 +42,7 @@ _LEFT = (JobState.QUEUED, JobState.RUNNING)
 
 async def make(call: Call, given: PlanBody) -> web.StreamResponse:
     """Make a plan, or only try it."""
+    _permitted(call)
     parts, name = call.parts, _name_by_key(call)
     if name and await _exists(call, name):
         return reply(await _state(call, name))
@@ -100,6 +101,12 @@ async def targets(call: Call, given: TargetsQuery) -> web.StreamResponse:
     return reply(TargetsPage(items, items[-1].name if len(rows) > given.limit else None))
 
 
+def _permitted(call: Call) -> None:
+    """A plan is about everybody: a token for some tenants alone makes and moves none. Problem 403."""
+    if call.principal is not None and call.principal.tenants is not None:
+        raise Problem("forbidden-scope", "migrations are for tokens that aren't bound to tenants")
+
+
 def _name_by_key(call: Call) -> str:
     """The same for a request that is repeated under its key; empty without a key."""
     key = key_of(call)
@@ -118,6 +125,7 @@ def _word(event: PlanEvent) -> Handler:
     """What gives a plan this word."""
 
     async def say(call: Call, _: Given) -> web.StreamResponse:
+        _permitted(call)
         name = call.request.match_info["plan"]
         await _command(call, name, event)
         return reply(await _state(call, name))

@@ -1,11 +1,12 @@
 """From the folder of migrations and the ledger to a plan: what `turnout migrations plan` asks for."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from admin.migrations.backfill import HeaderFault, header
-from admin.migrations.catalogue.model import Catalogue, CatalogueError, Fault, Migration
+from admin.migrations.backfill import HeaderFault, header, statement_fault
+from admin.migrations.catalogue.model import Catalogue, CatalogueError, Fault, Migration, Phase
 from admin.migrations.catalogue.read import read
 from admin.migrations.compatibility import still_needed
 from admin.migrations.config import Settings
@@ -13,11 +14,13 @@ from admin.migrations.files import File, Statement
 from admin.migrations.guard import slot_versions
 from admin.migrations.ledger.plans import applied, create, know, typical_ms
 from admin.migrations.plan import Draft, Estimate, PlanFault, Wish, draft, estimate
+from admin.migrations.steps import refusal
 from admin.migrations.targets import targets
 from admin.migrations.version import Version
 from admin.routing.audit import Author
 from admin.routing.database import Connection, Database
 
+_SALT = "SELECT canary_salt FROM turnout.routing_head"
 _TENANTS = "SELECT tenant FROM turnout.tenants UNION SELECT tenant FROM turnout.pins"
 
 
@@ -31,26 +34,31 @@ class Prepared:
 
 def files_of(catalogue: Catalogue) -> tuple[File, ...]:
     """What a plan keeps of a catalogue, in the order in which it applies. CatalogueError."""
-    faults, files = [], []
+    faults: list[Fault] = []
+    files = []
     for position, each in enumerate((*catalogue.versioned, *catalogue.repeatable)):
         try:
             files.append(_file(position, each))
         except HeaderFault as error:
             faults.append(Fault(each.path, error.line, 1, str(error)))
+        else:
+            faults += _refused(each, files[-1])
     if faults:
         raise CatalogueError(faults)
     return tuple(files)
 
 
 async def prepare(database: Database, settings: Settings, wish: Wish) -> Prepared:
-    """The plan that this makes now; nothing is written down.
+    """The plan that this makes now; nothing is written down. Its waves are by the canary's salt.
 
     PlanFault, CatalogueError, targets.TargetFault, DatabaseUnavailableError.
     """
-    files = files_of(read(Path(settings.folder)))
+    files = files_of(await asyncio.to_thread(read, Path(settings.folder)))
     async with database.connection() as connection:
         tenants = [row["tenant"] for row in await connection.fetch(_TENANTS)]
-        made = draft(wish, files, targets(settings, tenants), await applied(connection))
+        known = targets(settings, tenants)
+        wish = replace(wish, salt=await connection.fetchval(_SALT))
+        made = draft(wish, files, known, await applied(connection, known))
         await _refuse_contracts(connection, made.files)
         typical = await typical_ms(connection)
     at_once = {name: server.at_once for name, server in settings.servers.items()}
@@ -84,6 +92,21 @@ async def _refuse_contracts(connection: Connection, files: Sequence[File]) -> No
     ]
     if faults:
         raise PlanFault(faults)
+
+
+def _refused(each: Migration, file: File) -> Iterator[Fault]:
+    """What no worker would run."""
+    for statement in each.statements:
+        said = refusal(statement.sql)
+        if said:
+            yield Fault(each.path, statement.line, statement.column, said)
+    if file.batch is None:
+        return
+    if each.phase is not Phase.BACKFILL:
+        yield Fault(each.path, 1, 1, "turnout:batch is for a file of phase backfill")
+    said = statement_fault([statement.sql for statement in each.statements])
+    if said:
+        yield Fault(each.path, each.statements[0].line, 1, said)
 
 
 def _file(position: int, each: Migration) -> File:

@@ -83,11 +83,12 @@ INSERT INTO turnout.audit (actor, role, action, to_state, outcome, request_id)
 VALUES ($1, $2, $3, $4::jsonb, 'committed', $5)
 """
 _APPLIED: Final = """
-SELECT applied.target, array_agg(applied.key) AS keys, array_agg(applied.checksum) AS checksums
+SELECT applied.target, target.server, target.database, target.schema,
+       array_agg(applied.key) AS keys, array_agg(applied.checksum) AS checksums
   FROM turnout.migration_applied applied
   JOIN turnout.migration_targets target ON target.name = applied.target
  WHERE target.looked_at IS NOT NULL
- GROUP BY applied.target
+ GROUP BY applied.target, target.name
 """
 _TYPICAL: Final = """
 SELECT key, percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_ms) AS typical_ms
@@ -150,11 +151,19 @@ async def files_of(connection: Connection, plan: str) -> tuple[File, ...]:
     return tuple(_file(row) for row in await connection.fetch(_FILES, plan))
 
 
-async def applied(connection: Connection) -> dict[str, Had]:
-    """What the ledger knows each target to have, by target: key → checksum."""
+async def applied(
+    connection: Connection, targets: Iterable[Target] | None = None
+) -> dict[str, Had]:
+    """What the ledger knows each target to have, by target: key → checksum.
+
+    targets: where they lie by now; of one that lay elsewhere nothing is known. None: wherever.
+    """
+    places = None if targets is None else {each.name: each.place for each in targets}
     return {
         row["target"]: dict(zip(row["keys"], row["checksums"], strict=True))
         for row in await connection.fetch(_APPLIED)
+        if places is None
+        or places.get(row["target"]) == (row["server"], row["database"], row["schema"])
     }
 
 

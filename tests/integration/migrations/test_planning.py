@@ -164,6 +164,54 @@ async def test_what_can_not_be_planned_says_why(site: Site) -> None:
     assert (await viewer("GET", "/v1/migrations/plans"))[0] == 200
 
 
+async def test_what_no_worker_would_run_is_refused_with_its_place(site: Site) -> None:
+    site.write("V1.4.0__a.sql", "SELECT 1;\nSET lock_timeout = 0;\n")
+    site.write("V1.5.0__b.sql", "CREATE INDEX CONCURRENTLY ON jobs (id);\n")
+    head = "-- turnout:phase backfill\n-- turnout:batch table=jobs key=id size=10\n"
+    site.write("V1.6.0__c.sql", f"{head}UPDATE jobs SET quantity = 1;\n")
+    answer = await site.call("POST", "/v1/migrations/plans", {})
+    is_problem(answer, 422, "migrations-unreadable")
+    places = [fault.partition(": ")[0] for fault in answer[1]["faults"]]
+    assert places == ["V1.4.0__a.sql:2:1", "V1.5.0__b.sql:1:1", "V1.6.0__c.sql:3:1"]
+
+
+async def test_waves_are_in_the_canary_s_own_order(site: Site, book: Ledger) -> None:
+    assert (await site.call("PUT", "/v1/canary", {"percent": 0, "salt": "another"}))[0] == 200
+    asked = {"shares": [50], "to": "1.2.0"}
+    made = (await site.call("POST", "/v1/migrations/plans", asked))[1]
+    first = await book.connection.fetch(
+        "SELECT target FROM turnout.migration_jobs WHERE plan = $1 AND wave = 0", made["name"]
+    )
+    assert (await site.call("PUT", "/v1/canary", {"percent": 50}))[0] == 200
+    drawn = set()
+    for name in NAMES:
+        told = (await site.call("GET", f"/v1/tenants/{name}/explain"))[1]
+        if told["slot"] == "green":
+            drawn.add(name)
+    assert {row["target"] for row in first} == drawn
+    assert 0 < len(drawn) < len(NAMES)
+
+
+async def test_of_a_target_that_lies_elsewhere_by_now_nothing_is_known(
+    book: Ledger, works: Works, site: Site
+) -> None:
+    made = (await site.call("POST", "/v1/migrations/plans", {"run": True, "to": "1.2.0"}))[1]
+    await works(book.worker(site.own))
+    await book.ends(made["name"])
+    again = {"to": "1.2.0", "dry_run": True}
+    assert (await site.call("POST", "/v1/migrations/plans", again))[1]["jobs"] == 0
+    await book.connection.execute(
+        "UPDATE turnout.migration_targets SET schema = 'before' WHERE name = $1", NAMES[0]
+    )
+    assert (await site.call("POST", "/v1/migrations/plans", again))[1]["jobs"] == 1
+
+
+async def test_a_token_for_some_tenants_moves_no_plan(site: Site) -> None:
+    bound = site.call.with_token("operator", [NAMES[0]])
+    is_problem(await bound("POST", "/v1/migrations/plans", {}), 403, "forbidden-scope")
+    is_problem(await bound("POST", "/v1/migrations/plans/m-0/run", {}), 403, "forbidden-scope")
+
+
 async def test_the_feed_tells_how_it_goes(book: Ledger, works: Works, site: Site) -> None:
     headers = {"Authorization": f"Bearer {site.call.token}"}
     url = f"http://{site.call.address}/v1/events?types=migration"

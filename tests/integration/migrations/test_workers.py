@@ -102,9 +102,9 @@ async def test_a_cancelled_plan_leaves_what_is_applied(book: Ledger, process: Pr
 async def test_no_more_of_a_server_s_targets_are_at_work_than_it_allows(
     book: Ledger, works: Callable[..., Any]
 ) -> None:
-    targets = of_tenants(40)
+    targets = of_tenants(24)
     await book.schemas(targets)
-    files = catalogue(file("1.0.0", "SELECT pg_sleep(0.05)"))
+    files = catalogue(file("1.0.0", "SELECT pg_sleep(0.2)"))
     plan = await book.planned(files, targets, shares=())
     own = settings(servers={"main": Server(REFERENCE, at_once=3)}, jobs_at_once=6)
     for name in ("a", "b"):
@@ -115,4 +115,4 @@ async def test_no_more_of_a_server_s_targets_are_at_work_than_it_allows(
         " WHERE other.begun_at <= job.begun_at AND other.ended_at > job.begun_at))"
         " FROM turnout.migration_jobs job"
     )
-    assert most == 3
+    assert 1 < most <= 3
