@@ -209,14 +209,14 @@ def at_database(url: str, name: str) -> str:
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
-def config_file(folder: Path, ledger_url: str, more: str = "") -> Path:
+def config_file(folder: Path, ledger_url: str, more: str = "", look_s: float = 0.05) -> Path:
     """Settings for worker processes, as `settings` has them; a lease of two seconds."""
     path = folder / "turnout.toml"
     path.write_text(
         f"database_url = '{ledger_url}'\n"
         "[migrations]\nlayout = 'schema'\nschema = 't_{tenant}'\n"
         "lock_timeout_s = 0.5\nconcurrent_lock_timeout_s = 5.0\nbackoff_s = 0.05\n"
-        "backoff_max_s = 0.4\nlook_s = 0.05\nlease_s = 2.0\n"
+        f"backoff_max_s = 0.4\nlook_s = {look_s}\nlease_s = 2.0\n"
         f"{more}\n"
         f"[migrations.servers.main]\nurl = '{REFERENCE}'\nat_once = 16\n"
     )

@@ -21,7 +21,9 @@ from admin.migrations.waves import Wave, judge
 from admin.routing.database import Connection
 
 SYSTEM: Final = "system"
-_RUNNING: Final = "SELECT name FROM turnout.migration_plans WHERE state = 'running'"
+_RUNNING: Final = """
+SELECT name, failure_budget FROM turnout.migration_plans WHERE state = 'running'
+"""
 _HOLD: Final = """
 SELECT state, failure_budget FROM turnout.migration_plans WHERE name = $1 FOR UPDATE
 """
@@ -53,9 +55,15 @@ INSERT INTO turnout.migration_history (actor, event, plan, wave) VALUES ($1, $2,
 
 
 async def settle_all(connection: Connection) -> list[str]:
-    """Move on what is due of all plans that run; their names. Those that others hold are theirs."""
+    """Move on what is due of all plans that run; their names. Those that others hold are theirs.
+
+    It is looked at first, and held only if something is due: all workers do this all the time.
+    """
     moved = []
     for row in await connection.fetch(_RUNNING):
+        waves = await stand(connection, row["name"])
+        if not judge(waves, row["failure_budget"]) and not _over(waves):
+            continue
         async with connection.transaction():
             if await settle(connection, row["name"], waits=False):
                 moved.append(row["name"])
@@ -80,12 +88,16 @@ async def settle(connection: Connection, plan: str, *, waits: bool = True) -> bo
         if any(event is WaveEvent.SPENT for _, event in due):
             await _stop(connection, plan, waves[due[0][0]])
             return True
-    if all(wave.state is WaveState.DONE for wave in waves):
+    if _over(waves):
         state = after(PLANS, PlanState.RUNNING, PlanEvent.FINISHED)
         await move_plan(connection, plan, state, len(waves) - 1, "")
         await tell(connection, SYSTEM, str(PlanEvent.FINISHED), plan)
         return True
     return moved
+
+
+def _over(waves: list[Wave]) -> bool:
+    return all(wave.state is WaveState.DONE for wave in waves)
 
 
 async def stand(connection: Connection, plan: str) -> list[Wave]:
