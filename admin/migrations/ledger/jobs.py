@@ -26,11 +26,11 @@ WITH places AS (
     SELECT known.server, free.place
       FROM unnest($2::text[], $3::integer[]) AS known(server, at_once),
            LATERAL (
-               SELECT place FROM generate_series(1, known.at_once) AS place
+               SELECT number AS place FROM generate_series(1, known.at_once) AS number
                 WHERE NOT EXISTS (
                     SELECT FROM turnout.migration_jobs busy
                      WHERE busy.state = 'running' AND busy.server = known.server
-                       AND busy.place = place
+                       AND busy.place = number
                 )
                 ORDER BY random() LIMIT 1
            ) free
