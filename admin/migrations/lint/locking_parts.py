@@ -150,7 +150,7 @@ def _domain(action: Action, schema: Schema) -> Locking:
     if action.node.type_name[-1].string.sval in schema.types_here:
         return Locking()
     skips = action.node.subtype == "C" and getattr(action.node, "def").constraint.skip_validation
-    looks = action.node.subtype in {"C", "O"} and not skips
+    looks = action.node.subtype in {"C", "O", "V"} and not skips
     # Of all tables with a column of it.
     return Locking(Lock.SHARE, Cost.SCAN) if looks else Locking()
 
