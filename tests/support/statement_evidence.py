@@ -1,9 +1,10 @@
 """What a statement does, as a real PostgreSQL shows it: to old queries, locks and data.
 
 Rules:
-- A statement that is all there is to a trial runs in a database that trials share, in a transaction
-  that is rolled back once the old queries have been asked in it. With something before or after
-  it, or if it runs in no transaction, it has a database of its own and is committed there.
+- A trial is a transaction in a shared database, rolled back once the old queries have been asked in
+  it. It gets a database of its own, and is committed there, if the statement runs in no
+  transaction, if what comes before it holds locks that would be taken for its own, or if the new
+  version is to write.
 - Queries of the old version run as its role, each rolled back after its deferred constraints were
   checked.
 - The locks are read by another session, from pg_locks: of a transaction that is still open, or,
@@ -11,8 +12,7 @@ Rules:
 - The cost is counted in blocks, never in time: *rewrite* is a table that has got a new file with
   data in it; *scan* is a table of which every block was fetched; *instant* is neither, and at
   most half of each table. Anything between is no evidence.
-- What the file itself created counts for neither: nobody waits for it yet. The statements before
-  the last are committed, as their locks are not its own.
+- What the file itself created counts for neither: nobody waits for it yet.
 """
 
 import asyncio
@@ -106,6 +106,10 @@ class Tried:
     after: list[Outcome]
 
 
+class _EntangledError(Exception):
+    """What came before the statement holds locks, which in one transaction are not told apart."""
+
+
 class Laboratory:
     """A server with a template. observer: a session on it that looks at the others.
 
@@ -119,13 +123,22 @@ class Laboratory:
         self._observer, self._shared = observer, shared
 
     async def tried(
-        self, file: str, queries: Sequence[str], setup: Sequence[str] = (), new: Sequence[str] = ()
+        self,
+        file: str,
+        queries: Sequence[str],
+        setup: Sequence[str] = (),
+        new: Sequence[str] = (),
+        *,
+        locks: bool = True,
     ) -> Tried:
-        """Run a file after `setup`, and watch its last statement. new: run before the last look."""
+        """Run a file after `setup`, and watch its last statement.
+
+        new: run before the last look. locks: whether they have to be its own.
+        """
         *first, last = [piece.text for piece in statements(file)]
-        if not any((*setup, *first, *new)):
-            with contextlib.suppress(asyncpg.ActiveSQLTransactionError):
-                return await self._rolled_back(last, queries)
+        if not new:
+            with contextlib.suppress(asyncpg.ActiveSQLTransactionError, _EntangledError):
+                return await self._rolled_back(setup, [*first, last], queries, locks=locks)
         async with self._own_database() as (url, session):
             await _run(session, setup)
             before = await _answers(session, queries)
@@ -133,14 +146,20 @@ class Laboratory:
             await _run(session, new)
             return Tried(before, effect, await _answers(session, queries))
 
-    async def _rolled_back(self, statement: str, queries: Sequence[str]) -> Tried:
-        session = self._shared
-        before = await _answers(session, queries)
+    async def _rolled_back(
+        self, setup: Sequence[str], file: Sequence[str], queries: Sequence[str], *, locks: bool
+    ) -> Tried:
+        session, trial = self._shared, Trial(self._url, self._shared, self._observer)
         transaction = session.transaction()
         await transaction.start()
         try:
-            trial = Trial(self._url, session, self._observer)
-            effect = await trial.watched(await _tables(session), statement)
+            await _run(session, setup)
+            there = await _tables(session)
+            before = await _answers(session, queries)
+            await _run(session, file[:-1])
+            if locks and await trial.holds(there):
+                raise _EntangledError
+            effect = await trial.watched(there, file[-1])
             after = [] if effect.error else await _answers(session, queries)
             return Tried(before, effect, after)
         finally:
@@ -184,6 +203,10 @@ class Trial:
         except asyncpg.ActiveSQLTransactionError:
             return await self._held_up(self._session, statement)
         return effect
+
+    async def holds(self, tables: Mapping[int, Table]) -> bool:
+        """Whether the session has a lock on one of them."""
+        return any(oid in tables for oid, _ in await self._locks(self._session))
 
     async def watched(self, there: Mapping[int, Table], statement: str) -> Effect:
         """Run it in the session's transaction. there: what is not of the file itself."""
