@@ -20,6 +20,10 @@ from admin.census.reading import Reader
 from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
+from admin.migrations.config import Settings as MigrationSettings
+from admin.migrations.guard import SchemaGuard
+from admin.migrations.watch import watch
+from admin.migrations.worker import advance
 from admin.routing.control import Control
 from admin.routing.database import Database, DatabaseUnavailableError, Pool, open_pool
 from admin.routing.events import Hub
@@ -50,7 +54,9 @@ class StartError(Exception):
 
 
 @asynccontextmanager
-async def running(shared: Shared, settings: Settings) -> AsyncIterator[str]:
+async def running(
+    shared: Shared, settings: Settings, migrating: MigrationSettings | None = None
+) -> AsyncIterator[str]:
     """The whole admin for as long as the block runs; yields the address that it listens on.
 
     StartError if the settings or PostgreSQL don't let it start, SchemaError if the schema is
@@ -62,12 +68,12 @@ async def running(shared: Shared, settings: Settings) -> AsyncIterator[str]:
             "TURNOUT_ADMIN_TOKEN_SECRET; `openssl rand -hex 32` makes one"
         )
     async with AsyncExitStack() as stack:
-        pool = await _wait_for_database(shared.database_url, settings)
+        pool = await wait_for_database(shared.database_url, settings)
         database = Database(pool, settings.database_connect_timeout_s)
         stack.push_async_callback(database.close)
         async with pool.acquire() as connection:
             await migrate(connection, migrations(), settings.database_wait_s)
-        parts, tasks = _compose(stack, shared, settings, database)
+        parts, tasks = _compose(stack, shared, settings, database, migrating)
         stack.push_async_callback(tasks.close)
         runner = web.AppRunner(
             create_app(parts),
@@ -102,7 +108,11 @@ def _quiet_logger() -> logging.Logger:
 
 
 def _compose(
-    stack: AsyncExitStack, shared: Shared, settings: Settings, database: Database
+    stack: AsyncExitStack,
+    shared: Shared,
+    settings: Settings,
+    database: Database,
+    migrating: MigrationSettings | None = None,
 ) -> tuple[Parts, Tasks]:
     keys = Keys(shared.redis_prefix)
     access = Access(shared, keys.table)
@@ -120,7 +130,8 @@ def _compose(
     fleet = Fleet(redis, keys, publisher, hub, settings.redis_timeout_s)
     reconciler = Reconciler(store, publisher, fleet, hub, settings)
     metrics = Metrics()
-    control = Control(store, publisher, fleet, reconciler, metrics.ack_ms.observe)
+    guard = SchemaGuard(database)
+    control = Control(store, publisher, fleet, reconciler, metrics.ack_ms.observe, guard)
     metrics.watch(lambda: _gauges(control))
     tasks = Tasks()
     tasks.start("watch-redis", lambda: access.watch(settings.redis_timeout_s))
@@ -142,8 +153,13 @@ def _compose(
     ramps = Ramps(control, hub, tasks, last_hour, may_be_made, Problem)
     tasks.start("ramps", ramps.run)
     known = Authenticator(settings)
+    migrating = migrating or MigrationSettings()
+    tasks.start("advance", lambda: advance(database, migrating.look_s))
+    tasks.start("migrations", lambda: watch(database, hub))
     parts = Parts(
-        *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls)
+        *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls),
+        guard=guard,
+        migrations=migrating,
     )
     return parts, tasks
 
@@ -168,7 +184,8 @@ def _by_slot(drains: Drains, rolls: Rolls) -> Iterator[tuple[str, Slot, str, int
             yield "census_devices", slot, standing, count
 
 
-async def _wait_for_database(url: str, settings: Settings) -> Pool:
+async def wait_for_database(url: str, settings: Settings) -> Pool:
+    """Connect to PostgreSQL as soon as it lets us. StartError: not within `database_wait_s`."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + settings.database_wait_s
     told = False

@@ -5,6 +5,7 @@ TURNOUT_TEST_SEED=… repeats it.
 """
 
 import asyncio
+import gc
 import os
 import random
 import secrets
@@ -20,7 +21,7 @@ from admin.embedded import EmbeddedPostgres, EmbeddedRedis
 from tests.support.processes import Children
 from tests.support.servers import emptied_redis, empty_database, session_postgres
 
-# For `make test-fast`: a quarter of the examples; the whole suite draws them all.
+# For `make test-fast`: a quarter of the examples; the whole suite draws them all. See `examples`.
 settings.register_profile("fast", max_examples=25)
 
 _CHILDREN = pytest.StashKey[Children]()
@@ -29,6 +30,20 @@ _SEED = int(os.environ.setdefault("TURNOUT_TEST_SEED", str(secrets.randbits(32))
 
 
 _ROOT = Path(__file__).parents[1]
+_LONG = (
+    "integration/test_compiled.py",
+    "e2e/test_history.py",
+    "e2e/test_demo.py",
+    "integration/redis_access/test_replies.py",
+    "integration/bench/test_switch_bench.py",
+    "integration/redis_access/test_sentinel.py",
+    "e2e/test_drain_at_scale.py",
+    "integration/switches/test_without_postgresql.py",
+    "integration/proxy/test_fault_matrix.py",
+    "integration/admin/test_ramp_takeover.py",
+    "e2e/test_soak.py",
+)
+"""Files of half a minute and more. They begin first, so that none is left for one process at the end."""
 
 
 def pytest_configure() -> None:
@@ -37,6 +52,18 @@ def pytest_configure() -> None:
         source = built.parent / (built.name.partition(".")[0] + ".py")
         if not source.exists() or source.stat().st_mtime > built.stat().st_mtime:
             pytest.exit(f"{built} is older than its source: make compile, or make plain", 4)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; the others as they come, the unit tests last."""
+    ranks = {_ROOT / "tests" / name: rank for rank, name in enumerate(_LONG)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests stay to the end: the collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header() -> str:

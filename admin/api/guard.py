@@ -18,6 +18,7 @@ from admin.api.metrics import Metrics
 from admin.api.problems import REQUEST_ID, Problem, of_http
 from admin.config import Settings
 from admin.routing.database import DatabaseUnavailableError
+from admin.routing.limits import LimitError, LimitsMovedError
 from admin.routing.publish import StoreUnavailableError
 from admin.routing.store import KeyReusedError, OutcomeUnknownError, VersionConflictError
 from config import split_address
@@ -33,6 +34,7 @@ OPEN_TO_ALL_HOSTS = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 MEANINGS: tuple[tuple[type[Exception], str, str], ...] = (
+    (LimitsMovedError, "limits-moved", "migrations begin just now; nothing was changed, try again"),
     (KeyReusedError, "idempotency-key-reused", "use a new key for a new request"),
     (DatabaseUnavailableError, "database-unavailable", "nothing was changed; try again"),
     (StoreUnavailableError, "store-unavailable", "nothing was changed; try again"),
@@ -52,6 +54,8 @@ def problem_of(error: Exception) -> Problem | None:
             return error
         case ContractError():
             return Problem("invalid-change", str(error))
+        case LimitError():
+            return Problem("schema-unserved", str(error), extra={"tenants": list(error.tenants)})
         case VersionConflictError():
             return Problem("version-conflict", str(error), extra={"version": error.version})
         case web.HTTPException() if error.status >= 400:

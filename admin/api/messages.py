@@ -510,6 +510,26 @@ class Proposed(Struct):
     moves: bool
 
 
+class ServedBySlot(Struct):
+    """Whether the tenant's schema serves what a slot runs. why: what keeps it from that, else empty."""
+
+    version: str | None
+    served: bool
+    why: str
+
+
+class SchemaState(Struct):
+    """What the tenant's schema serves.
+
+    oldest: the oldest version that lives with what is applied; null: any. lacking: the first
+    version that needs what isn't applied; null: none.
+    """
+
+    oldest: str | None
+    lacking: str | None
+    slots: dict[str, ServedBySlot]
+
+
 class Explanation(Struct):
     """Where the tenant goes, and why. bucket: 0 to 9999, in the canary below 100 times percent."""
 
@@ -524,6 +544,7 @@ class Explanation(Struct):
     endpoints: list[str]
     explanation: str
     proposed: Proposed | UnsetType = UNSET
+    schema: SchemaState | UnsetType = UNSET
 
 
 class SlotEndpoints(Struct):

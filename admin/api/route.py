@@ -15,6 +15,8 @@ from admin.canary.traffic import LastHour
 from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
+from admin.migrations.config import Settings as MigrationSettings
+from admin.migrations.guard import SchemaGuard
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.events import Hub
@@ -37,6 +39,8 @@ class Parts:
     ramps: Ramps
     last_hour: LastHour
     rolls: Rolls
+    guard: SchemaGuard
+    migrations: MigrationSettings
 
     @property
     def store(self) -> Store:

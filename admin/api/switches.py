@@ -24,7 +24,7 @@ from admin.switches.controller import TooManyError, name_by_key, name_of_new
 from admin.switches.model import State, Step, Switch
 from admin.switches.store import Record
 from admin.tokens import Role
-from proxy.routing.change import Change, Operation
+from proxy.routing.change import Change, Operation, apply
 from proxy.routing.model import RoutingTable
 
 _NOT_WAITED_S = 1.0
@@ -59,7 +59,7 @@ async def fenced(
         per_second=settings.switch_close_per_s,
         accept_lost=given.accept_lost,
     )
-    _foresee(call, switch, table)
+    await _foresee(call, switch, table)
     try:
         is_new = await parts.switches.begin(switch, call.action, call.author, key)
     except TooManyError as error:
@@ -147,7 +147,7 @@ def _expect(given: Fenced, table: RoutingTable) -> None:
         raise Problem("version-conflict", f"the table is at version {table.version}")
 
 
-def _foresee(call: Call, switch: Switch, table: RoutingTable) -> None:
+async def _foresee(call: Call, switch: Switch, table: RoutingTable) -> None:
     """Refuse now what could only be undone later. Problem."""
     silent = call.parts.control.fleet.silent
     if silent and not switch.accept_lost:
@@ -163,6 +163,8 @@ def _foresee(call: Call, switch: Switch, table: RoutingTable) -> None:
         raise Problem("switch-running", "another switch holds some tenants")
     made = Change(table.version + 1, switch.operations)
     check(table, made, call.parts.settings.endpoint_networks, False)
+    limits = await call.parts.guard.limits(fresh=True)
+    limits.check(table, apply(table, made))
 
 
 def _step(body: StepBody | None, call: Call) -> Step | None:

@@ -4,8 +4,10 @@ import bisect
 from dataclasses import replace
 
 from aiohttp import web
+from msgspec import UNSET
 
 from admin.api.changing import Wish, change, one, tenant_of
+from admin.api.compatibility import state_of
 from admin.api.messages import (
     ChangeResult,
     ExplainQuery,
@@ -67,6 +69,8 @@ async def explain(call: Call, given: ExplainQuery) -> web.StreamResponse:
         [str(endpoint) for endpoint in table.endpoints[forward.slot]],
         sentence(table, tenant, forward),
     )
+    limits = await call.parts.guard.limits(fresh=True)
+    explanation.schema = state_of(limits.schemas, tenant) or UNSET
     tried = _tried(given, tenant, table)
     if tried:
         after = apply_change(table, Change(table.version + 1, tried))

@@ -12,6 +12,7 @@ from admin.api.route import Call, Route, reply
 from admin.api.traffic import share
 from admin.canary.weights import By, drawn
 from admin.canary.whatif import Move, WhatIf, what_if
+from admin.routing.limits import LimitError
 from proxy.routing.change import Change, Operation, Pin, apply
 from proxy.routing.codec import decode_operations
 from proxy.routing.model import RoutingTable
@@ -38,7 +39,7 @@ async def ask(call: Call, given: WhatIfBody) -> web.StreamResponse:
         moving_percent=share(found.moving, traffic),
         others_percent=share(found.others, traffic),
         moving_others_percent=share(found.moving_others, traffic),
-        refusal=_refusal(call, after, change),
+        refusal=await _refusal(call, before, after, change),
         explanation=_sentence(found, traffic),
         chosen=_chosen(given, after, traffic),
     )
@@ -71,12 +72,18 @@ def _chosen(given: WhatIfBody, after: RoutingTable, traffic: Traffic) -> Chosen 
     return chosen(drawn(after.canary, after.pins, traffic, asked))
 
 
-def _refusal(call: Call, after: RoutingTable, change: Change) -> str | None:
+async def _refusal(
+    call: Call, before: RoutingTable, after: RoutingTable, change: Change
+) -> str | None:
     """Why the change would be refused."""
+    limits = await call.parts.guard.limits(fresh=True)
     try:
         check(after, change, call.parts.settings.endpoint_networks, force=False)
+        limits.check(before, after)
     except Problem as problem:
         return f"{problem.code}: {problem.detail}"
+    except LimitError as error:
+        return f"schema-unserved: {error}"
     return None
 
 

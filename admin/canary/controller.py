@@ -21,6 +21,7 @@ from admin.intents import LOOK_S, Carrier, StaleError
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.events import Hub
+from admin.routing.limits import LimitError
 from admin.routing.store import Check, Proposal
 from admin.tasks import Tasks
 from proxy.routing.change import ContractError, Operation
@@ -166,7 +167,7 @@ class Ramps:
                 record = made
         except NoTrafficError as error:
             return record, (Event.REFUSED, str(error))
-        except (ContractError, self._refusal) as error:
+        except (ContractError, LimitError, self._refusal) as error:
             return record, (Event.REFUSED, str(getattr(error, "detail", error)))
         return await self._serve(record, record.ramp.version)
 

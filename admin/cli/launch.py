@@ -1,6 +1,6 @@
-"""`turnout proxy`, `turnout admin`, `turnout demo`: start the processes themselves.
+"""`turnout proxy`, `turnout admin`, `turnout worker`, `turnout demo`: start the processes themselves.
 
-Rule: this process becomes `python -m proxy` or `python -m admin`, so signals and exit codes are
+Rule: this process becomes `python -m proxy`, `python -m admin` or `python -m admin.migrations`, so signals and exit codes are
 theirs; nothing of the proxy is imported here.
 """
 
@@ -36,6 +36,14 @@ def admin(arguments: tuple[str, ...]) -> None:
     """Run the admin (see `turnout admin --help`)."""
     need("admin")
     become("admin", arguments)
+
+
+@click.command(context_settings=PASS_ON, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def worker(arguments: tuple[str, ...]) -> None:
+    """Run a worker of migrations (see `turnout worker --help`)."""
+    need("admin")
+    become("admin.migrations", arguments)
 
 
 @click.command()

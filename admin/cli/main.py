@@ -8,6 +8,7 @@ COMMANDS = {
     "demo": ("admin.cli.launch", "Run everything on this machine, with two versions of an ERP."),
     "proxy": ("admin.cli.launch", "Run the proxy."),
     "admin": ("admin.cli.launch", "Run the admin."),
+    "worker": ("admin.cli.launch", "Run a worker of migrations."),
     "routing": ("admin.cli.routing", "The routing table."),
     "tenants": ("admin.cli.tenants", "Pin, unpin, list and explain tenants."),
     "canary": ("admin.cli.canary", "The share of the unpinned that goes to standby."),
@@ -18,6 +19,7 @@ COMMANDS = {
     "endpoints": ("admin.cli.endpoints", "The instances of a slot."),
     "drain": ("admin.cli.drain", "End what lasts long on a slot."),
     "census": ("admin.cli.census", "Which devices are connected, back, or missing."),
+    "versions": ("admin.cli.versions", "Which application version each slot runs."),
     "workers": ("admin.cli.fleet", "Which worker serves which version."),
     "audit": ("admin.cli.fleet", "Who changed what, newest first."),
     "events": ("admin.cli.fleet", "Follow changes and workers live."),
@@ -35,7 +37,7 @@ Exit codes
   2  wrong usage
   3  the admin can't be reached or can't answer (HTTP 5xx)
   4  changed, but not served by every worker within --timeout-ms
-  5  a drain left something, or not all devices are back
+  5  a drain left something, not all devices are back, a migration failed, or one can't go back
 
 \b
 Environment

@@ -161,12 +161,28 @@ def explanation(document: dict[str, Any]) -> list[str]:
     endpoints = document.get("endpoints") or []
     lines.append(f"  endpoints {', '.join(endpoints) or 'none'}")
     lines.append(f"  version   {document.get('version')}")
+    schema = document.get("schema")
+    if isinstance(schema, dict):
+        lines += [f"  schema    {line}" for line in _served(schema)]
     proposed = document.get("proposed")
     if isinstance(proposed, dict):
         verb = "would move to" if proposed.get("moves") else "would stay on"
         lines.append(
             f"  with that change it {verb} {proposed.get('slot')} ({proposed.get('reason')})"
         )
+    return lines
+
+
+def _served(schema: dict[str, Any]) -> list[str]:
+    """Which slots' versions a tenant's schema serves."""
+    lines = []
+    for slot, state in schema["slots"].items():
+        if state["version"] is None:
+            lines.append(f"the version on {slot} is not known")
+        else:
+            verb = "serves" if state["served"] else "does not serve"
+            why = f": {state['why']}" if state["why"] else ""
+            lines.append(f"{verb} {state['version']} on {slot}{why}")
     return lines
 
 

@@ -1,4 +1,5 @@
--- One change, if the head is still at version $24 and that of commit $35, and the server in history $38: the head, the pins, tenants, holds and
+-- One change, if the head is still at version $24, of commit $35 and (unless $39 is null) of this generation of the
+-- limits, and the server on timeline $38: the head, the pins, tenants, holds and
 -- ends of affinities that it touches, its log entry, its audit row and, if the request carried a key, the row that lets it be repeated.
 -- Gives the audit row's id; nothing is written, and nothing given, if the head has moved on.
 WITH head AS (
@@ -8,6 +9,7 @@ WITH head AS (
            canary_allow = $25, canary_deny = $26, hold_all = $27, drains = $28::jsonb,
            blue_affinities_since = $29, green_affinities_since = $30, commit_id = $34, timeline = $38
      WHERE version = $24 AND commit_id = $35 AND turnout.timeline() = $38
+       AND ($39::bigint IS NULL OR schema_generation = $39)
     RETURNING version
 ), pinned AS (
     INSERT INTO turnout.pins (tenant, slot)

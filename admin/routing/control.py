@@ -13,6 +13,7 @@ import structlog
 
 from admin.routing.database import DatabaseUnavailableError
 from admin.routing.fleet import Fleet
+from admin.routing.limits import Guard, LimitError, LimitsMovedError
 from admin.routing.publish import Publisher, StoreUnavailableError
 from admin.routing.reconcile import Reconciler
 from admin.routing.store import Committed, Proposal, Repeated, Store
@@ -20,6 +21,8 @@ from proxy.routing.ack import WorkerStatus
 from proxy.routing.codec import encode_change
 from proxy.routing.model import RoutingTable
 
+TRIES = 5
+"""How often a change is checked anew, while what it has to keep to goes on changing."""
 log = structlog.get_logger(__name__)
 
 
@@ -51,10 +54,11 @@ class Control:
         fleet: Fleet,
         reconciler: Reconciler,
         on_ack: Callable[[float], None],
+        guard: Guard,
     ) -> None:
-        """on_ack: gets ack_ms of each change that converged."""
+        """on_ack: gets ack_ms of each change that converged. guard: knows what changes keep to."""
         self.store, self.fleet, self.reconciler = store, fleet, reconciler
-        self._publisher, self._on_ack = publisher, on_ack
+        self._publisher, self._on_ack, self._guard = publisher, on_ack, guard
         self._lock = asyncio.Lock()
 
     async def change(
@@ -69,7 +73,7 @@ class Control:
             raise StoreUnavailableError("unreachable")
         async with self._lock:
             await self._ready()
-            outcome = await self.store.commit(proposal)
+            outcome = await self._commit(proposal)
             if isinstance(outcome, Repeated):
                 return outcome
             version = outcome.table.version
@@ -84,6 +88,21 @@ class Control:
     async def served(self, version: int, timeout_s: float) -> Served:
         """Who serves a version that was made; waits until all do, at most timeout_s."""
         return await self._served(version, None, timeout_s, None)
+
+    async def _commit(self, proposal: Proposal) -> Committed | Repeated:
+        """Within the limits that are known; what they refuse is asked of those of now."""
+        limits = await self._guard.limits()
+        for _ in range(TRIES):
+            try:
+                return await self.store.commit(proposal, limits)
+            except LimitsMovedError:
+                limits = await self._guard.limits(fresh=True)
+            except LimitError:
+                # More may be allowed by now than is known.
+                known, limits = limits, await self._guard.limits(fresh=True)
+                if limits == known:
+                    raise
+        raise LimitsMovedError
 
     async def _ready(self) -> None:
         """Redis answers and stands where the database does, or is brought there first."""

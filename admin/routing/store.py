@@ -20,6 +20,7 @@ import asyncpg
 
 from admin.routing import audit
 from admin.routing.database import Connection, Database, DatabaseUnavailableError
+from admin.routing.limits import Limits, LimitsMovedError
 from proxy.routing.change import Change, Operation, apply
 from proxy.routing.codec import decode_drains, drains_document, encode_change
 from proxy.routing.model import Canary, Endpoint, RoutingTable, Slot, Unit
@@ -158,13 +159,16 @@ class Store:
             self._last = None
             raise
 
-    async def commit(self, proposal: Proposal) -> Committed | Repeated:
-        """Make the change, or find that it was made.
+    async def commit(
+        self, proposal: Proposal, limits: Limits | None = None
+    ) -> Committed | Repeated:
+        """Make the change, or find that it was made. limits: what it has to keep to.
 
-        Raises VersionConflictError, KeyReusedError, DatabaseUnavailableError (nothing was changed),
-        OutcomeUnknownError, and whatever the proposal raises.
+        Raises VersionConflictError, KeyReusedError, LimitsMovedError, LimitError,
+        DatabaseUnavailableError (nothing was changed), OutcomeUnknownError, and what the proposal raises.
         """
-        return await self._at_once(proposal) or await self._in_turn(proposal)
+        made = await self._at_once(proposal, limits)
+        return made or await self._in_turn(proposal, limits)
 
     async def bump(self, expected: int, floor: int, reason: str) -> Standing | None:
         """The same table at a version above `floor`; None if it is no longer at `expected`.
@@ -179,6 +183,13 @@ class Store:
             risen = await _rise(connection, known, floor, reason)
         self._last = risen
         return risen
+
+    @asynccontextmanager
+    async def held_still(self) -> AsyncIterator[tuple[Connection, Standing]]:
+        """A transaction as long as which nobody changes the table. DatabaseUnavailableError."""
+        async with self._transaction() as connection:
+            head = await connection.fetchrow(_LOCK_HEAD)
+            yield connection, self._known(head) or await _load(connection, head)
 
     @asynccontextmanager
     async def republishing(self) -> AsyncIterator[None]:
@@ -216,7 +227,7 @@ class Store:
             found = await connection.fetchval(_REPUBLISHED)
         return None if found is None else float(found)
 
-    async def _at_once(self, proposal: Proposal) -> Committed | None:
+    async def _at_once(self, proposal: Proposal, limits: Limits | None) -> Committed | None:
         """One statement that compares the version and sets all: the usual case, in one round trip.
 
         None if somebody else changed the table, or if it takes a second look to know.
@@ -225,14 +236,14 @@ class Store:
         if last is None or last.is_of_another_timeline or proposal.key is not None:
             return None
         try:
-            made = _made(last, proposal)
+            made = _made(last, proposal, limits)
         except Exception:  # noqa: BLE001 - it may fit the table as it is: the look in turn says so
             return None
         connected = False
         try:
             async with self.database.connection() as connection:
                 connected = True
-                is_made = await _write(connection, made, proposal)
+                is_made = await _write(connection, made, proposal, limits)
         except DatabaseUnavailableError as error:
             self._lose(error, connected)
             raise
@@ -241,12 +252,12 @@ class Store:
         self._last = made.standing
         return made
 
-    async def _in_turn(self, proposal: Proposal) -> Committed | Repeated:
+    async def _in_turn(self, proposal: Proposal, limits: Limits | None) -> Committed | Repeated:
         """Hold the head, look, decide, write."""
         outcome: Committed | Repeated | None = None
         try:
             async with self._transaction() as connection:
-                outcome = await self._decide(connection, proposal)
+                outcome = await self._decide(connection, proposal, limits)
         except DatabaseUnavailableError as error:
             self._lose(error, isinstance(outcome, Committed))
             raise
@@ -277,16 +288,20 @@ class Store:
         self._last = standing  # another may have lost the database meanwhile
         return standing
 
-    async def _decide(self, connection: Connection, proposal: Proposal) -> Committed | Repeated:
+    async def _decide(
+        self, connection: Connection, proposal: Proposal, limits: Limits | None
+    ) -> Committed | Repeated:
         head = await connection.fetchrow(_LOCK_HEAD)
         repeated = await _repeated(connection, proposal)
         if repeated:
             return repeated
+        if limits and head and limits.generation != head["schema_generation"]:
+            raise LimitsMovedError
         before = self._known(head) or await _load(connection, head)
         if before.is_of_another_timeline:
             before = await _rise(connection, before, 0, OTHER_TIMELINE)
-        made = _made(before, proposal)
-        await _write(connection, made, proposal)
+        made = _made(before, proposal, limits)
+        await _write(connection, made, proposal, limits)
         return made
 
 
@@ -308,7 +323,7 @@ def _new_id() -> str:
     return secrets.token_hex(8)
 
 
-def _made(known: Standing, proposal: Proposal) -> Committed:
+def _made(known: Standing, proposal: Proposal, limits: Limits | None) -> Committed:
     """What the proposal makes of this table; raises what `Store.commit` says."""
     before = known.table
     if proposal.expected_version not in {None, before.version}:
@@ -317,6 +332,8 @@ def _made(known: Standing, proposal: Proposal) -> Committed:
     table = apply(before, change)
     if proposal.check:
         proposal.check(table, change)
+    if limits:
+        limits.check(before, table)
     return Committed(before, table, change, known.commit_id, _new_id(), known.timeline)
 
 
@@ -380,7 +397,9 @@ def _ends_of_affinities(before: RoutingTable, table: RoutingTable) -> tuple[list
     return ended, [tenant for tenant in was if tenant not in is_now]
 
 
-async def _write(connection: Connection, made: Committed, proposal: Proposal) -> bool:
+async def _write(
+    connection: Connection, made: Committed, proposal: Proposal, limits: Limits | None = None
+) -> bool:
     """All of the change in one statement; False if the head is no longer where it began."""
     before, table = made.before, made.table
     tenants = audit.tenants_of(made.change.operations)
@@ -410,5 +429,6 @@ async def _write(connection: Connection, made: Committed, proposal: Proposal) ->
         *(made.commit_id, made.after),
         *_ends_of_affinities(before, table),
         made.timeline,
+        limits.generation if limits else None,
     )
     return row is not None

@@ -17,6 +17,7 @@ from admin.intents import AGAIN_S, AWAY, LOOK_S, Carrier, StaleError, beginning,
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.events import Hub
+from admin.routing.limits import LimitError
 from admin.routing.store import Check, Key, Plan
 from admin.switches import steps, store
 from admin.switches.model import CANCELLABLE, Event, State, Switch, Waiting, waiting_for
@@ -214,7 +215,7 @@ class Switches:
         name, author = record.switch.name, record.author
         try:
             return await change_once(self._control, "switch", name, what, author, plan, check)
-        except (ContractError, self._refusal) as error:
+        except (ContractError, LimitError, self._refusal) as error:
             raise FailedError(f"{what}-refused: {error}") from None
 
     async def _again(self, record: Record) -> Record:

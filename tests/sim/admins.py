@@ -16,6 +16,8 @@ import structlog
 
 from admin.bootstrap import _compose
 from admin.config import Settings
+from admin.migrations.compatibility import Schemas
+from admin.migrations.guard import SchemaLimits
 from admin.routing.audit import Author
 from admin.routing.control import Served
 from admin.routing.database import Database, DatabaseUnavailableError
@@ -54,6 +56,8 @@ class Admin:
             for what, task in tasks._tasks.items():
                 if what not in _TASKS:
                     task.cancel()  # what it looks for is never here
+        # Nobody has schemas here, so nothing is asked of a ledger.
+        self.parts.guard._known = SchemaLimits(0, Schemas({}, {}))
         self.parts.hub.tell = self._tell  # type: ignore[method-assign]
 
     def _tell(self, kind: str, document: dict[str, Any]) -> None:

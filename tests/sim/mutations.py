@@ -212,8 +212,8 @@ def what_is_undone_is_not_released() -> list[Patch]:
 def the_expected_version_is_not_compared() -> list[Patch]:
     made = routing._made
 
-    def anyway(known: Any, proposal: Any) -> Any:
-        return made(known, replace(proposal, expected_version=None))
+    def anyway(known: Any, proposal: Any, limits: Any) -> Any:
+        return made(known, replace(proposal, expected_version=None), limits)
 
     return [(routing, "_made", anyway)]
 

@@ -43,6 +43,7 @@ def _first_head() -> Row:
         green_affinities_since=0,
         commit_id="",
         timeline="1/00000001",
+        schema_generation=0,
     )
 
 
@@ -82,6 +83,8 @@ def _commit(data: Data, now: datetime, args: Args) -> tuple[Data, int]:
     """admin/routing/commit.sql; its parameters by their numbers less one."""
     head = data.head
     if (head["version"], head["commit_id"], _timeline(data)) != (args[23], args[34], args[37]):
+        return data, 0
+    if args[38] not in {None, head["schema_generation"]}:
         return data, 0
     version = args[0]
     names = ("version", "active", "fallback", "canary_basis_points", "canary_unit", "canary_salt")

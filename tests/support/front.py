@@ -92,7 +92,7 @@ class Front:
         """Wait until a condition on the front is met."""
         try:
             async with asyncio.timeout(SECONDS):
-                while not condition():  # noqa: ASYNC110 - counters tell nobody
+                while not condition():
                     await asyncio.sleep(_SWEEP_S / 2)
         except TimeoutError:
             raise AssertionError(f"never: {what}") from None

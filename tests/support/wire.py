@@ -36,7 +36,11 @@ from tests.support.messages import Message, take_message
 __all__ = ["TRANSITIONS", "Event", "Message", "State", "Wire", "playbook", "table"]
 
 PEER = "192.0.2.7"
-_CLAIMED = (State.CLAIMING, State.AWAITING, State.STORING, State.RELAYING)
+_CLAIMED = tuple(map(int, (State.CLAIMING, State.AWAITING, State.STORING, State.RELAYING)))
+_TUNNEL, _QUEUED, _PARKED, _BINDING = map(
+    int, (State.TUNNEL, State.QUEUED, State.PARKED, State.BINDING)
+)
+_GROUP_BASES = tuple(map(telemetry.group_base, range(len(telemetry.GROUPS))))
 
 Cut = Callable[[bytes], Iterable[bytes]]
 
@@ -312,30 +316,37 @@ class Wire:
     def gauge(self, cell: int) -> int:
         """A group's cell, summed over the groups."""
         self.block.publish()
-        groups = range(len(telemetry.GROUPS))
-        return sum(self.block.cells[telemetry.group_base(group) + cell] for group in groups)
+        return self._summed(cell)
+
+    def _summed(self, cell: int) -> int:
+        cells = self.block.cells
+        return sum([cells[base + cell] for base in _GROUP_BASES])
 
     def check(self) -> None:
-        """Gauges and claims agree with the exchanges under way."""
-        under_way = [each for each in self.exchanges if State(each.state) in _CLAIMED]
-        tunnels = [each for each in self.exchanges if State(each.state) is State.TUNNEL]
-        queued = [each for each in self.exchanges if State(each.state) is State.QUEUED]
-        parked = [each for each in self.exchanges if State(each.state) is State.PARKED]
-        binding = [each for each in self.exchanges if State(each.state) is State.BINDING]
-        waiting = len(queued) + len(parked) + len(binding)
-        assert self.gauge(telemetry.IN_FLIGHT) == len(under_way) + waiting, under_way
-        assert self.services.parking.count == len(parked), parked
+        """Gauges and claims agree with the exchanges under way.
+
+        It runs after every byte of some playbooks, hence counts: no enum is called here.
+        """
+        states = [each.state for each in self.exchanges]
+        under_way = sum(map(states.count, _CLAIMED))
+        tunnels = states.count(_TUNNEL)
+        queued = states.count(_QUEUED)
+        parked = states.count(_PARKED)
+        waiting = queued + parked + states.count(_BINDING)
+        self.block.publish()
+        assert self._summed(telemetry.IN_FLIGHT) == under_way + waiting, self.exchanges
+        assert self.services.parking.count == parked, self.exchanges
         assert parked or not self.services.parking.size
-        assert self.gauge(telemetry.TUNNELS) == len(tunnels), tunnels
-        assert self.gauge(telemetry.QUEUE) == len(queued), queued
-        claimed = sum(pool.in_flight for pool in self._pools)
-        assert claimed == len(under_way) + len(tunnels), (self._pools, under_way)
-        assert sum(pool.tunnels for pool in self._pools) == len(tunnels), self._pools
+        assert self._summed(telemetry.TUNNELS) == tunnels, self.exchanges
+        assert self._summed(telemetry.QUEUE) == queued, self.exchanges
+        claimed = sum([pool.in_flight for pool in self._pools])
+        assert claimed == under_way + tunnels, (self._pools, self.exchanges)
+        assert sum([pool.tunnels for pool in self._pools]) == tunnels, self._pools
         admissions = [group.admission for group in self.services.slots.groups]
-        assert sum(each.in_flight for each in admissions) == claimed, admissions
-        assert sum(each.waiting for each in admissions) == len(queued), admissions
-        opened = sum(not endpoint.transport.lost for endpoint in self.endpoints)
-        assert self.gauge(telemetry.ENDPOINT_CONNECTIONS) == opened
+        assert sum([each.in_flight for each in admissions]) == claimed, admissions
+        assert sum([each.waiting for each in admissions]) == queued, admissions
+        opened = sum([not endpoint.transport.lost for endpoint in self.endpoints])
+        assert self._summed(telemetry.ENDPOINT_CONNECTIONS) == opened
 
     def leave(self) -> None:
         """All clients go; nothing may be left of them."""

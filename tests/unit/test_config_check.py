@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from config import ERROR, NOTE, WARNING, ConfigError, examine, load
+from tests.support.examples import examples
 
 SECRET = "hunter2"
 Write = Callable[[str], Path]
@@ -85,7 +86,7 @@ ONE_BY_ONE = [
     ("redis_ulr = 1\n", "1: redis_ulr: unknown setting; did you mean redis_url?"),
     ("redis_prefix = ''\n", "1: redis_prefix: must be a short ASCII name"),
     ("[prox]\n", "1: [prox]: there is no such section; did you mean [proxy]?"),
-    ("[x]\n", "1: [x]: there is no such section; there are [admin], [proxy]"),
+    ("[x]\n", "1: [x]: there is no such section; there are [admin], [migrations], [proxy]"),
     ("proxy = 1\n", "1: [proxy]: is a section, not a value"),
     ("[proxy]\nworkers = 1.5\n", "2: [proxy] workers: expected integer, got number"),
     ("[proxy]\nworkers = [1]\n", "2: [proxy] workers: expected integer, got array"),
@@ -256,7 +257,7 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
-@settings(deadline=None, max_examples=400)
+@examples(400)
 @given(TOP, OWN, st.booleans())
 def test_the_verdict_is_that_of_load(
     tmp_path_factory: pytest.TempPathFactory, top: dict[str, Any], own: dict[str, Any], env: bool

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from config.positions import KeyPath, positions
+from tests.support.examples import examples
 
 REFERENCE = Path(__file__).parents[2] / "config" / "turnout.toml"
 TRICKY = '''\
@@ -196,7 +197,7 @@ LINES = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=500)
+@examples(500)
 @given(st.lists(st.tuples(LINES, COMMENTS), max_size=8))
 def test_every_key_of_any_document_is_found_where_it_stands(parts: list[tuple[str, str]]) -> None:
     kept: list[str] = []

@@ -7,6 +7,7 @@ import pytest
 
 import admin.config
 import proxy.config
+from admin.migrations.config import Settings as MigrationSettings
 from config import Shared, load
 from tests.support.settings import differences
 
@@ -15,8 +16,13 @@ REFERENCE = Path(__file__).parents[2] / "config" / "turnout.toml"
 
 @pytest.mark.parametrize(
     ("of", "section"),
-    [(Shared, ""), (proxy.config.Settings, "proxy"), (admin.config.Settings, "admin")],
-    ids=["shared", "proxy", "admin"],
+    [
+        (Shared, ""),
+        (proxy.config.Settings, "proxy"),
+        (admin.config.Settings, "admin"),
+        (MigrationSettings, "migrations"),
+    ],
+    ids=["shared", "proxy", "admin", "migrations"],
 )
 def test_the_reference_is_that_of_the_code(of: type[msgspec.Struct], section: str):
     assert differences(of, REFERENCE.read_text("utf-8"), section) == []

@@ -130,7 +130,7 @@ class _File:
                 self._fault(f"turnout:{given.name} is not known; there are {known}", given.line)
             elif given.line >= first:
                 self._fault(f"turnout:{given.name} stands before the first statement", given.line)
-            elif given.name in header:
+            elif given.name in header and given.name not in directives.OFTEN:
                 self._fault(f"turnout:{given.name} is said twice", given.line)
             else:
                 header[given.name] = given

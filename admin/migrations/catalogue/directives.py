@@ -12,6 +12,8 @@ from admin.migrations.catalogue.model import Allowance, Phase
 from admin.migrations.version import Version, VersionError
 
 HEADER = ("phase", "requires", "transaction", "batch", "verify")
+OFTEN = frozenset({"verify"})
+"""Those that may be said more than once."""
 _COMMENT = re.compile(r"--[ \t]*turnout:[ \t]*(\S*)[ \t]*(.*?)[ \t]*", re.ASCII)
 _REQUIRES = re.compile(r"app[ \t]*>=[ \t]*(\S+)", re.ASCII)
 _ALLOW = re.compile(r"([a-z0-9-]+)[ \t]+because[ \t]+(\S.*)")

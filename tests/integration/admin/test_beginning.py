@@ -46,7 +46,7 @@ async def test_what_was_written_before_the_answer_was_lost_is_not_called_unwritt
             await connection.execute("INSERT INTO intents VALUES ('s-1')")
 
     going = asyncio.get_running_loop().create_task(begin())
-    while not await direct.fetchval(COUNT):  # noqa: ASYNC110 - the answer is what is held back
+    while not await direct.fetchval(COUNT):
         await asyncio.sleep(0.01)
     link.cut()
     with pytest.raises(OutcomeUnknownError):

@@ -339,7 +339,7 @@ async def test_another_admin_goes_on_after_a_kill(
     worker.busy = 0
     table = await free(call)
     assert table["pins"] == {"acme": "green"}
-    while (await call("GET", f"/v1/switches/{name}"))[1]["state"] == "committing":  # noqa: ASYNC110 - no event
+    while (await call("GET", f"/v1/switches/{name}"))[1]["state"] == "committing":
         await asyncio.sleep(0.02)  # the tenants go on before that is noted
     assert (await call("GET", f"/v1/switches/{name}"))[1]["state"] == "done"
 
@@ -388,7 +388,7 @@ async def test_a_command_is_not_run_twice(
         other = Client(session, address)
         await published(other)
         going = cutover(other, step={"command": "slow"})
-        while not ran.exists():  # noqa: ASYNC110 - a file has no event
+        while not ran.exists():
             await asyncio.sleep(0.02)
         child.send(signal.SIGKILL)
         with pytest.raises(aiohttp.ClientError):

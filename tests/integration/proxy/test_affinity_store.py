@@ -69,7 +69,7 @@ async def running(url: str, first: list[Question] | None = None) -> AsyncIterato
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(SECONDS):
-        while not condition():  # noqa: ASYNC110 - it is seen from outside only
+        while not condition():
             await asyncio.sleep(0.01)
 
 

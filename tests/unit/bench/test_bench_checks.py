@@ -54,6 +54,7 @@ def tenant_of(headers: Message) -> str:
 def answering(behaviour: Behaviour) -> Iterator[Proxy]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = behaviour.protocol
+        wbufsize = -1  # head and body in one segment: the second would wait for an acknowledgement
 
         def do_GET(self) -> None:
             body = json.dumps(behaviour.arrived(tenant_of(self.headers))).encode()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from admin.cli import fleet, following, ramp
 from tests.unit.cli.script import Script
 
 Play = Callable[..., Script]
@@ -20,3 +21,11 @@ def play() -> Iterator[Play]:
     yield start
     for script in scripts:
         script.close()
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What watches asks again at once: the script has its answers ready."""
+    monkeypatch.setattr(fleet, "PAUSE_S", 0.0)
+    monkeypatch.setattr(following, "PAUSE_S", 0.0)
+    monkeypatch.setattr(ramp, "LOOK_S", 0.0)

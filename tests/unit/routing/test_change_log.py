@@ -21,6 +21,7 @@ from proxy.routing.codec import (
 )
 from proxy.routing.model import BASIS_POINTS, RoutingTable, Slot
 from proxy.routing.values import decode_percent, percent
+from tests.support.examples import examples
 from tests.support.routing_strategies import changes, logs, operations, tables, tenants
 
 Log = tuple[RoutingTable, list[Change]]
@@ -47,7 +48,7 @@ def test_a_table_loaded_anywhere_and_followed_is_the_table_replayed(
     assert table.version == log[0].version + len(log[1])
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(logs())
 def test_apply_never_touches_the_table_it_is_given(log: Log) -> None:
     seen: list[tuple[RoutingTable, bytes]] = []
@@ -59,13 +60,13 @@ def test_apply_never_touches_the_table_it_is_given(log: Log) -> None:
         assert encode_table(before) == written
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(logs())
 def test_apply_gives_the_same_table_each_time(log: Log) -> None:
     assert states(log) == states(log)
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(logs(), tenants)
 def test_the_last_word_on_a_tenant_is_its_pin(log: Log, tenant: str) -> None:
     expected = log[0].pins.get(tenant)
@@ -88,7 +89,7 @@ def test_an_operation_is_read_as_it_was_written(operation: Operation) -> None:
     assert decode_operations([encode_operation(operation)]) == (operation,)
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(tables)
 def test_a_table_is_read_as_it_was_written(table: RoutingTable) -> None:
     body = encode_table(table)
@@ -96,7 +97,7 @@ def test_a_table_is_read_as_it_was_written(table: RoutingTable) -> None:
     assert json.loads(body) == {"schema": 1, **table_document(table)}
 
 
-@settings(deadline=None, max_examples=10)
+@examples(10)
 @given(tables)
 def test_a_loaded_table_can_not_be_written_to(table: RoutingTable) -> None:
     loaded = decode_table(encode_table(table))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from proxy.routing.change import (
     Change,
@@ -20,6 +20,7 @@ from proxy.routing.change import (
     apply,
 )
 from proxy.routing.model import Canary, Endpoint, RoutingTable, Slot, Unit
+from tests.support.examples import examples
 from tests.support.routing_strategies import operations, slots, tables
 
 BLUE, GREEN = Slot.BLUE, Slot.GREEN
@@ -69,21 +70,21 @@ def test_a_rollback_with_nothing_cut_over_ends_the_canary_and_nothing_else() -> 
     assert after(START, Rollback()) == expected
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(tables, slots)
 def test_a_second_rollback_changes_nothing(table: RoutingTable, to: Slot) -> None:
     once = after(after(table, Cutover(to)), Rollback())
     assert after(once, Rollback()) == replace(once, version=once.version + 1)
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(tables, slots)
 def test_a_rollback_undoes_any_cutover(table: RoutingTable, to: Slot) -> None:
     rolled_back = after(table, Cutover(to), Rollback())
     assert rolled_back.active is (table.fallback if to is table.active else table.active)
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(tables, slots)
 def test_pins_tenants_and_endpoints_outlast_cutover_and_rollback(
     table: RoutingTable, to: Slot
@@ -154,7 +155,7 @@ def test_a_table_can_not_be_written_to() -> None:
         table.active = GREEN  # type: ignore[misc]
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(operations)
 def test_an_operation_is_a_value(operation: Operation) -> None:
     assert len({operation, replace(operation)}) == 1

@@ -19,6 +19,7 @@ from proxy.routing.codec import (
 )
 from proxy.routing.model import RoutingTable, Slot
 from proxy.routing.values import MAX_ENDPOINTS
+from tests.support.examples import examples
 from tests.support.routing_strategies import operation_lists, tables
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -272,7 +273,7 @@ def test_anything_at_all_is_refused(body: bytes) -> None:
     refused(body)
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(tables, operation_lists, st.integers(0, 2**53 - 1))
 def test_only_the_next_version_is_taken(table: RoutingTable, operations: Any, version: int) -> None:
     if version != table.version + 1:

@@ -12,6 +12,7 @@ from proxy.routing.codec import encode_change, encode_table
 from proxy.routing.envelope import seal
 from proxy.routing.model import RoutingTable
 from proxy.routing.stored import Entry, Stored, restored
+from tests.support.examples import examples
 from tests.support.routing_strategies import following, operation_lists, tables
 
 KEY = b"a routing key"
@@ -47,7 +48,7 @@ def test_wherever_the_snapshot_was_taken_the_same_table_is_restored(
     assert restored(stored_of(states[at], changes[at:]), KEY) == states[-1]
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(tables, st.lists(operation_lists, min_size=2, max_size=5), st.data())
 def test_a_log_with_a_gap_does_not_lead_on(
     table: RoutingTable, steps: Steps, data: st.DataObject
@@ -59,7 +60,7 @@ def test_a_log_with_a_gap_does_not_lead_on(
         restored(replace(stored, tail=tail), KEY)
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(tables, st.lists(operation_lists, min_size=1, max_size=3), st.data())
 def test_what_is_not_ours_is_not_used(
     table: RoutingTable, steps: Steps, data: st.DataObject

@@ -1,0 +1,120 @@
+"""What the statements so far have made: tables with their columns. Pure.
+
+It knows what the earlier statements say (`learning.py`), and what a database says (`database.py`), and
+nothing else: an unknown column is unknown, and the rules say so.
+"""
+
+from dataclasses import dataclass, field
+
+from admin.migrations.lint.sqltext import Type
+
+
+@dataclass(slots=True)
+class Column:
+    """A column, as far as it is known."""
+
+    type: Type
+    not_null: bool = False
+    has_default: bool = False
+    is_virtual: bool = False
+
+
+@dataclass(slots=True)
+class Check:
+    """A CHECK or NOT NULL constraint. not_null: the column that it says is not null, if it does.
+
+    columns: those that it reads.
+    """
+
+    not_null: str
+    is_valid: bool
+    columns: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Table:
+    """A table, as far as it is known. checks: CHECK and NOT NULL constraints by their names.
+
+    keys: the columns that are unique by themselves. primary: the primary key's name. is_whole:
+    all of the table is known.
+    """
+
+    columns: dict[str, Column] = field(default_factory=dict)
+    checks: dict[str, Check] = field(default_factory=dict)
+    keys: set[str] = field(default_factory=set)
+    is_partitioned: bool = False
+    primary: str = ""
+    is_whole: bool = False
+
+
+class Schema:
+    """The tables by name. …_here: what this file has created itself."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, Table] = {}
+        self.here: set[str] = set()
+        self.types_here: set[str] = set()
+        self.functions_here: set[str] = set()
+        self.columns_here: dict[str, set[str]] = {}
+        self.constrained_domains: set[str] = set()
+        self.domains: dict[str, Type] = {}
+        self.functions: set[str] = set()
+        self.indexes: dict[str, tuple[str, ...]] = {}
+        self.plain_indexes: set[str] = set()
+
+    def next_file(self) -> None:
+        """What was created is there for all from now on."""
+        self.here.clear()
+        self.types_here.clear()
+        self.functions_here.clear()
+        self.columns_here.clear()
+
+    def is_new(self, table: str) -> bool:
+        """Whether this file has created it, so nobody knows it yet."""
+        return bool(table) and unqualified(table) in self.here
+
+    def column(self, table: str, column: str) -> Column | None:
+        """The column, if it is known."""
+        found = self.tables.get(unqualified(table))
+        return found.columns.get(column) if found else None
+
+    def table(self, name: str) -> Table:
+        """What is known of a table, to be added to."""
+        return self.tables.setdefault(unqualified(name), Table())
+
+    def checks_of(self, table: str) -> dict[str, Check]:
+        """What is known of a table's CHECK and NOT NULL constraints, by name."""
+        found = self.tables.get(unqualified(table))
+        return found.checks if found else {}
+
+    def is_plain_index(self, name: str) -> bool:
+        """Whether an index is known, and isn't unique."""
+        return unqualified(name) in self.plain_indexes
+
+    def is_checked(self, table: str, column: str) -> bool:
+        """Whether a constraint reads the column, and is looked at again when its type changes."""
+        return any(column in each.columns for each in self.checks_of(table).values())
+
+    def is_virtual(self, table: str, column: str) -> bool:
+        """Whether the column is known to be generated when it is read."""
+        known = self.column(table, column)
+        return bool(known and known.is_virtual)
+
+    def holds_not_null(self, table: str, column: str) -> bool:
+        """Whether a valid constraint already says that the column is not null."""
+        known = self.column(table, column)
+        checks = self.checks_of(table).values() if column else ()
+        return bool(known and known.not_null) or any(
+            each.not_null == column and each.is_valid for each in checks
+        )
+
+    def promises_not_null(self, table: str, column: str) -> bool:
+        """The same, whether the rows of old were looked at or not."""
+        checks = self.checks_of(table).values()
+        said = any(each.not_null == column for each in checks)
+        return said or self.holds_not_null(table, column)
+
+
+def unqualified(name: str) -> str:
+    """Without its schema: migrations are written for whichever schema is the tenant's."""
+    return name.rpartition(".")[2]

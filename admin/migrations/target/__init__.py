@@ -1,0 +1,1 @@
+"""The target's side: sessions with time-outs, its own version table and fence, what is mended."""

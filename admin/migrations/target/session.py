@@ -1,0 +1,187 @@
+"""Sessions on the databases of targets, opened by reference and kept for the next job.
+
+Rules:
+1. Nothing of a migration runs without a lock time-out and a statement time-out: `Session.run` is
+   the only way, and it sets both before each statement, whatever the one before has set.
+2. A session names its fence (application_name), so that who comes after can end it.
+3. A connection is used again only after an end in good order, and with nothing left on it.
+4. No error holds a URL or what a server's address is.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from admin.migrations.config import Settings
+from admin.migrations.faults import LOST, RETRYABLE, Again, Failed, Failure, remedy
+from admin.migrations.references import ReferenceFault, database_url
+from admin.migrations.targets import Target, literal, quoted
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = Any
+
+APPLICATION = "turnout-worker"
+CHECK_MS = 1000
+"""How often a busy backend looks whether its client is still there: a killed worker's CREATE INDEX
+ends within this time."""
+_CLOSE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a lock is waited for, and how long a statement may take, in seconds."""
+
+    lock_s: float
+    statement_s: float
+
+    def __post_init__(self) -> None:
+        # PostgreSQL reads 0 as "for ever", and what is below a millisecond as 0.
+        if min(self.lock_s, self.statement_s) < 0.001:
+            raise ValueError("a migration runs with time-outs of at least a millisecond")
+
+    def sql(self, word: str) -> str:
+        """The statements that set them. word: SET or SET LOCAL."""
+        return (
+            f"{word} lock_timeout = {round(self.lock_s * 1000)};"
+            f"{word} statement_timeout = {round(self.statement_s * 1000)};"
+        )
+
+
+class Session:
+    """One connection in the hands of one job."""
+
+    def __init__(self, connection: Connection, target: Target, path: str, limits: Limits) -> None:
+        """path: the search path, quoted."""
+        self.connection, self.target, self.limits = connection, target, limits
+        self._path = path
+
+    async def begin(self) -> None:
+        """Begin a transaction with time-outs and the target's search path."""
+        await self.connection.execute(f"BEGIN; {self._settings('SET LOCAL')}")
+
+    async def commit(self) -> None:
+        """Make the transaction's work last."""
+        await self.connection.execute("COMMIT")
+
+    async def rollback(self) -> None:
+        """Drop the transaction's work; also where there is none."""
+        if not self.connection.is_closed() and self.connection.is_in_transaction():
+            await self.connection.execute("ROLLBACK")
+
+    async def run(self, sql: str, limits: Limits | None = None) -> str:
+        """Run one statement of a migration; its command tag. limits: in place of the session's."""
+        word = "SET LOCAL" if self.connection.is_in_transaction() else "SET"
+        await self.connection.execute(self._settings(word, limits))
+        return await self.connection.execute(sql)
+
+    def _settings(self, word: str, limits: Limits | None = None) -> str:
+        return f"{(limits or self.limits).sql(word)}{word} search_path TO {self._path}"
+
+
+class Sessions:
+    """The sessions of one worker; those that are idle are kept, a bounded number for each database."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str] | None = None) -> None:
+        """environ: where references of the kind env: are looked up; None: this process's."""
+        self._settings, self._environ = settings, environ
+        self._idle: dict[tuple[str, str], list[Connection]] = defaultdict(list)
+
+    @asynccontextmanager
+    async def open(self, target: Target, fence: int, limits: Limits) -> AsyncIterator[Session]:
+        """A session for one job. Again, Failed: it can't be had."""
+        key = (target.server, target.database)
+        connection = await self._take(target)
+        good = False
+        try:
+            name = literal(f"{APPLICATION} {fence} {target.name}"[:63])
+            await connection.execute(f"SET application_name TO {name}")
+            path = ", ".join(map(quoted, (target.schema, *self._settings.extra_schemas)))
+            yield Session(connection, target, path, limits)
+            good = not connection.is_closed() and not connection.is_in_transaction()
+        finally:
+            if good and len(self._idle[key]) < self._settings.idle_connections:
+                self._idle[key].append(connection)
+            else:
+                await _close(connection)
+
+    async def close(self) -> None:
+        """End those that are idle."""
+        idle = [each for kept in self._idle.values() for each in kept]
+        self._idle.clear()
+        for connection in idle:
+            await _close(connection)
+
+    async def _take(self, target: Target) -> Connection:
+        kept = self._idle[target.server, target.database]
+        while kept:
+            connection = kept.pop()
+            try:
+                await connection.execute("DISCARD ALL")
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await _close(connection)
+            else:
+                return connection
+        return await self._connect(target)
+
+    async def _connect(self, target: Target) -> Connection:
+        server = self._settings.servers.get(target.server)
+        if server is None:
+            raise Failed(_missing(target, f"this worker knows no server {target.server}"))
+        try:
+            return await asyncpg.connect(
+                database_url(server.url, self._environ),
+                database=target.database or None,
+                timeout=self._settings.connect_timeout_s,
+                statement_cache_size=0,
+                server_settings={
+                    "application_name": APPLICATION,
+                    "lock_timeout": _ms(self._settings.lock_timeout_s),
+                    "statement_timeout": _ms(self._settings.statement_timeout_s),
+                    "idle_in_transaction_session_timeout": _ms(self._settings.lease_s),
+                    "client_connection_check_interval": str(CHECK_MS),
+                },
+            )
+        except ReferenceFault as error:
+            raise Failed(_missing(target, str(error))) from None
+        except asyncpg.PostgresError as error:
+            state = error.sqlstate or LOST
+            if state in RETRYABLE:
+                raise Again(state) from None
+            message = f"{target.server} refuses the worker ({type(error).__name__})"
+            raise Failed(
+                Failure(message, remedy(state, ""), code="refused", sqlstate=state)
+            ) from None
+        except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+            # Their messages hold addresses: the class.
+            raise Again(
+                "08001", f"{target.server} can't be reached ({type(error).__name__})"
+            ) from None
+
+
+def _missing(target: Target, message: str) -> Failure:
+    advice = f"Give the worker [migrations.servers.{target.server}] and what its url names."
+    return Failure(message, advice, code="no-server")
+
+
+async def _close(connection: Connection) -> None:
+    """End it, in good order if it can be had at once."""
+    if connection.is_closed():
+        return
+    if connection.is_in_transaction():
+        connection.terminate()
+        return
+    try:
+        await asyncio.wait_for(connection.close(), _CLOSE_S)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        connection.terminate()
+
+
+def _ms(seconds: float) -> str:
+    return str(round(seconds * 1000))

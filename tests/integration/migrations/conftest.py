@@ -1,0 +1,35 @@
+"""A ledger, and a database for targets, both on the session's PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from admin.embedded import EmbeddedPostgres
+from admin.migrations.worker import Worker
+from tests.support.migrations import Ledger, ledger
+from tests.support.servers import empty_database
+
+
+@pytest.fixture
+async def book(database_url: str, postgres_server: EmbeddedPostgres) -> AsyncIterator[Ledger]:
+    """The ledger in one database, the targets in another."""
+    with empty_database(postgres_server) as there:
+        async with ledger(database_url, there) as opened:
+            yield opened
+
+
+@pytest.fixture
+async def works() -> AsyncIterator[Callable[[Worker], Awaitable[asyncio.Task[None]]]]:
+    """Starts a worker in this process; it is drained after the test."""
+    running: list[tuple[Worker, asyncio.Task[None]]] = []
+
+    async def start(worker: Worker) -> asyncio.Task[None]:
+        task = asyncio.create_task(worker.run())
+        running.append((worker, task))
+        return task
+
+    yield start
+    for worker, task in running:
+        worker.drain()
+        await task
