@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from admin.canary import model as ramps
+from admin.migrations import states as migrations
 from admin.switches import model as switches
 from proxy.exchange import tunnel
 from proxy.exchange.states import TRANSITIONS
@@ -77,6 +78,27 @@ def ramp() -> str:
     return "\n".join([*lines, "    DONE --> [*]"])
 
 
+def plan() -> str:
+    """The life of a plan of migrations."""
+    lines = ["stateDiagram-v2", "    [*] --> PLANNED"]
+    lines += [
+        f"    {state.name} --> {after.name}: {event.name.lower()}"
+        for (state, event), after in migrations.PLANS.items()
+    ]
+    return "\n".join([*lines, "    DONE --> [*]", "    CANCELLED --> [*]"])
+
+
+def job() -> str:
+    """The life of a job: one migration of one target."""
+    lines = ["stateDiagram-v2", "    [*] --> QUEUED"]
+    lines += [
+        f"    {state.name} --> {after.name}: {event.name.lower().replace('_', ' ')}"
+        for (state, event), after in migrations.JOBS.items()
+    ]
+    ends = ("DONE", "SKIPPED", "CANCELLED")
+    return "\n".join([*lines, *(f"    {state} --> [*]" for state in ends)])
+
+
 DIAGRAMS = {
     "exchange": exchange,
     "health": health,
@@ -84,6 +106,8 @@ DIAGRAMS = {
     "upgrade": upgrade,
     "switch": switch,
     "ramp": ramp,
+    "plan": plan,
+    "job": job,
 }
 
 

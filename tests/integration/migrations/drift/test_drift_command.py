@@ -86,7 +86,7 @@ async def test_two_schemas_of_one_kind_have_one_fingerprint(erp: Erp):
 async def test_each_change_by_hand_is_seen(erp: Erp, tmp_path: Path):
     await erp.execute("DROP TABLE jobs, customers", RICH)
     place = Place("env:ERP_DATABASE", erp.url)
-    async with connected(place, Limits(), "public") as connection:
+    async with connected(place, Limits(), ("public",)) as connection:
         before = await fingerprint(connection, "public")
         for change, expected in CHANGES.items():
             transaction = connection.transaction()
