@@ -24,7 +24,8 @@ import pytest
 
 from admin.embedded import EmbeddedPostgres
 from tests.support.statement_corpus import BASE, LOCKS, Case, cases
-from tests.support.statement_evidence import Effect, Laboratory, Tried, connected
+from tests.support.statement_effects import Effect
+from tests.support.statement_evidence import Laboratory, Tried, connected
 
 TEMPLATE, SHARED = "corpus_base", "corpus_shared"
 LEAST = 150
