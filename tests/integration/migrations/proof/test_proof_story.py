@@ -32,10 +32,11 @@ async def test_the_history_says_what_is_pending(erp: Erp):
     missing = await erp.run(given)
     assert missing.code == 2
     assert "--from VERSION" in missing.stderr
+    # The worker's fence is a row too, and no migration.
+    await erp.execute(HISTORY, "INSERT INTO turnout_schema_history VALUES ('', '', 'fence')")
+    assert len((await erp.run(given)).json["migrations"]) == 3
     first = checksums["V1.2.0__first.sql"]
-    await erp.execute(
-        HISTORY, f"INSERT INTO turnout_schema_history VALUES ('1.2.0', '{first}', 'applied')"
-    )
+    await erp.execute(f"INSERT INTO turnout_schema_history VALUES ('1.2.0', '{first}', 'applied')")
     done = await erp.run(given)
     assert [each["path"] for each in done.json["migrations"]] == [
         "V1.3.0__second.sql",
