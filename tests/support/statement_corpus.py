@@ -107,6 +107,8 @@ def _case(topic: str, table: Mapping[str, object]) -> Case:
         if value not in allowed:
             raise CorpusError(f"{where}: {value!r} is none of {', '.join(allowed)}")
     breaks = bool(case.breaks_setup or case.breaks_old)
+    if case.new and not breaks:
+        raise CorpusError(f"{where}: new, and nothing of what breaks it then")
     if breaks != (case.compatibility == "conditional"):
         raise CorpusError(f"{where}: what breaks it is for conditional cases, and needed there")
     if not case.old:
