@@ -29,6 +29,7 @@ from tests.support.migrations import (
     ledger,
     of_tenant,
     of_tenants,
+    until,
 )
 from tests.support.processes import Child, Children
 
@@ -108,8 +109,11 @@ async def ended(server: EmbeddedPostgres) -> int:
 
 async def past(server: EmbeddedPostgres, count: int) -> None:
     """Until so many jobs have ended."""
-    while await ended(server) < count:
-        await asyncio.sleep(0.05)
+
+    async def is_past() -> bool:
+        return await ended(server) >= count
+
+    await until(is_past)
 
 
 async def test_each_of_a_thousand_is_migrated_once_whoever_dies(
@@ -151,8 +155,7 @@ async def test_each_of_a_thousand_is_migrated_once_whoever_dies(
     took_s = time.monotonic() - began
 
     async with ledger(book.url, fresh_postgres.url_for("targets")) as after:
-        while await after.state(plan) != "done":
-            await asyncio.sleep(0.05)
+        await after.ends(plan)
         await check(after, fresh_postgres, plan, targets)
         rate = len(targets) / took_s
         plain = await asyncio.to_thread(by_psql, fresh_postgres, tmp_path)

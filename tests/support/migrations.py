@@ -1,6 +1,7 @@
 """A ledger and targets on real PostgreSQL for tests of migrations: made, planned, worked on."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -29,7 +30,16 @@ from admin.schema import migrate, migrations
 
 AUTHOR = Author("tester", "operator", "r-1")
 REFERENCE = "env:TURNOUT_TEST_TARGETS"
-SECONDS = 90
+LOOK_S = 0.02
+
+
+async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
+    """Ask again and again until the answer is true; the answer."""
+    while True:
+        found = await condition()
+        if found:
+            return found
+        await asyncio.sleep(LOOK_S)
 
 
 def settings(**changed: Any) -> Settings:
@@ -144,6 +154,26 @@ class Ledger:
                 "SELECT state FROM turnout.migration_plans WHERE name = $1", plan
             )
         )
+
+    async def ends(self, plan: str, *states: str) -> str:
+        """Until the plan is in one of these states; `done` if none is named."""
+        wanted = states or ("done",)
+
+        async def stands() -> str:
+            state = await self.state(plan)
+            return state if state in wanted else ""
+
+        return str(await until(stands))
+
+    async def comes_to_rest(self, plan: str) -> dict[str, int]:
+        """Until none of its jobs runs; how many are in each state then."""
+
+        async def at_rest() -> dict[str, int]:
+            counts = await self.jobs(plan)
+            return {} if "running" in counts else counts
+
+        found: dict[str, int] = await until(at_rest)
+        return found
 
     async def jobs(self, plan: str) -> dict[str, int]:
         rows = await self.connection.fetch(

@@ -1,13 +1,16 @@
 """A ledger, and a database for targets, both on the session's PostgreSQL."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from admin.embedded import EmbeddedPostgres
 from admin.migrations.worker import Worker
-from tests.support.migrations import Ledger, ledger
+from tests.support.migrations import Ledger, config_file, ledger
+from tests.support.processes import Child, Children
 from tests.support.servers import empty_database
 
 
@@ -33,3 +36,19 @@ async def works() -> AsyncIterator[Callable[[Worker], Awaitable[asyncio.Task[Non
     for worker, task in running:
         worker.drain()
         await task
+
+
+@pytest.fixture
+def process(book: Ledger, spawn: Children, tmp_path: Path) -> Callable[[str], Child]:
+    """Starts a worker process."""
+    path = config_file(tmp_path, book.url)
+
+    def start(name: str) -> Child:
+        return spawn(
+            sys.executable,
+            *("-m", "admin.migrations", "--config", path, "--name", name),
+            env=dict(book.environ),
+            name=name,
+        )
+
+    return start

@@ -1,10 +1,7 @@
 """What can't run in a transaction: killed midway by kill -9 and by the server, and mended."""
 
-import asyncio
 import signal
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -15,43 +12,18 @@ from tests.support.migrations import (
     REFERENCE,
     Ledger,
     catalogue,
-    config_file,
     file,
     of_tenant,
     settings,
+    until,
 )
-from tests.support.processes import Child, Children
+from tests.support.processes import Child
 
 INDEX = "CREATE UNIQUE INDEX CONCURRENTLY jobs_number ON jobs (number)"
 FILLED = "CREATE TABLE jobs (id bigint, number bigint); INSERT INTO jobs SELECT n, n FROM generate_series(1, 1000) n"
 VALID = """
 SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('t_acme.jobs_number')
 """
-
-
-@pytest.fixture
-def process(book: Ledger, spawn: Children, tmp_path: Path) -> Callable[[str], Child]:
-    """Starts a worker process."""
-    path = config_file(tmp_path, book.url)
-
-    def start(name: str) -> Child:
-        return spawn(
-            sys.executable,
-            *("-m", "admin.migrations", "--config", path, "--name", name),
-            env=dict(book.environ),
-            name=name,
-        )
-
-    return start
-
-
-async def until(question: Callable[[], Any], what: object = True) -> None:
-    while await question() != what:
-        await asyncio.sleep(0.02)
-
-
-async def state(book: Ledger, plan: str, wanted: str) -> None:
-    await until(lambda: book.state(plan), wanted)
 
 
 async def building(book: Ledger) -> int | None:
@@ -61,12 +33,6 @@ async def building(book: Ledger) -> int | None:
         " AND state = 'active'"
     )
     return pid if await book.there.fetchval(VALID) is False else None
-
-
-async def half_built(book: Ledger) -> int:
-    while (pid := await building(book)) is None:
-        await asyncio.sleep(0.01)
-    return pid
 
 
 @pytest.mark.parametrize("end", ["kill -9 of the worker", "pg_terminate_backend"])
@@ -84,7 +50,7 @@ async def test_an_index_that_was_broken_off_is_found_and_built_anew(
     await reader.fetchval("SELECT count(*) FROM t_acme.jobs")
     plan = await book.planned(files, [target])
     first = process("first")
-    pid = await half_built(book)
+    pid = await until(lambda: building(book))
     if end == "pg_terminate_backend":
         await book.connection.execute("SELECT pg_terminate_backend($1)", pid)
     else:
@@ -96,7 +62,7 @@ async def test_an_index_that_was_broken_off_is_found_and_built_anew(
     )
     await reading.rollback()
     await reader.close()
-    await state(book, plan, "done")
+    await book.ends(plan)
     assert await book.there.fetchval(VALID) is True
     assert await book.there.fetchval("SELECT to_regclass('t_acme.after_it')") is not None
     row = await book.there.fetchrow(
@@ -119,7 +85,7 @@ async def test_an_index_that_others_left_broken_is_not_passed_over(
     careless = INDEX.replace("CONCURRENTLY", "CONCURRENTLY IF NOT EXISTS")
     plan = await book.planned(catalogue(file("1.0.0", careless)), [target])
     await works(book.worker(settings()))
-    await state(book, plan, "stopped")
+    await book.ends(plan, "stopped")
     error = await book.connection.fetchval("SELECT error ->> 'code' FROM turnout.migration_jobs")
     assert error == "invalid-index"
 
@@ -131,11 +97,11 @@ async def test_a_unique_index_that_fails_by_its_data_is_retried_once_they_are_me
     await book.schemas([target], f"{FILLED}; INSERT INTO jobs VALUES (0, 1)")
     plan = await book.planned(catalogue(file("1.0.0", INDEX)), [target])
     await works(book.worker(settings()))
-    await state(book, plan, "stopped")
+    await book.ends(plan, "stopped")
     assert await book.there.fetchval(VALID) is False
     await book.there.execute("DELETE FROM t_acme.jobs WHERE id = 0")
     await book.word(plan, PlanEvent.RETRY)
-    await state(book, plan, "done")
+    await book.ends(plan)
     assert await book.there.fetchval(VALID) is True
 
 
@@ -164,7 +130,7 @@ async def test_a_partition_whose_detaching_was_broken_off_is_detached(
     )
     await reading.rollback()
     await reader.close()
-    await state(book, plan, "done")
+    await book.ends(plan)
     assert await book.there.fetchval(pending) is None
 
 
@@ -182,5 +148,5 @@ async def test_vacuum_and_reindex_run_alone(book: Ledger, works: Callable[..., A
     )
     plan = await book.planned(files, [target])
     await works(book.worker(settings()))
-    await state(book, plan, "done")
+    await book.ends(plan)
     assert await book.there.fetchval("SELECT to_regclass('t_acme.jobs_id')") is None

@@ -1,6 +1,5 @@
 """One worker on real targets: applied once, found, refused, failed, stopped, retried, drained."""
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,18 +9,11 @@ import pytest
 
 from admin.migrations.ledger.plans import applied
 from admin.migrations.states import PlanEvent
-from tests.support.migrations import Ledger, catalogue, file, of_tenant, of_tenants, settings
+from tests.support.migrations import Ledger, catalogue, file, of_tenant, of_tenants, settings, until
 
 Works = Callable[..., Awaitable[Any]]
 TABLE = "CREATE TABLE jobs (id bigint PRIMARY KEY, quantity integer)"
 COLUMN = "ALTER TABLE jobs ADD COLUMN priority integer DEFAULT 5"
-
-
-async def until(book: Ledger, plan: str, *states: str) -> str:
-    """The plan's state, once it is one of these."""
-    while (state := await book.state(plan)) not in states:
-        await asyncio.sleep(0.02)
-    return state
 
 
 async def test_every_target_gets_each_migration_in_order(book: Ledger, works: Works) -> None:
@@ -29,7 +21,7 @@ async def test_every_target_gets_each_migration_in_order(book: Ledger, works: Wo
     await book.schemas(targets)
     plan = await book.planned(catalogue(file("1.0.0", TABLE), file("1.1.0", COLUMN)), targets)
     await works(book.worker(settings()))
-    await until(book, plan, "done")
+    await book.ends(plan)
     assert await book.jobs(plan) == {"done": 10}
     for target in targets:
         rows = await book.there.fetch(
@@ -53,9 +45,9 @@ async def test_what_the_ledger_knows_gets_no_job(book: Ledger, works: Works) -> 
     files = catalogue(file("1.0.0", TABLE))
     first = await book.planned(files, targets[:1])
     await works(book.worker(settings()))
-    await until(book, first, "done")
+    await book.ends(first)
     second = await book.planned(files, targets, applied=await applied(book.connection))
-    await until(book, second, "done")
+    await book.ends(second)
     assert await book.jobs(second) == {"done": 1}
 
 
@@ -65,10 +57,10 @@ async def test_what_a_target_has_already_is_found_and_not_run(book: Ledger, work
     files = catalogue(file("1.0.0", TABLE))
     first = await book.planned(files, [target])
     await works(book.worker(settings()))
-    await until(book, first, "done")
+    await book.ends(first)
     # The ledger is told nothing of it: as after its loss.
     second = await book.planned(files, [target])
-    await until(book, second, "done")
+    await book.ends(second)
     assert await book.jobs(second) == {"skipped": 1}
 
 
@@ -77,11 +69,11 @@ async def test_a_changed_file_is_refused_at_the_target(book: Ledger, works: Work
     await book.schemas([target])
     first = await book.planned(catalogue(file("1.0.0", TABLE)), [target])
     await works(book.worker(settings()))
-    await until(book, first, "done")
+    await book.ends(first)
     plan = await book.planned(
         catalogue(file("1.0.0", TABLE, "SELECT 1"), file("1.1.0", COLUMN)), [target]
     )
-    await until(book, plan, "stopped")
+    await book.ends(plan, "stopped")
     assert (await errors(book, plan))[0]["code"] == "changed-file"
 
 
@@ -92,9 +84,9 @@ async def test_a_version_that_the_catalogue_does_not_know_is_refused(
     await book.schemas([target])
     first = await book.planned(catalogue(file("2.0.0", TABLE)), [target])
     await works(book.worker(settings()))
-    await until(book, first, "done")
+    await book.ends(first)
     plan = await book.planned(catalogue(file("1.1.0", "CREATE TABLE other ()")), [target])
-    await until(book, plan, "stopped")
+    await book.ends(plan, "stopped")
     (error,) = await errors(book, plan)
     assert error["code"] == "unknown-version"
     assert "2.0.0" in error["message"]
@@ -112,7 +104,7 @@ async def test_a_failing_tenant_stops_its_wave_and_the_report_says_where(
         files, [good, bad, *rest], pilots=frozenset({"good", "bad"}), failure_budget=0
     )
     await works(book.worker(settings(jobs_at_once=1)))
-    await until(book, plan, "stopped")
+    await book.ends(plan, "stopped")
     (error,) = await errors(book, plan)
     assert (error["file"], error["line"], error["sqlstate"]) == ("V1.1.0__what.sql", 2, "23514")
     assert error["statement"] == check
@@ -124,14 +116,14 @@ async def test_a_failing_tenant_stops_its_wave_and_the_report_says_where(
         assert await book.there.fetchval(f"{columns} AND table_schema = '{target.schema}'") == 0
 
     await book.word(plan, PlanEvent.RESUME)
-    await until(book, plan, "done")
+    await book.ends(plan)
     counts = await book.jobs(plan)
     assert (counts["failed"], counts["blocked"]) == (1, 1), counts
     assert counts["done"] == 2 * (1 + len(rest))
 
     await book.there.execute("DELETE FROM t_bad.jobs")
     await book.word(plan, PlanEvent.RETRY)
-    await until(book, plan, "done")
+    await book.ends(plan)
     assert await book.jobs(plan) == {"done": 2 * (2 + len(rest))}
 
 
@@ -145,23 +137,17 @@ async def test_a_migration_that_waits_for_a_lock_gives_up_and_blocks_nobody_long
         await book.there.execute("LOCK TABLE t_c0.jobs IN ACCESS SHARE MODE")
         await works(book.worker(settings(tries=100)))
         # It has waited, given up, and waits for its next try: nothing queues behind it.
-        while not await book.connection.fetchval(
-            "SELECT sum(tries) FROM turnout.migration_jobs WHERE plan = $1", plan
-        ):
-            await asyncio.sleep(0.02)
-        assert (
-            await book.connection.fetchval(
-                "SELECT error ->> 'sqlstate' FROM turnout.migration_jobs"
-            )
-            == "55P03"
-        )
+        tried = "SELECT sum(tries) FROM turnout.migration_jobs WHERE plan = $1"
+        await until(lambda: book.connection.fetchval(tried, plan))
+        why = "SELECT error ->> 'sqlstate' FROM turnout.migration_jobs WHERE plan = $1"
+        assert await book.connection.fetchval(why, plan) == "55P03"
         other = await asyncpg.connect(book.environ["TURNOUT_TEST_TARGETS"])
         try:
             # Behind a migration that waits for its lock, even a reader would wait.
             assert await other.fetchval("SELECT count(*) FROM t_c0.jobs") == 1
         finally:
             await other.close()
-    await until(book, plan, "done")
+    await book.ends(plan)
     assert await book.jobs(plan) == {"done": 1}
 
 
@@ -182,5 +168,5 @@ async def test_nothing_runs_without_time_outs_whatever_a_migration_sets(
     look = f"INSERT INTO seen SELECT current_setting('{name}')"
     plan = await book.planned(catalogue(file("1.0.0", tamper, look)), [target])
     await works(book.worker(settings()))
-    await until(book, plan, "done")
+    await book.ends(plan)
     assert await book.there.fetchval("SELECT what FROM t_c0.seen") in {"200ms", "10min"}
