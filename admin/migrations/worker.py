@@ -151,6 +151,10 @@ class Worker:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a lane is one
         lease = Lease(mine, task)
+        before = self._leases.get(mine.id)
+        if before is not None:
+            # Its lease lapsed while the ledger was away, and it is we who have claimed it again.
+            before.lose()
         self._leases[mine.id] = lease
         said = log.bind(plan=mine.plan, target=mine.target.name, fence=mine.fence)
         try:
@@ -164,7 +168,8 @@ class Worker:
         except Fenced as error:
             said.warning("fenced", reason=str(error))
         finally:
-            del self._leases[mine.id]
+            if self._leases.get(mine.id) is lease:
+                del self._leases[mine.id]
 
     async def _outcome(
         self, mine: Claim, lease: Lease, said: structlog.stdlib.BoundLogger

@@ -1,6 +1,6 @@
 """The corpus of migrations: statements, and what is expected of them on both axes.
 
-`tests/corpus/statements/<topic>.toml` holds [[case]] tables; `base.sql` is the schema that each
+`tests/statements/<topic>.toml` holds [[case]] tables; `base.sql` is the schema that each
 begins with. tests/integration/migrations/test_statements.py shows every expectation on a real
 PostgreSQL; the linter's tests compare its verdicts with them.
 
@@ -25,7 +25,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parents[1] / "corpus" / "statements"
+FOLDER = Path(__file__).parents[1] / "statements"
 BASE = FOLDER / "base.sql"
 
 COMPATIBILITIES = ("safe", "conditional", "breaking")
@@ -107,6 +107,8 @@ def _case(topic: str, table: Mapping[str, object]) -> Case:
         if value not in allowed:
             raise CorpusError(f"{where}: {value!r} is none of {', '.join(allowed)}")
     breaks = bool(case.breaks_setup or case.breaks_old)
+    if case.new and not breaks:
+        raise CorpusError(f"{where}: new, and nothing of what breaks it then")
     if breaks != (case.compatibility == "conditional"):
         raise CorpusError(f"{where}: what breaks it is for conditional cases, and needed there")
     if not case.old:

@@ -38,6 +38,9 @@ def _create(schema: Schema, node: Node) -> None:
             _constrain(table, each.constraint)
     if table.primary == _UNNAMED:
         table.primary = f"{node.relation.relname}_pkey"
+    if node.partbound.is_default:
+        for each in node.inh_relations:
+            schema.table(name_of(each.range_var)).has_rest = True
     _add(schema, name_of(node.relation), table)
 
 
@@ -144,6 +147,11 @@ def _default(table: Table, action: Action) -> None:
         table.columns[action.column].has_default = action.node.HasField("def")
 
 
+def _attach(table: Table, action: Action) -> None:
+    if getattr(action.node, "def").partition_cmd.bound.is_default:
+        table.has_rest = True
+
+
 def _validate(table: Table, action: Action) -> None:
     if action.node.name in table.checks:
         table.checks[action.node.name].is_valid = True
@@ -174,6 +182,7 @@ _BY_STATEMENT: Mapping[str, Callable[[Schema, Node], None]] = {
     "AlterTableStmt": _alter,
 }
 _BY_PART: Mapping[str, Callable[[Table, Action], None]] = {
+    "AT_AttachPartition": _attach,
     "AT_AddColumn": _add_column,
     "AT_DropColumn": _drop_column,
     "AT_AlterColumnType": _retype,

@@ -96,7 +96,6 @@ TABLE: Mapping[str, Locking] = {
     **_rows(_SHARED, "Named", "Copied", "OBJECT_INDEX:AT_AttachPartition"),
     "Read": _SHARED_SCAN,
     "Reference": _NO_WRITES,
-    "Partition": _EXCLUSIVE,
     "Inheritance": _MILD,
     **_rows(
         NOTHING,

@@ -82,6 +82,11 @@ def _drop_index(action: Action, _: Schema) -> Locking:
     return Locking(Lock.SHARE_UPDATE_EXCLUSIVE if weak else Lock.ACCESS_EXCLUSIVE)
 
 
+def _new_partition(action: Action, schema: Schema) -> Locking:
+    # The default partition is looked through, for rows that belong into the new one.
+    return _exclusive(Cost.SCAN if schema.table(action.table).has_rest else Cost.INSTANT)
+
+
 def _detach(action: Action, _: Schema) -> Locking:
     weak = getattr(action.node, "def").partition_cmd.concurrent
     return Locking(Lock.SHARE_UPDATE_EXCLUSIVE if weak else Lock.ACCESS_EXCLUSIVE)
@@ -150,7 +155,7 @@ def _domain(action: Action, schema: Schema) -> Locking:
     if action.node.type_name[-1].string.sval in schema.types_here:
         return Locking()
     skips = action.node.subtype == "C" and getattr(action.node, "def").constraint.skip_validation
-    looks = action.node.subtype in {"C", "O"} and not skips
+    looks = action.node.subtype in {"C", "O", "V"} and not skips
     # Of all tables with a column of it.
     return Locking(Lock.SHARE, Cost.SCAN) if looks else Locking()
 
@@ -201,6 +206,7 @@ DEPENDS: Mapping[str, Callable[[Action, Schema], Locking]] = {
     "Index": _index,
     "Drop:OBJECT_INDEX": _drop_index,
     "AT_DetachPartition": _detach,
+    "Partition": _new_partition,
     "View": _view,
     "Vacuum": _vacuum,
     "Reindex:REINDEX_OBJECT_TABLE": _reindex,

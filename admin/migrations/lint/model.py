@@ -1,6 +1,6 @@
 """Verdicts on statements: two axes, and findings with what to do instead. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
@@ -93,6 +93,11 @@ class Finding:
     remedy: str = ""
     compatibility: Compatibility = Compatibility.SAFE
 
+    @property
+    def is_beside(self) -> bool:
+        """Whether it is squawk's."""
+        return self.rule.startswith("squawk/")
+
 
 @dataclass(frozen=True, slots=True)
 class Suppressed:
@@ -139,13 +144,21 @@ class Report:
 
     @property
     def findings(self) -> int:
-        """How many aren't suppressed."""
-        return sum(len(each.findings) for each in self.statements)
+        """How many of ours aren't suppressed."""
+        return self._count(lambda finding: not finding.is_beside)
+
+    @property
+    def beside(self) -> int:
+        """How many of squawk's aren't: a second opinion, which is shown and doesn't count."""
+        return self._count(lambda finding: finding.is_beside)
 
     @property
     def suppressed(self) -> int:
         """How many are."""
         return sum(len(each.suppressed) for each in self.statements)
+
+    def _count(self, counts: Callable[[Finding], bool]) -> int:
+        return sum(map(counts, (each for one in self.statements for each in one.findings)))
 
 
 def worst(found: Iterable[Compatibility]) -> Compatibility:

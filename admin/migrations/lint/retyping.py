@@ -114,7 +114,9 @@ def _same_name(old: Type, new: Type) -> Change:
     if old.name in _PRECISE:
         before = old.modifiers[0] if old.modifiers else _MOST_PRECISE
         after = new.modifiers[0] if new.modifiers else _MOST_PRECISE
-        return Change.WIDER if after >= before else Change.NARROWER
+        # What was rounded is so no longer.
+        looser = Change.LOOSER if after > before else Change.WIDER
+        return looser if after >= before else Change.NARROWER
     if old.name in _BITS:
         wider = not new.modifiers or (old.modifiers and new.modifiers >= old.modifiers)
         return Change.WIDER if wider else Change.NARROWER

@@ -36,13 +36,14 @@ class Table:
     """A table, as far as it is known. checks: CHECK and NOT NULL constraints by their names.
 
     keys: the columns that are unique by themselves. primary: the primary key's name. is_whole:
-    all of the table is known.
+    all of the table is known. has_rest: it has a default partition, for rows that no other takes.
     """
 
     columns: dict[str, Column] = field(default_factory=dict)
     checks: dict[str, Check] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
     is_partitioned: bool = False
+    has_rest: bool = False
     primary: str = ""
     is_whole: bool = False
 

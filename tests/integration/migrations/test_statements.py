@@ -24,7 +24,8 @@ import pytest
 
 from admin.embedded import EmbeddedPostgres
 from tests.support.statement_corpus import BASE, LOCKS, Case, cases
-from tests.support.statement_evidence import Effect, Laboratory, Tried, connected
+from tests.support.statement_effects import Effect
+from tests.support.statement_evidence import Laboratory, Tried, connected
 
 TEMPLATE, SHARED = "corpus_base", "corpus_shared"
 LEAST = 150
@@ -61,7 +62,7 @@ async def test_what_a_statement_does_is_what_the_corpus_says(
     assert found.effect.cost == case.cost, found.effect
     if apart:
         queries, setup = case.breaks_old or case.old, [case.setup, case.breaks_setup]
-        found = await tried(laboratory, case, queries, setup, case.new)
+        found = await tried(laboratory, case, queries, setup, case.new, locks=False)
         assert found.effect.error or any(differences(found)), "it does not break"
 
 
@@ -71,8 +72,10 @@ async def tried(
     queries: Sequence[str],
     setup: Sequence[str],
     new: Sequence[str] = (),
+    *,
+    locks: bool = True,
 ) -> Tried:
-    found = await laboratory.tried(case.sql, queries, setup, new)
+    found = await laboratory.tried(case.sql, queries, setup, new, locks=locks)
     assert [outcome.error for outcome in found.before] == [None] * len(queries), "must work before"
     return found
 

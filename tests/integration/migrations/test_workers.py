@@ -115,4 +115,22 @@ async def test_no_more_of_a_server_s_targets_are_at_work_than_it_allows(
         " WHERE other.begun_at <= job.begun_at AND other.ended_at > job.begun_at))"
         " FROM turnout.migration_jobs job"
     )
-    assert most == 3
+    assert 1 < most <= 3
+
+
+async def test_a_worker_that_claims_its_own_lapsed_job_goes_on(
+    book: Ledger, works: Callable[..., Any]
+) -> None:
+    (target,) = of_tenants(1)
+    await book.schemas([target])
+    files = catalogue(file("1.0.0", "SELECT pg_sleep(1)"))
+    plan = await book.planned(files, [target])
+    task = await works(book.worker(settings(jobs_at_once=2, lease_s=30.0)))
+    lapse = (
+        "UPDATE turnout.migration_jobs SET lease_until = now() - interval '1 s'"
+        " WHERE plan = $1 AND state = 'running' RETURNING id"
+    )
+    await until(lambda: book.connection.fetchval(lapse, plan))
+    await book.ends(plan)
+    assert await book.jobs(plan) == {"done": 1}
+    assert not task.done()

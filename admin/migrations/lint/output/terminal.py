@@ -44,7 +44,8 @@ def summary(report: Report) -> str:
     counted = ", ".join(f"{verdicts[each]} {each}" for each in Compatibility)
     plural = "" if report.findings == 1 else "s"
     suppressed = f", {report.suppressed} suppressed" if report.suppressed else ""
-    said = f"{report.findings} finding{plural}{suppressed}"
+    beside = f", {report.beside} of squawk's" if report.beside else ""
+    said = f"{report.findings} finding{plural}{suppressed}{beside}"
     return f"{len(report.statements)} statements ({counted}): {said}"
 
 
