@@ -66,7 +66,9 @@ async def test_every_row_is_changed_once_whatever_the_key_s_type(
 async def test_a_paused_one_goes_on_after_its_last_batch(book: Ledger, works: Works) -> None:
     target = of_tenant("acme")
     await book.schemas([target], ROWS.format(type="bigint", value="n"))
-    plan = await book.planned(backfill(), [target], phases=("backfill",))
+    # Nothing but its place keeps this one from a second time.
+    blind = COPY.removesuffix(" AND copy IS NULL")
+    plan = await book.planned(backfill(blind), [target], phases=("backfill",))
     await works(book.worker(settings(backfill_rows_per_s=500.0, lease_s=0.5)))
     position = "SELECT position FROM t_acme.turnout_schema_history WHERE key = '1.3.0'"
     await has_begun(book)
