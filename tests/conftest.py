@@ -33,6 +33,8 @@ _ROOT = Path(__file__).parents[1]
 _LONG = (
     "integration/test_compiled.py",
     "e2e/test_history.py",
+    "e2e/test_many_migrations.py",
+    "integration/migrations/test_statements.py",
     "e2e/test_demo.py",
     "integration/redis_access/test_replies.py",
     "integration/bench/test_switch_bench.py",

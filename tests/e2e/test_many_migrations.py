@@ -118,6 +118,7 @@ async def past(server: EmbeddedPostgres, count: int) -> None:
     await until(is_past)
 
 
+@pytest.mark.timeout(400)
 async def test_each_of_a_thousand_is_migrated_once_whoever_dies(
     book: Ledger,
     fresh_postgres: EmbeddedPostgres,
