@@ -28,6 +28,7 @@ from admin.api.app import ROUTES
 from admin.api.metrics import GAUGES, SLOT_GAUGES, Metrics
 from admin.api.problems import CODES
 from admin.cli.main import main
+from admin.migrations.__main__ import main as worker_main
 from admin.routing.events import KINDS
 from bench.switch.options import parse as parse_switch
 from proxy.__main__ import main as proxy_main
@@ -180,6 +181,7 @@ def test_make_targets_exist(page: Path):
 PROCESSES: dict[tuple[str, ...], Callable[[list[str]], object]] = {
     ("admin",): admin_main,
     ("proxy",): proxy_main,
+    ("worker",): worker_main,
     ("bench", "switch"): parse_switch,
 }
 """Commands that become another process, and that process's own."""
