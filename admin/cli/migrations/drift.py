@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from admin.cli.failures import Failure
+from admin.cli.migrations.kinds import FILE, REFERENCE, VERSION
 from admin.cli.migrations.scratch_options import (
     COULD_NOT,
-    FILE,
     FOUND,
-    REFERENCE,
-    VERSION,
     catalogue_of,
     place_of,
     run_to_the_end,

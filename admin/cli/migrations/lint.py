@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from admin.cli.failures import Failure
+from admin.cli.migrations.kinds import FILE, VERSION
 from admin.cli.output import console, printable, show_json
 
 if TYPE_CHECKING:
@@ -27,34 +28,13 @@ Exit codes
   1  findings
   2  the files, the context or the database can't be read; wrong usage
 """
-EXISTING = click.Path(exists=True, path_type=Path)
-
-
-class VersionType(click.ParamType["Version"]):
-    """A semantic version."""
-
-    name = "version"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> "Version":
-        """The version, or wrong usage."""
-        from admin.migrations.version import Version, VersionError  # noqa: PLC0415 - not needed for --help
-
-        try:
-            return value if isinstance(value, Version) else Version.parse(str(value))
-        except VersionError as error:
-            self.fail(str(error), param, ctx)
-
-
-VERSION = VersionType()
 
 
 @click.command(epilog=EPILOG)
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--after", type=VERSION, help="Only what is newer; the older is taken to be applied.")
 @click.option("--old", type=VERSION, multiple=True, help="A version that runs, or may come back.")
-@click.option("--context", type=EXISTING, help="A JSON file with these versions.")
+@click.option("--context", type=FILE, help="A JSON file with these versions.")
 @click.option("--database", metavar="REF", help="env:NAME or file:/path of a URL: sizes, types.")
 @click.option("--schema", default="public", show_default=True, help="The schema to look at there.")
 @click.option(
