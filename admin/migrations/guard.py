@@ -79,9 +79,15 @@ class SchemaGuard:
 async def read(connection: Connection) -> SchemaLimits:
     """What the ledger knows now, as one."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        generation = await connection.fetchval(_GENERATION)
-        steps = await _steps(connection)
-        schemas = await known(connection)
+        return await look(connection)
+
+
+async def look(connection: Connection) -> SchemaLimits:
+    """The same; the caller's transaction makes it one."""
+    generation = await connection.fetchval(_GENERATION)
+    versions = await slot_versions(connection)
+    steps = await _steps(connection)
+    schemas = _schemas(versions, steps, await connection.fetch(_TARGETS))
     return SchemaLimits(generation, schemas, frozenset(step.version for step in steps))
 
 
@@ -89,13 +95,6 @@ async def slot_versions(connection: Connection) -> dict[Slot, Version]:
     """What slots run, of those that said so."""
     rows = await connection.fetch(_VERSIONS)
     return {Slot(row["slot"]): Version.parse(row["version"]) for row in rows}
-
-
-async def known(connection: Connection) -> Schemas:
-    """What slots run, and what schemas serve. The caller's transaction makes it one."""
-    versions = await slot_versions(connection)
-    rows = await connection.fetch(_TARGETS)
-    return _schemas(versions, await _steps(connection) if rows else (), rows)
 
 
 def refusal(found: list[Unserved]) -> LimitError:

@@ -3,7 +3,7 @@
 import json
 
 from admin.migrations.compatibility import misplaced
-from admin.migrations.guard import known, refusal, with_version
+from admin.migrations.guard import look, refusal, with_version
 from admin.migrations.version import Version
 from admin.routing.audit import Author
 from admin.routing.store import Store
@@ -28,7 +28,7 @@ async def set_version(store: Store, slot: Slot, version: Version | None, author:
     was there. DatabaseUnavailableError.
     """
     async with store.held_still() as (connection, standing):
-        schemas = await known(connection)
+        schemas = (await look(connection)).schemas
         before = schemas.versions.get(slot)
         if before == version:
             return
