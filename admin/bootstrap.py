@@ -154,8 +154,9 @@ def _compose(
     tasks.start("ramps", ramps.run)
     known = Authenticator(settings)
     migrating = migrating or MigrationSettings()
-    tasks.start("advance", lambda: advance(database, migrating.look_s))
-    tasks.start("migrations", lambda: watch(database, hub))
+    if migrating.servers:  # else there are no plans to look at, several times a second
+        tasks.start("advance", lambda: advance(database, migrating.look_s))
+        tasks.start("migrations", lambda: watch(database, hub))
     parts = Parts(
         *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls),
         guard=guard,
