@@ -28,11 +28,12 @@ SELECT version, phase, requires FROM turnout.migration_files
 _APPLIED_STEPS = """
 SELECT DISTINCT version, phase, requires FROM turnout.migration_applied WHERE kind = 'versioned'
 """
-# A contract counts from when it is claimed; one that is no transaction also after it failed.
+# What lies elsewhere by now has not been looked at. A contract counts from when it is claimed; one that
+# is no transaction also after it failed.
 _TARGETS = """
 SELECT target.tenant, array(
            SELECT version FROM turnout.migration_applied
-            WHERE target = target.name AND kind = 'versioned'
+            WHERE target = target.name AND kind = 'versioned' AND target.looked_at IS NOT NULL
             UNION
            SELECT file.version FROM turnout.migration_jobs job
              JOIN turnout.migration_files file USING (plan, position)

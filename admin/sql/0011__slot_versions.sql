@@ -16,6 +16,14 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION turnout.narrow_schemas_by_targets() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM came) THEN
+        UPDATE turnout.routing_head SET schema_generation = schema_generation + 1;
+    END IF;
+    RETURN NULL;
+END $$;
+
 CREATE FUNCTION turnout.narrow_schemas_by_job() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF EXISTS (SELECT FROM turnout.migration_files
@@ -27,9 +35,14 @@ END $$;
 
 CREATE TRIGGER slot_versions_narrow AFTER INSERT OR UPDATE OR DELETE ON turnout.slot_versions
     FOR EACH STATEMENT EXECUTE FUNCTION turnout.narrow_schemas();
--- A target that was not known, and what a new plan knows to be lacking.
-CREATE TRIGGER migration_targets_narrow AFTER INSERT OR UPDATE OF tenant ON turnout.migration_targets
-    FOR EACH STATEMENT EXECUTE FUNCTION turnout.narrow_schemas();
+-- A target that was not known, or lies elsewhere by now, and what a new plan knows to be lacking.
+CREATE TRIGGER migration_targets_came AFTER INSERT ON turnout.migration_targets
+    REFERENCING NEW TABLE AS came
+    FOR EACH STATEMENT EXECUTE FUNCTION turnout.narrow_schemas_by_targets();
+CREATE TRIGGER migration_targets_moved AFTER UPDATE ON turnout.migration_targets
+    FOR EACH ROW WHEN ((OLD.tenant, OLD.server, OLD.database, OLD.schema)
+                       IS DISTINCT FROM (NEW.tenant, NEW.server, NEW.database, NEW.schema))
+    EXECUTE FUNCTION turnout.narrow_schemas();
 CREATE TRIGGER migration_files_narrow AFTER INSERT ON turnout.migration_files
     FOR EACH STATEMENT EXECUTE FUNCTION turnout.narrow_schemas();
 -- What takes something away counts from when it begins.

@@ -37,6 +37,8 @@ ON CONFLICT (name) DO UPDATE
        looked_at = CASE WHEN (mine.server, mine.database, mine.schema)
                            = (excluded.server, excluded.database, excluded.schema)
                         THEN mine.looked_at END
+ WHERE (mine.tenant, mine.server, mine.database, mine.schema)
+       IS DISTINCT FROM (excluded.tenant, excluded.server, excluded.database, excluded.schema)
 """
 _TEXTS: Final = """
 INSERT INTO turnout.migration_texts (checksum, text)

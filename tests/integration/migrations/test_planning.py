@@ -202,6 +202,36 @@ async def test_of_a_target_that_lies_elsewhere_by_now_nothing_is_known(
     assert (await site.call("POST", "/v1/migrations/plans", again))[1]["jobs"] == 1
 
 
+async def test_only_a_target_that_came_or_moved_is_news_to_the_routing(
+    book: Ledger, works: Works, site: Site
+) -> None:
+    async def generation() -> int:
+        found = await book.connection.fetchval("SELECT schema_generation FROM turnout.routing_head")
+        return int(found)
+
+    async def lacking() -> dict[str, str]:
+        page = (await site.call("GET", "/v1/migrations/compatibility"))[1]
+        return {each["tenant"]: each["lacking"] for each in page["items"]}
+
+    before = await generation()
+    await site.call("GET", "/v1/migrations/targets")
+    assert await generation() == before + 1
+    await site.call("GET", "/v1/migrations/targets")
+    assert await generation() == before + 1
+
+    made = (await site.call("POST", "/v1/migrations/plans", {"run": True, "to": "1.2.0"}))[1]
+    await works(book.worker(site.own))
+    await book.ends(made["name"])
+    assert await lacking() == dict.fromkeys(NAMES, "1.3.0")
+    at = await generation()
+    await book.connection.execute(
+        "UPDATE turnout.migration_targets SET schema = 'before' WHERE name = $1", NAMES[0]
+    )
+    await site.call("GET", "/v1/migrations/targets")
+    assert await generation() == at + 2
+    assert await lacking() == dict.fromkeys(NAMES, "1.3.0") | {NAMES[0]: "1.2.0"}
+
+
 async def test_a_token_for_some_tenants_moves_no_plan(site: Site) -> None:
     bound = site.call.with_token("operator", [NAMES[0]])
     is_problem(await bound("POST", "/v1/migrations/plans", {}), 403, "forbidden-scope")
