@@ -24,6 +24,11 @@ from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
 from admin.migrations.watch import watch
 from admin.migrations.worker import advance
+from admin.releases.config import Settings as ReleaseSettings
+from admin.releases.controller import Releases
+from admin.releases.effects import Effects, Limits
+from admin.releases.ports import Ports
+from admin.releases.wiring import Nobody, NoGates, NoHooks, NoMonitor
 from admin.routing.control import Control
 from admin.routing.database import Database, DatabaseUnavailableError, Pool, open_pool
 from admin.routing.events import Hub
@@ -55,7 +60,10 @@ class StartError(Exception):
 
 @asynccontextmanager
 async def running(
-    shared: Shared, settings: Settings, migrating: MigrationSettings | None = None
+    shared: Shared,
+    settings: Settings,
+    migrating: MigrationSettings | None = None,
+    releasing: ReleaseSettings | None = None,
 ) -> AsyncIterator[str]:
     """The whole admin for as long as the block runs; yields the address that it listens on.
 
@@ -73,7 +81,7 @@ async def running(
         stack.push_async_callback(database.close)
         async with pool.acquire() as connection:
             await migrate(connection, migrations(), settings.database_wait_s)
-        parts, tasks = _compose(stack, shared, settings, database, migrating)
+        parts, tasks = _compose(stack, shared, settings, database, migrating, releasing)
         stack.push_async_callback(tasks.close)
         runner = web.AppRunner(
             create_app(parts),
@@ -113,6 +121,7 @@ def _compose(
     settings: Settings,
     database: Database,
     migrating: MigrationSettings | None = None,
+    releasing: ReleaseSettings | None = None,
 ) -> tuple[Parts, Tasks]:
     keys = Keys(shared.redis_prefix)
     access = Access(shared, keys.table)
@@ -152,6 +161,12 @@ def _compose(
     last_hour = LastHour(redis, keys)
     ramps = Ramps(control, hub, tasks, last_hour, may_be_made, Problem)
     tasks.start("ramps", ramps.run)
+    releasing = releasing or ReleaseSettings()
+    limits = Limits(may_be_made, Problem, releasing.switch_s, releasing.drain_s)
+    ports = Ports(NoGates(), NoMonitor(), NoHooks(), Nobody())
+    effects = Effects(control, switches, drains, ports.hooks, limits)
+    releases = Releases(control, hub, tasks, ports, effects, releasing)
+    tasks.start("releases", releases.run)
     known = Authenticator(settings)
     migrating = migrating or MigrationSettings()
     if migrating.servers:  # else there are no plans to look at, several times a second
@@ -161,6 +176,8 @@ def _compose(
         *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls),
         guard=guard,
         migrations=migrating,
+        releases=releases,
+        releasing=releasing,
     )
     return parts, tasks
 

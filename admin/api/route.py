@@ -17,6 +17,8 @@ from admin.config import Settings
 from admin.drains.controller import Drains
 from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
+from admin.releases.config import Settings as ReleaseSettings
+from admin.releases.controller import Releases
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.events import Hub
@@ -41,6 +43,8 @@ class Parts:
     rolls: Rolls
     guard: SchemaGuard
     migrations: MigrationSettings
+    releases: Releases
+    releasing: ReleaseSettings
 
     @property
     def store(self) -> Store:
