@@ -34,6 +34,7 @@ _PATH: dict[str, Any] = {
     "switch": dict(SWITCH_FIELD.schema),
     "version": {"type": "integer", "minimum": 0},
     "plan": {"type": "string", "pattern": "^[a-z0-9-]+$", "maxLength": 48},
+    "release": {"type": "string", "pattern": "^[a-z0-9.-]+$", "maxLength": 80},
 }
 _KEY = {
     "name": "Idempotency-Key",

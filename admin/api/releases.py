@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from admin.api.changing import permitted
+from admin.api.changing import key_of, permitted
 from admin.api.messages import Given
 from admin.api.problems import Problem
 from admin.api.release_messages import (
@@ -55,6 +55,7 @@ async def begin(call: Call, given: ReleaseBody) -> web.StreamResponse:
         given.plan or {},
         given.note,
         given.hotfix,
+        _key(call),
     )
     return await _begin(call, wish)
 
@@ -62,7 +63,7 @@ async def begin(call: Call, given: ReleaseBody) -> web.StreamResponse:
 async def drill(call: Call, given: DrillBody) -> web.StreamResponse:
     """Begin a drill: everybody goes to standby, and comes back."""
     permitted(call.principal, (_ANY,))
-    wish = beginning.Wish.drill(given.mode, given.window_s, given.note)
+    wish = beginning.drill(given.mode, given.window_s, given.note, _key(call))
     return await _begin(call, wish)
 
 
@@ -70,7 +71,9 @@ async def _begin(call: Call, wish: beginning.Wish) -> web.StreamResponse:
     parts = call.parts
     try:
         release, kind = await beginning.prepare(parts.releases, parts.control, parts.guard, wish)
-        record = await parts.releases.begin(Intent(release, kind, wish.note, call.author))
+        record = await parts.releases.find(release.name)
+        if record is None:
+            record = await parts.releases.begin(Intent(release, kind, wish.note, call.author))
     except PlanError as error:
         raise Problem("invalid-change", str(error)) from None
     except RefusedError as error:
@@ -81,6 +84,12 @@ async def _begin(call: Call, wish: beginning.Wish) -> web.StreamResponse:
         await _overtake(call, release.waits_for, release.name)
     where = f"{_PATH}/{record.release.name}"
     return reply(await state_of(call, record), 202, {"Location": where})
+
+
+def _key(call: Call) -> str:
+    """What a repeated request has in common with the first; empty without a key."""
+    key = key_of(call)
+    return "" if key is None else f"{call.author.actor}/{key.key}/{key.fingerprint.hex()}"
 
 
 async def _overtake(call: Call, name: str, by: str) -> None:

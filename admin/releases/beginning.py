@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from secrets import token_hex
 from typing import Any
 
@@ -22,19 +23,30 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody asks for. version: None for a drill. plan: what is to be otherwise."""
+    """What somebody asks for.
+
+    version: None for a drill. plan: what is to be otherwise. key: of the request, if it may be
+    repeated.
+    """
 
     version: Version | None
     kind: Kind | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     hotfix: bool = False
+    key: str = ""
 
-    @classmethod
-    def drill(cls, mode: str, window_s: float, note: str) -> "Wish":
-        """A drill."""
-        plan = {"cutover": mode, "rollback": mode, "window_s": window_s, "steps": []}
-        return cls(None, Kind.PATCH, {**plan, "signers": [], "cutover_signers": []}, note)
+    @property
+    def ending(self) -> str:
+        """What the release's name ends in: the same for a request that is repeated."""
+        return sha256(self.key.encode()).hexdigest()[:12] if self.key else token_hex(3)
+
+
+def drill(mode: str, window_s: float, note: str, key: str = "") -> Wish:
+    """What is wished of a drill."""
+    plan = {"cutover": mode, "rollback": mode, "window_s": window_s, "steps": []}
+    asks = {**plan, "signers": [], "cutover_signers": [], "unmeasured": "go"}
+    return Wish(None, Kind.PATCH, asks, note, key=key)
 
 
 async def prepare(
@@ -54,10 +66,13 @@ async def prepare(
     if not isinstance(wish.plan, Mapping):
         raise PlanError("body.plan: an object")
     plan = with_wishes(releases.settings.plan_of(kind), dict(wish.plan))
+    name = _name(str(version), wish)
+    if wish.key and (repeated := await releases.find(name)):
+        return repeated.release, kind
     waits_for = await _in_the_way(releases, wish)
     _check(plan, releases, table, waits=bool(waits_for))
     release = Release(
-        name=_name(str(version), is_drill),
+        name=name,
         version=str(version),
         from_version="" if before is None else str(before),
         plan=plan,
@@ -104,7 +119,7 @@ async def missing(connection: Connection, release: Release) -> list[str]:
     return go.missing(release, *await spoken(connection, release))
 
 
-def _name(version: str, is_drill: bool) -> str:
+def _name(version: str, wish: Wish) -> str:
     """A name that no other has, and that says what it is."""
-    word = "drill" if is_drill else "release"
-    return f"{word}-{version.lower()}-{token_hex(3)}"
+    word = "drill" if wish.version is None else "release"
+    return f"{word}-{version.lower()}-{wish.ending}"

@@ -22,7 +22,7 @@ from admin.intents import LOOK_S, Carrier, StaleError
 from admin.releases import course, go, store
 from admin.releases.config import Settings
 from admin.releases.course import Do, Effect, Kind, Sight, Take, Wait, Waits
-from admin.releases.effects import EffectError, Effects, about
+from admin.releases.effects import Done, EffectError, Effects, about
 from admin.releases.model import Command, Event, NotNowError, Release, State, meant
 from admin.releases.ports import Judgement, Ports
 from admin.releases.store import Intent, Record
@@ -227,13 +227,28 @@ class Releases:
         except EffectError as error:
             await self._failed(record, effect, str(error))
             return
-        async with self._database.connection() as connection, connection.transaction():
-            await store.effect_ended(connection, name, effect, "done", done.told)
-            if done.expected is not None and done.expected != record.release.expected:
-                after = replace(record.release, expected=done.expected)
-                await store.save(connection, record, after, "expects", {"effect": effect.name})
+        await self._ended(record, effect, done)
         told = {"release": name, "event": "effect", "effect": effect.name, **done.told}
         self._hub.tell("release", told)
+
+    async def _ended(self, record: Record, effect: Effect, done: Done) -> None:
+        """Write down that it is done, whoever has moved the release on meanwhile."""
+        name = record.release.name
+        while True:
+            try:
+                async with self._database.connection() as connection, connection.transaction():
+                    # The release's row before the trail's end, as everywhere: else two would wait
+                    # for each other.
+                    if done.expected not in {None, record.release.expected}:
+                        assert done.expected is not None  # noqa: S101 - just asked
+                        after = replace(record.release, expected=done.expected)
+                        told = {"effect": effect.name}
+                        await store.save(connection, record, after, "expects", told)
+                    await store.effect_ended(connection, name, effect, "done", done.told)
+            except StaleError:
+                record = await self._find(name)
+            else:
+                return
 
     async def _before(self, record: Record) -> Record:
         """Once the slot before is touched, there is no way back: that is written down first."""

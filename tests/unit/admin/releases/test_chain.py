@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_it_is_gone_along_in_pieces():
         {"at": BEGAN},
     ],
 )
-def test_a_changed_row_is_seen(changed: dict[str, object]):
+def test_a_changed_row_is_seen(changed: dict[str, Any]):
     made = rows()
     entry, before, own = made[1]
     made[1] = (replace(entry, **changed), before, own)

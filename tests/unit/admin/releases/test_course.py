@@ -33,7 +33,7 @@ HOOKS = Hooks(
 def played(release: Release, hooks: Hooks = HOOKS) -> list[str]:
     """All that it does until it ends, if all goes well; each wait is over at once."""
     done: set[str] = set()
-    told = []
+    told: list[str] = []
     for _ in range(100):
         if release.ended:
             return told
