@@ -21,7 +21,7 @@ class Workers:
         """A worker answers these, and publishes them."""
         block = self.all.blocks[number]
         for tenant, requests in figures.items():
-            count = TenantCount(tenant, block.tenants)
+            count = TenantCount(tenant, 0, block.tenants)
             for _ in range(requests):
                 count.finished(200, 1)
         self._now += 1.0

@@ -97,7 +97,7 @@ def block() -> Block:
 
 def count(own: Block, tenant: str, requests: int = 1, status: int = 200) -> None:
     """Count as an exchange does, by way of a wire's exchange's own steps."""
-    one = telemetry.TenantCount(tenant, own.tenants)
+    one = telemetry.TenantCount(tenant, 0, own.tenants)
     one.requests, one.micros, one.failures = requests, 1000 * requests, status // 500 * requests
     own.tenants.append(one)
 
