@@ -24,6 +24,7 @@ from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
 from admin.migrations.watch import watch
 from admin.migrations.worker import advance
+from admin.monitor.reading import Windows
 from admin.routing.control import Control
 from admin.routing.database import Database, DatabaseUnavailableError, Pool, open_pool
 from admin.routing.events import Hub
@@ -161,6 +162,7 @@ def _compose(
         *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls),
         guard=guard,
         migrations=migrating,
+        windows=Windows(redis, keys, skipped=metrics.windows_skipped.inc),
     )
     return parts, tasks
 

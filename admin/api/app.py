@@ -24,6 +24,7 @@ from admin.api import (
     tenants,
     traffic,
     whatif,
+    windows,
     workers,
 )
 from admin.api.auth import require
@@ -47,6 +48,7 @@ ROUTES: tuple[Route, ...] = (
     *ramp.ROUTES,
     *whatif.ROUTES,
     *traffic.ROUTES,
+    *windows.ROUTES,
     *cutover.ROUTES,
     *switches.ROUTES,
     *endpoints.ROUTES,

@@ -17,6 +17,7 @@ from admin.config import Settings
 from admin.drains.controller import Drains
 from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
+from admin.monitor.reading import Windows
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.events import Hub
@@ -41,6 +42,7 @@ class Parts:
     rolls: Rolls
     guard: SchemaGuard
     migrations: MigrationSettings
+    windows: Windows
 
     @property
     def store(self) -> Store:

@@ -45,6 +45,7 @@ class Windows:
         self._skipped = skipped
         self._known: dict[tuple[int, int], Window | None] = {}
         self._from_ms = _NEVER
+        self._floor_ms = 0  # what is older is not remembered
         self._read_to_ms = 0
         self._reading = asyncio.Lock()
 
@@ -80,7 +81,7 @@ class Windows:
 
     async def _read(self, from_ms: int) -> None:
         """Know all entries from this moment on."""
-        from_ms = max(0, from_ms)
+        from_ms = max(from_ms, self._floor_ms)
         goes_on = from_ms >= self._from_ms
         start = str(max(from_ms, self._read_to_ms - _OVERLAP_MS) if goes_on else from_ms)
         for _ in range(MAX_WINDOWS // _PAGE):
@@ -123,5 +124,5 @@ class Windows:
         if too_many > 0:
             oldest = max(oldest, sorted(self._known)[too_many][0])
         if oldest > self._from_ms:
-            self._from_ms = oldest
+            self._from_ms = self._floor_ms = oldest
             self._known = {at: each for at, each in self._known.items() if at[0] >= oldest}

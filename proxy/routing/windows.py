@@ -38,7 +38,6 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from math import ceil
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Any, Final
 
 from proxy.routing.ack import MAX_NODE
@@ -67,7 +66,6 @@ _MAX_COUNT: Final = 2**53
 _MAX_SECOND: Final = 10**11
 _NO_STATUSES: Final = (0,) * _CLASSES
 _NO_BUCKETS: Final = (0,) * (len(BOUNDS_US) + 1)
-_NOBODY: Final[Mapping[str, "TenantFigures"]] = MappingProxyType({})
 
 Group = tuple[Slot, str]
 """A slot and a cohort of COHORTS."""
@@ -197,7 +195,7 @@ class Total:
     nodes: frozenset[str]
     told_ms: int
     groups: Mapping[Group, Figures]
-    tenants: Mapping[str, TenantFigures] = _NOBODY
+    tenants: Mapping[str, TenantFigures]
 
     def of_slot(self, slot: Slot) -> Figures:
         """All cohorts of a slot together."""
