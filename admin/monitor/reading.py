@@ -47,6 +47,7 @@ class Windows:
         self._from_ms = _NEVER
         self._floor_ms = 0  # what is older is not remembered
         self._read_to_ms = 0
+        self._left_off = ""
         self._reading = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -82,8 +83,12 @@ class Windows:
     async def _read(self, from_ms: int) -> None:
         """Know all entries from this moment on."""
         from_ms = max(from_ms, self._floor_ms)
-        goes_on = from_ms >= self._from_ms
-        start = str(max(from_ms, self._read_to_ms - _OVERLAP_MS) if goes_on else from_ms)
+        start = self._left_off
+        if from_ms < self._from_ms:
+            start = str(from_ms)
+        elif not start:
+            start = str(max(from_ms, self._read_to_ms - _OVERLAP_MS))
+        self._left_off = ""
         for _ in range(MAX_WINDOWS // _PAGE):
             now_ms, page = await self._page(start)
             for name, fields in page:
@@ -91,8 +96,8 @@ class Windows:
             if len(page) < _PAGE:
                 break
             start = f"({page[-1][0].decode()}"
-        else:  # more than is remembered: the next read goes on here
-            now_ms = max(self._known)[0]
+        else:  # more than is remembered: the next read goes on there
+            self._left_off = start
         self._read_to_ms = now_ms
         self._from_ms = min(self._from_ms, from_ms)
         self._forget()

@@ -153,6 +153,31 @@ def test_switched_off_nothing_is_counted() -> None:
         assert shown(wire.block) == {}
 
 
+def test_a_tenant_counts_where_each_of_its_requests_went() -> None:
+    own = block()
+    router = Router(IdentityRules(), Policy(), "X-Tenant-ID", tenants=own.tenants)
+    router.swap(RoutingTable(version=1))
+    head = RequestHead()
+    head.tenant = b"acme"
+    route = router.route(head, b"id")
+    assert isinstance(route, Route)
+    bound = router.bound(route, Slot.GREEN)
+    assert (route.slot, bound.slot) == (Slot.BLUE, Slot.GREEN)
+    for one, status, times in (
+        (route, 200, 3),
+        (bound, 500, 2),
+        (router.bound(bound, Slot.BLUE), 502, 1),
+    ):
+        assert one.count is not None
+        for _ in range(times):
+            one.count.finished(status, 1_000)
+    assert len(own.tenants) == 3
+    Tenants(own, 20).sweep(1.0)
+    (entry,) = read(own).entries
+    assert (entry.requests, entry.failures, entry.micros) == (6, 3, 6_000)
+    assert (entry.green_requests, entry.green_failures, entry.green_micros) == (2, 2, 2_000)
+
+
 def test_cardinality_is_bounded_under_ten_thousand_tenants(seeded_random: random.Random) -> None:
     everything = Telemetry(3)
     exact = Counter[str]()
