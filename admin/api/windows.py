@@ -14,7 +14,7 @@ async def read(call: Call, given: WindowsQuery) -> web.StreamResponse:
 
 
 def _second(second: int, windows: list[Window]) -> WindowSecond:
-    total = add_up(windows)
+    total = add_up(windows, of_tenants=False)
     groups = [_group(group, figures) for group, figures in sorted(total.groups.items())]
     return WindowSecond(second, sorted(total.nodes), total.told_ms, groups)
 

@@ -22,6 +22,8 @@ from proxy.routing.windows import FIELD, Window, decode
 MAX_WINDOWS: Final = 100_000
 _PAGE: Final = 1_000
 """Entries of one read's command."""
+_AT_ONCE: Final = 50
+"""Entries that are decoded, up to half a millisecond each, before others have their turn."""
 _OVERLAP_MS: Final = 10_000
 _NEVER: Final = 2**62
 
@@ -91,8 +93,10 @@ class Windows:
         self._left_off = ""
         for _ in range(MAX_WINDOWS // _PAGE):
             now_ms, page = await self._page(start)
-            for name, fields in page:
+            for number, (name, fields) in enumerate(page):
                 self._take(name, fields)
+                if number % _AT_ONCE == _AT_ONCE - 1:
+                    await asyncio.sleep(0)
             if len(page) < _PAGE:
                 break
             start = f"({page[-1][0].decode()}"

@@ -64,7 +64,7 @@ _WORKER_GAUGES: Final = (
 REST: Final = 0
 CANARY: Final = 1
 PILOT: Final = 2
-COHORTS: Final = windows.COHORTS
+COHORTS: Final[tuple[str, ...]] = windows.COHORTS
 """What each means: `proxy.routing.windows`."""
 
 
@@ -92,7 +92,7 @@ ABORTED: Final = 6
 LATENCY_US: Final = 7
 STATUS_CLASS: Final = 8  # + status // 100: 9 to 13
 BUCKETS: Final = 14
-BOUNDS_US: Final = windows.BOUNDS_US
+BOUNDS_US: Final[tuple[int, ...]] = windows.BOUNDS_US
 """Upper bounds of the latency histogram, in microseconds; one more bucket is open above."""
 _STEP_US: Final = 500
 _STEPS: Final = 21

@@ -206,8 +206,11 @@ def _of_slot(groups: Mapping[Group, Figures], slot: Slot) -> Figures:
     return added(groups[slot, cohort] for cohort in COHORTS if (slot, cohort) in groups)
 
 
-def add_up(windows: Iterable[Window]) -> Total:
-    """Over nodes and seconds, in whatever order they come."""
+def add_up(windows: Iterable[Window], *, of_tenants: bool = True) -> Total:
+    """Over nodes and seconds, in whatever order they come. of_tenants: theirs too.
+
+    An hour of one node takes some 20 ms, with 50 tenants in each window some 300.
+    """
     groups: defaultdict[Group, list[Figures]] = defaultdict(list)
     tenants: defaultdict[str, list[TenantFigures]] = defaultdict(list)
     last: dict[str, Window] = {}
@@ -220,7 +223,7 @@ def add_up(windows: Iterable[Window]) -> Total:
             last[window.node] = window
         for group, figures in window.groups.items():
             groups[group].append(figures)
-        for tenant, of_tenant in window.tenants.items():
+        for tenant, of_tenant in window.tenants.items() if of_tenants else ():
             tenants[tenant].append(of_tenant)
     return Total(
         count,
@@ -336,7 +339,7 @@ def _groups(document: Any) -> dict[Group, Figures]:
 
 
 def _figures(row: Any) -> Figures:
-    if not isinstance(row, list) or len(row) != _ROW_LENGTH or not all(map(_is_count, row)):
+    if not isinstance(row, list) or len(row) != _ROW_LENGTH or not _are_counts(row):
         raise ContractError("a window has bad figures")
     statuses, singles, buckets = (
         tuple(row[:_CLASSES]),
@@ -358,14 +361,19 @@ def _tenants(document: Any) -> dict[str, TenantFigures]:
 def _tenant(tenant: str, row: Any) -> TenantFigures:
     if not is_tenant(tenant) or not isinstance(row, list) or len(row) != 6:
         raise ContractError("a window has a bad tenant")
-    if not all(map(_is_count, row)):
+    if not _are_counts(row):
         raise ContractError("a window has a bad tenant's figures")
-    (requests, failures, micros), green = row[:3], (row[3], row[4], row[5])
-    within = all(part <= whole for part, whole in zip(green, row[:3], strict=True))
-    possible = green[1] <= green[0] and failures - green[1] <= requests - green[0]
-    if not within or not possible:
+    requests, failures, micros, green, green_failed, green_micros = row
+    within = green <= requests and green_failed <= failures and green_micros <= micros
+    # Each slot failed no more than it was asked.
+    if not within or green_failed > green or failures - green_failed > requests - green:
         raise ContractError("a window has a bad tenant's figures")
-    return TenantFigures(requests, failures, micros, green)
+    return TenantFigures(requests, failures, micros, (green, green_failed, green_micros))
+
+
+def _are_counts(row: list[Any]) -> bool:
+    """Whether all of them are; of hundreds in each window."""
+    return set(map(type, row)) == {int} and min(row) >= 0 and max(row) < _MAX_COUNT
 
 
 def _is_count(value: object) -> bool:
