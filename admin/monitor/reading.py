@@ -89,8 +89,9 @@ class Windows:
         if from_ms < self._from_ms:
             start = str(from_ms)
         elif not start:
-            start = str(max(from_ms, self._read_to_ms - _OVERLAP_MS))
-        self._left_off = ""
+            # Also where only the last seconds are asked for: nothing between is left out.
+            start = str(max(self._read_to_ms - _OVERLAP_MS, self._floor_ms))
+        left_off = ""
         for _ in range(MAX_WINDOWS // _PAGE):
             now_ms, page = await self._page(start)
             for number, (name, fields) in enumerate(page):
@@ -101,8 +102,9 @@ class Windows:
                 break
             start = f"({page[-1][0].decode()}"
         else:  # more than is remembered: the next read goes on there
-            self._left_off = start
-        self._read_to_ms = now_ms
+            left_off = start
+        # Only now, for what was broken off has to be read again.
+        self._left_off, self._read_to_ms = left_off, now_ms
         self._from_ms = min(self._from_ms, from_ms)
         self._forget()
 

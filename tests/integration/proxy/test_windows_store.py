@@ -210,6 +210,18 @@ async def test_one_that_asks_further_back_gets_it(redis: "Redis", windows: Windo
     assert [now - each.second for each in await windows.since(now - 350)] == [300, 200, 100, 1]
 
 
+async def test_nothing_is_left_out_between_two_reads(redis: "Redis", windows: Windows) -> None:
+    """Who asks for the last seconds alone doesn't hide from others what came before them."""
+    now, _ = await redis.time()
+    assert await windows.since(now - 400) == []
+    windows._read_to_ms -= 300_000  # it was five minutes ago
+    for ago in (200, 100, 1):
+        name = f"{(now - ago) * 1000 + 1000}-0"
+        await redis.xadd(KEY, {FIELD: encode(of(now - ago, "a", 1))}, id=name)
+    assert [now - each.second for each in await windows.since(now - 5)] == [1]
+    assert [now - each.second for each in await windows.since(now - 300)] == [200, 100, 1]
+
+
 async def test_what_is_no_window_is_passed_over_and_counted_once(redis: "Redis") -> None:
     skipped: list[int] = []
     windows = Windows(redis, Keys(), skipped=skipped.append)
