@@ -24,6 +24,7 @@ from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
 from admin.migrations.watch import watch
 from admin.migrations.worker import advance
+from admin.monitor.reading import Windows
 from admin.releases.config import Settings as ReleaseSettings
 from admin.releases.controller import Releases
 from admin.releases.effects import Effects, Limits
@@ -178,6 +179,7 @@ def _compose(
         migrations=migrating,
         releases=releases,
         releasing=releasing,
+        windows=Windows(redis, keys, skipped=metrics.windows_skipped.inc),
     )
     return parts, tasks
 

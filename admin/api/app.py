@@ -25,6 +25,7 @@ from admin.api import (
     tenants,
     traffic,
     whatif,
+    windows,
     workers,
 )
 from admin.api.auth import require
@@ -48,6 +49,7 @@ ROUTES: tuple[Route, ...] = (
     *ramp.ROUTES,
     *whatif.ROUTES,
     *traffic.ROUTES,
+    *windows.ROUTES,
     *cutover.ROUTES,
     *switches.ROUTES,
     *endpoints.ROUTES,

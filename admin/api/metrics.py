@@ -46,6 +46,11 @@ class Metrics:
             ["action", "converged"],
             registry=self.registry,
         )
+        self.windows_skipped = Counter(
+            "turnout_admin_windows_skipped",
+            "Entries among the nodes' windows that were none",
+            registry=self.registry,
+        )
         self.ack_ms = Histogram(
             "turnout_admin_ack_ms",
             "Milliseconds from a change's request to the last worker's ack",

@@ -17,6 +17,7 @@ from admin.config import Settings
 from admin.drains.controller import Drains
 from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
+from admin.monitor.reading import Windows
 from admin.releases.config import Settings as ReleaseSettings
 from admin.releases.controller import Releases
 from admin.routing.audit import Author
@@ -45,6 +46,7 @@ class Parts:
     migrations: MigrationSettings
     releases: Releases
     releasing: ReleaseSettings
+    windows: Windows
 
     @property
     def store(self) -> Store:
