@@ -67,8 +67,10 @@ def gates(settings: Gates, parts: Parts) -> dict[str, Gate]:
         EnvironmentsGate(own.fleet, table),
         SwitchedGate(own.fleet, table, parts.workers),
     ]
-    for name in dict.fromkeys((*WATCHED, *parts.watched)):
-        found.append(WatchGate(name, own.fleet, parts.watched.get(name, _nothing)))
+    found += [
+        WatchGate(name, own.fleet, parts.watched.get(name, _nothing))
+        for name in dict.fromkeys((*WATCHED, *parts.watched))
+    ]
     return {gate.name: gate for gate in found}
 
 

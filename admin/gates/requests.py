@@ -154,9 +154,9 @@ def sample(lines: Sequence[bytes], about: About, most: int) -> list[Ask]:
     counts: Counter[tuple[str, str]] = Counter()
     for line in _read(lines):
         path = line.path.partition("?")[0]
-        if line.method == "GET" and 200 <= line.status < 300 and line.tenant in known:
-            if _TARGET.fullmatch(path):
-                counts[line.tenant, path] += 1
+        is_good = line.method == "GET" and 200 <= line.status < 300 and line.tenant in known
+        if is_good and _TARGET.fullmatch(path):
+            counts[line.tenant, path] += 1
     return [Ask("GET", path, tenant) for (tenant, path), _ in counts.most_common(most)]
 
 
