@@ -7,9 +7,21 @@ import pytest
 
 import admin.config
 import proxy.config
+from admin.gates.config import Gates
+from admin.hooks.model import Hook
 from admin.migrations.config import Settings as MigrationSettings
+from admin.notify.config import Notify
 from config import Shared, load
 from tests.support.settings import differences
+
+
+class Releases(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands below [releases]."""
+
+    hooks: tuple[Hook, ...] = ()
+    gates: Gates = Gates()
+    notify: Notify = Notify()
+
 
 REFERENCE = Path(__file__).parents[2] / "config" / "turnout.toml"
 
@@ -21,8 +33,9 @@ REFERENCE = Path(__file__).parents[2] / "config" / "turnout.toml"
         (proxy.config.Settings, "proxy"),
         (admin.config.Settings, "admin"),
         (MigrationSettings, "migrations"),
+        (Releases, "releases"),
     ],
-    ids=["shared", "proxy", "admin", "migrations"],
+    ids=["shared", "proxy", "admin", "migrations", "releases"],
 )
 def test_the_reference_is_that_of_the_code(of: type[msgspec.Struct], section: str):
     assert differences(of, REFERENCE.read_text("utf-8"), section) == []
