@@ -22,10 +22,12 @@ async def bounded(gate: str, limit_s: float, measuring: Awaitable[Measured]) -> 
             found = await measuring
     except TimeoutError:
         found = Measured(Outcome.UNMEASURED, f"not measured within {limit_s:g} s")
-    except UnmeasuredError as error:
-        found = Measured(Outcome.UNMEASURED, str(error))
     except Exception as error:  # noqa: BLE001 - a gate that crashes has not measured
-        found = crashed(gate, error)
+        first = _first(error)
+        if isinstance(first, UnmeasuredError):
+            found = Measured(Outcome.UNMEASURED, str(first))
+        else:
+            found = crashed(gate, first)
     took_s = round(monotonic() - began, 3)
     return Finding(gate, found.outcome, found.detail, found.evidence, took_s)
 
@@ -35,3 +37,10 @@ def crashed(gate: str, error: BaseException) -> Measured:
     kind = type(error).__name__
     log.error("a gate could not measure", gate=gate, fault=kind, exc_info=error)
     return Measured(Outcome.UNMEASURED, f"the measurement failed ({kind})", {"error": kind})
+
+
+def _first(error: Exception) -> Exception:
+    """What went wrong first: a group of tasks that fails wraps it."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

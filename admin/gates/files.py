@@ -15,6 +15,9 @@ Shape = TypeVar("Shape", bound=msgspec.Struct)
 _PLACE = re.compile(r" - at `\$([^`]*)`$")
 _PART = re.compile(r"\.([A-Za-z_0-9-]+)|\[(\d+)\]")
 _UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`")
+_MISSING = re.compile(r"Object missing required field `([^`]*)`")
+_OWN = ("Expected", "Invalid")
+"""How msgspec's own messages begin."""
 _LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 
@@ -60,7 +63,9 @@ def _told(message: str, shape: type[msgspec.Struct], text: str, name: str) -> st
         close = like(unknown[1], known)
         path = (*path, unknown[1])
         message = f"unknown key{f'; did you mean {close}?' if close else ''}"
-    else:
+    elif missing := _MISSING.search(message):
+        message = f"needs `{missing[1]}`"
+    elif message.startswith(_OWN):  # the others are our own structs', and in words already
         message = in_words(message, str)
     lines = positions(text)
     line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), 0)
