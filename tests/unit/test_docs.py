@@ -261,6 +261,7 @@ def exposed() -> dict[str, set[str]]:
     admin.watch_slots(lambda: [(name, "blue", "any", 1) for name in SLOT_GAUGES])
     admin.requests.labels("GET", "/v1/routing", 200).inc()
     admin.changes.labels("pin", "true").inc()
+    admin.count_notification("chat", "sent")
     found = {}
     for metric in [*Cells(cells).collect(), *admin.registry.collect()]:
         labels = {label for sample in metric.samples for label in sample.labels}
