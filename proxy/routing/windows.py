@@ -37,7 +37,6 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from math import ceil
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Final
 
 from proxy.routing.model import Slot
@@ -61,7 +60,6 @@ FIELD: Final = b"window"
 _CLASSES: Final = 5
 _NO_STATUSES: Final = (0,) * _CLASSES
 _NO_BUCKETS: Final = (0,) * (len(BOUNDS_US) + 1)
-_NOBODY: Final[Mapping[str, "TenantFigures"]] = MappingProxyType({})
 
 Group = tuple[Slot, str]
 """A slot and a cohort of COHORTS."""
@@ -191,7 +189,7 @@ class Total:
     nodes: frozenset[str]
     told_ms: int
     groups: Mapping[Group, Figures]
-    tenants: Mapping[str, TenantFigures] = _NOBODY
+    tenants: Mapping[str, TenantFigures] = field(default_factory=dict)
 
     def of_slot(self, slot: Slot) -> Figures:
         """All cohorts of a slot together."""
