@@ -60,13 +60,15 @@ class Findings:
         told += f", {self._compared(before, of.compared, '.2%')}" if of.compared else ""
         if chart is not None:
             told += f", for {self._second - since + 1} s"
-        evidence = {
-            **{"cohort": of.cohort, "compared_with": of.compared, "bunch": round(of.failing.bunch, 2)},
-            **{"requests": new.requests, "failures": new.failures},
-            **{"active_requests": round(of.past.requests) if by_past else old.requests},
-            **{"active_failures": round(of.past.failures) if by_past else old.failures},
-            **self._evidence("errors-"),
-        }
+        evidence: dict[str, object] = {"cohort": of.cohort, "compared_with": of.compared}
+        if chart is not None:
+            evidence |= {
+                **{"requests": new.requests, "failures": new.failures},
+                **{"active_requests": round(of.past.requests) if by_past else old.requests},
+                **{"active_failures": round(of.past.failures) if by_past else old.failures},
+                **{"bunch": round(of.failing.bunch, 2)},
+                **self._evidence("errors-"),
+            }
         active = before if of.compared else None
         return Trigger(ERROR_RATE, level, told, new.rate, active, new.requests, since, evidence)
 
@@ -79,10 +81,9 @@ class Findings:
         is_long = of.span.new.mean_ms > told.response_warning_ms
         if lacking and not (is_long and of.timed >= told.minimum_sample):
             return self._unmeasured(RESPONSE_TIME, lacking, of.timed)
-        floor = spent(self._second - self._began)
-        chart = max(of.slow, key=lambda each: each.evidence(floor))
-        if chart.is_warning and of.timed_by:
-            found = self._slower(chart)
+        if of.timed_by and any(chart.is_warning for chart in of.slow):
+            floor = spent(self._second - self._began)
+            found = self._slower(max(of.slow, key=lambda each: each.evidence(floor)))
             if found is not None:
                 return found
         level = Level.WARNING if is_long else Level.NORMAL
@@ -115,14 +116,14 @@ class Findings:
         text += f", {self._compared(before, of.timed_by, '.1f')} ms" if of.timed_by else ""
         if before and level is not Level.NORMAL:
             text += f": {new.mean_ms / before:.2f} times as long in {new.timed} requests"
-        evidence = {
-            **{"cohort": of.cohort, "compared_with": of.timed_by},
-            **{"requests": new.timed, "active_requests": old.timed},
-            **{"quantile_slower_at_least": round(certain, 3)},
-            **self._evidence("slower-"),
-        }
-        if new.buckets:
-            evidence |= {"buckets": list(new.buckets), "active_buckets": list(old.buckets)}
+        evidence: dict[str, object] = {"cohort": of.cohort, "compared_with": of.timed_by}
+        if level is not Level.NORMAL:
+            evidence |= {
+                **{"requests": new.timed, "active_requests": old.timed},
+                **{"quantile_slower_at_least": round(certain, 3)},
+                **{"buckets": list(new.buckets), "active_buckets": list(old.buckets)},
+                **self._evidence("slower-"),
+            }
         active = before if of.timed_by else None
         return Trigger(RESPONSE_TIME, level, text, new.mean_ms, active, new.timed, since, evidence)
 

@@ -33,7 +33,7 @@ from collections.abc import Sequence
 from math import exp, inf, log, log1p, sqrt
 from typing import Final
 
-_HORIZON_S: Final = 3_600.0
+_HORIZON_S: Final = 1_800.0
 """Half of α is spent on evidence that begins within this time, the rest on all the time after it."""
 _HEADROOM: Final = 6.0
 """How far above an alarm a level may rise, in nats: so that it comes down again."""
@@ -41,8 +41,6 @@ _MOST: Final = 0.98
 """The highest rate that is bet against."""
 _LEAST: Final = 0.0005
 """The lowest rate that is taken for the old version's: no failures were seen yet."""
-_STAKE: Final = 0.5
-"""At most this part may be lost by one failure of the old version."""
 
 
 def spent(second: float) -> float:
@@ -131,17 +129,10 @@ def bets_on_two(
     new, old: requests (above 0) and failures. guess: the old one's rate, from before.
     """
     (n_new, e_new), (n_old, e_old) = new, old
-    low = min(max(guess, _LEAST), _MOST)
-    high = min(low + margin, _MOST)
-    low = high - margin if high - margin > 0.0 else low
-    spread_new = high * (1.0 - high) / n_new
-    spread_old = low * (1.0 - low) / n_old
-    most = _STAKE * n_old / (1.0 - low)
     gains = []
     for up in ups:
-        edge = min(high + up, 0.99) - high
-        weight = min(edge / (spread_new + spread_old), most)
-        ours, theirs = weight / n_new, weight / n_old
+        low, ours = _stake(margin, up, n_new, n_old, guess)
+        high, theirs = low + margin, ours * n_new / n_old
         gain = (n_new - e_new) * log1p(-ours * high) + (n_old - e_old) * log1p(theirs * low)
         if e_new:
             gain += e_new * log1p(ours * (1.0 - high))
@@ -149,6 +140,22 @@ def bets_on_two(
             gain += e_old * log1p(-theirs * (1.0 - low))
         gains.append(gain / bunch)
     return gains
+
+
+def _stake(margin: float, up: float, n_new: int, n_old: int, guess: float) -> tuple[float, float]:
+    """q, and λ/n', of a bet that the new rate is `up` more than is allowed.
+
+    The best are where the null hypothesis comes closest to that: for margin 0 the rate of both together, and nearly so
+    for others. There both sides ask for the same λ; the lesser is taken.
+    """
+    most = _MOST - margin
+    usual = min(max(guess, _LEAST), most - 0.01)
+    wanted = min(usual + up, most)
+    low = (n_old * usual + n_new * wanted) / (n_old + n_new)
+    high = low + margin
+    ours = (wanted - low) / (high * (1.0 - high))
+    theirs = (low - usual) / (low * (1.0 - low))
+    return low, min(ours, theirs * n_old / n_new)
 
 
 def upper_rate(requests: float, failures: float, bunch: float, nats: float) -> float:

@@ -15,6 +15,8 @@ _NATS: Final = 9.0
 _FAST_S: Final = 2
 _SLOW_S: Final = 20
 _BLOCKS: Final = 7
+_EVEN: Final = 2.5
+"""Each step of a leak is so many times the usual one at most, and such a part of it at least."""
 
 
 class Connecting:
@@ -159,18 +161,20 @@ class _Blocks:
         done = self._done
         if len(done) < _BLOCKS or done[-1][0] - done[0][0] < least:
             return None
-        if any(after[0] <= before[0] for before, after in zip(done, list(done)[1:], strict=False)):
-            return None
+        usual = (done[-1][0] - done[0][0]) / (_BLOCKS - 1)
+        for before, after in zip(done, list(done)[1:], strict=False):
+            if not usual / _EVEN <= after[0] - before[0] <= usual * _EVEN:
+                return None
         first, last = max(done[0][0], 1.0), done[-1][0]
         asked = max(1.0, done[-1][1] / max(done[0][1], 1.0))
         return first, last, last / first / asked
 
 
 class Growth:
-    """A figure that grows in each of seven blocks of time while the requests don't: a leak.
+    """A figure that grows by even steps over seven blocks of time while the requests don't: a leak.
 
-    Seven blocks of 2 s for a fast one, of 20 s for a slow one. By chance seven figures that don't grow stand in
-    order once in 5 040 times; that they also double is what noise doesn't do.
+    Seven blocks of 2 s for a fast one, of 20 s for a slow one. By chance seven figures stand in order once in
+    5 040 times; that they also double, and by even steps, is what a pool that fills doesn't do.
     """
 
     def __init__(self, settings: Settings, least: float) -> None:

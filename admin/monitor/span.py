@@ -49,12 +49,12 @@ class Span:
         """One second more; what is older than the span goes."""
         rows = self._rows
         rows.append(_Row(second, new, old, new_us, old_us))
-        _count(self._new, new, new_us, 1)
-        _count(self._old, old, old_us, 1)
+        _count(self._new, new, new_us)
+        _count(self._old, old, old_us)
         while rows[0].second <= second - self._length:
             row = rows.popleft()
-            _count(self._new, row.new, row.new_us, -1)
-            _count(self._old, row.old, row.old_us, -1)
+            _discount(self._new, row.new, row.new_us)
+            _discount(self._old, row.old, row.old_us)
 
     @property
     def new(self) -> Totals:
@@ -75,11 +75,20 @@ class Span:
         )
 
 
-def _count(totals: list[float], part: Part, took_us: float, sign: int) -> None:
-    totals[0] += sign * part.requests
-    totals[1] += sign * part.failures
-    totals[2] += sign * part.timed
-    totals[3] += sign * took_us
+def _count(totals: list[float], part: Part, took_us: float) -> None:
+    if part.requests:
+        totals[0] += part.requests
+        totals[1] += part.failures
+        totals[2] += part.timed
+        totals[3] += took_us
+
+
+def _discount(totals: list[float], part: Part, took_us: float) -> None:
+    if part.requests:
+        totals[0] -= part.requests
+        totals[1] -= part.failures
+        totals[2] -= part.timed
+        totals[3] -= took_us
 
 
 def _totals(counted: list[float]) -> Totals:
@@ -90,6 +99,6 @@ def _totals(counted: list[float]) -> Totals:
 def _sum(parts: list[tuple[Part, float]]) -> Totals:
     counted = [0, 0, 0, 0.0]
     for part, took_us in parts:
-        _count(counted, part, took_us, 1)
+        _count(counted, part, took_us)
     shaped = [part.buckets for part, _ in parts if part is not NONE and part.buckets]
     return _totals(counted)._replace(buckets=tuple(map(sum, zip(*shaped, strict=True))))

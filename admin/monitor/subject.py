@@ -29,7 +29,7 @@ from admin.monitor.sequential import (
 from admin.monitor.settings import Settings
 from admin.monitor.span import Span, Totals
 
-WORSE: Final = (0.012, 0.04, 0.15, 0.6)
+WORSE: Final = (0.015, 0.05, 0.3)
 """Bets: how much more fail than is allowed."""
 HIGH: Final = (0.01, 0.04, 0.2)
 SLOWER: Final = (0.05, 0.2, 0.45)
@@ -40,8 +40,8 @@ NATS: Final = 9.0
 """A past's rate is taken at its upper limit: exceeded by chance once in 8 000."""
 _PART_OF_US: Final = 4
 SHARES: Final = {
-    "errors-worse": 0.10,
-    "errors-high": 0.05,
+    "errors-worse": 0.12,
+    "errors-high": 0.03,
     "slower-typical": 0.05,
     "slower-tail": 0.05,
     "slower-mean": 0.05,
