@@ -163,7 +163,8 @@ def _take(state: State, second: int, windows: list[Window]) -> None:
     )
     state.tenants.take(second, floor, tenants, everybody)
     state.connecting.take(second, floor, slot, old)
-    state.leak.take(second, float(slot.endpoint_connections), slot.requests)
+    beside_us = (float(old.endpoint_connections), old.requests)
+    state.leak.take(second, float(slot.endpoint_connections), slot.requests, beside_us)
 
 
 def _slot(windows: list[Window], slot: Slot) -> Figures:
@@ -237,7 +238,8 @@ def _equipment(state: State, external: External) -> Trigger:
     if since is not None:
         lasts = external.second - since
         detail += f", {missing} missing for {lasts} s"
-        if lasts >= told.equipment_grace_s:
+        is_back = external.second >= state.stepped + told.equipment_return_s
+        if lasts >= told.equipment_grace_s and is_back:
             is_much = 100.0 * missing >= told.equipment_critical_percent * expected
             is_critical = missing >= told.equipment_critical and is_much
             level = Level.CRITICAL if is_critical else Level.WARNING

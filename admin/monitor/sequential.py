@@ -170,7 +170,8 @@ class Dispersion:
     """How much more rates differ from second to second than independent requests would: a bunch's size.
 
     Of the difference of the two slots, from one second to the next: so that neither a burst that hits
-    both, nor a fault that stays, is taken for noise. Forgets within minutes; begins at 1.
+    both, nor a fault that stays, is taken for noise. A failure that is alone says nothing of bunches; many
+    in two seconds say most. Forgets within minutes; begins at 1.
     """
 
     __slots__ = ("_before", "_count", "_sum", "bunch")
@@ -178,10 +179,11 @@ class Dispersion:
     _PRIOR: Final = 30.0
     _KEPT: Final = exp(-1.0 / 600.0)
     _MOST: Final = 25.0
+    _MANY: Final = 4.0
     _MOST_OF_ONE: Final = 400.0
 
     def __init__(self) -> None:
-        self._before: tuple[float, float] | None = None
+        self._before: tuple[float, float, int] | None = None
         self._sum = self._count = 0.0
         self.bunch = 1.0
 
@@ -191,14 +193,15 @@ class Dispersion:
         rate = (e_new + e_old) / (n_new + n_old)
         spread = rate * (1.0 - rate) * (1.0 / n_new + (1.0 / n_old if n_old else 0.0))
         differs = e_new / n_new - (e_old / n_old if n_old else 0.0)
-        before, self._before = self._before, (differs, spread)
+        before, self._before = self._before, (differs, spread, e_new + e_old)
         self._sum *= self._KEPT
         self._count *= self._KEPT
         if before is None or spread + before[1] <= 0.0:
             return
+        weight = min(1.0, (e_new + e_old + before[2] - 1) / self._MANY)
         square = (differs - before[0]) ** 2 / (spread + before[1])
-        self._sum += min(square, self._MOST_OF_ONE)
-        self._count += 1.0
+        self._sum += weight * min(square, self._MOST_OF_ONE)
+        self._count += weight
         measured = (self._PRIOR + self._sum) / (self._PRIOR + self._count)
         self.bunch = min(max(1.0, measured), self._MOST)
 

@@ -69,7 +69,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     endpoints_lost_s: Annotated[float, Meta(ge=0, le=3600)] = 5.0
     leak_growth_percent: Percents = 100.0
     leak_connections: Positive = 50
-    equipment_grace_s: Annotated[float, Meta(ge=0, le=86_400)] = 30.0
+    equipment_grace_s: Annotated[float, Meta(ge=0, le=86_400)] = 5.0
+    equipment_return_s: Annotated[float, Meta(ge=0, le=86_400)] = 30.0
     equipment_warning: Positive = 1
     equipment_critical: Positive = 2
     equipment_critical_percent: Percent = 5.0

@@ -10,11 +10,12 @@ from admin.monitor.settings import Settings
 from proxy.routing.windows import Figures
 
 SHARE: Final = 0.1
-UPS: Final = (0.02, 0.15, 0.7)
+UPS: Final = (0.015, 0.05, 0.3)
 _NATS: Final = 9.0
 _FAST_S: Final = 2
 _SLOW_S: Final = 20
 _BLOCKS: Final = 7
+_NO_SUMS: Final = (0.0, 0.0, 0.0, 0.0)
 _EVEN: Final = 2.5
 """Each step of a leak is so many times the usual one at most, and such a part of it at least."""
 
@@ -136,28 +137,33 @@ def _since(before: int | None, second: int, *, happens: bool) -> int | None:
 
 
 class _Blocks:
-    """Means of a figure and of the requests, by blocks of seconds."""
+    """Means of a figure and of the requests, by blocks of seconds, on both slots."""
 
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
         self._block = -1
-        self._sums = (0, 0.0, 0)
-        self._done: deque[tuple[float, float]] = deque(maxlen=_BLOCKS)
+        self._sums = _NO_SUMS
+        self._count = 0
+        self._done: deque[tuple[float, ...]] = deque(maxlen=_BLOCKS)
 
-    def take(self, second: int, figure: float, requests: int) -> None:
+    def take(self, second: int, figures: tuple[float, ...]) -> None:
+        """One second: figure and requests of the new slot, and of the old one."""
         block = second // self.seconds
         if block != self._block:
-            count, figures, asked = self._sums
-            if count:
-                self._done.append((figures / count, asked / count))
+            if self._count:
+                self._done.append(tuple(total / self._count for total in self._sums))
             if block > self._block + 1:
                 self._done.clear()
-            self._block, self._sums = block, (0, 0.0, 0)
-        count, figures, asked = self._sums
-        self._sums = (count + 1, figures + figure, asked + requests)
+            self._block, self._sums, self._count = block, _NO_SUMS, 0
+        ours, asked, theirs, asked_of_them = self._sums
+        self._sums = (
+            *(ours + figures[0], asked + figures[1]),
+            *(theirs + figures[2], asked_of_them + figures[3]),
+        )
+        self._count += 1
 
     def growth(self, least: float) -> tuple[float, float, float] | None:
-        """First, last, and by how much it outgrew the requests; None: it doesn't grow all the time."""
+        """First, last, and by how much it outgrew requests and old slot; None: it doesn't grow evenly."""
         done = self._done
         if len(done) < _BLOCKS or done[-1][0] - done[0][0] < least:
             return None
@@ -165,9 +171,13 @@ class _Blocks:
         for before, after in zip(done, list(done)[1:], strict=False):
             if not usual / _EVEN <= after[0] - before[0] <= usual * _EVEN:
                 return None
-        first, last = max(done[0][0], 1.0), done[-1][0]
-        asked = max(1.0, done[-1][1] / max(done[0][1], 1.0))
-        return first, last, last / first / asked
+        first, last = done[0], done[-1]
+        asked = max(1.0, last[1] / max(first[1], 1.0))
+        others = 1.0
+        if first[3] >= 1.0 and last[3] >= 1.0:
+            # What makes both slots hold more is none of the new version's.
+            others = last[2] / max(first[2], 1.0) / max(1.0, last[3] / first[3])
+        return first[0], last[0], last[0] / max(first[0], 1.0) / asked / max(1.0, others)
 
 
 class Growth:
@@ -180,19 +190,20 @@ class Growth:
     def __init__(self, settings: Settings, least: float) -> None:
         self._factor = settings.leak_growth_percent / 100.0
         self._least = least
-        self._blocks = (_Blocks(_FAST_S), _Blocks(_SLOW_S))
-        self._known = 0
+        self.step()
 
     def step(self) -> None:
         """Other requests come from now on."""
         self._blocks = (_Blocks(_FAST_S), _Blocks(_SLOW_S))
         self._known = 0
 
-    def take(self, second: int, figure: float, requests: int) -> None:
-        """One second."""
+    def take(
+        self, second: int, figure: float, requests: int, old: tuple[float, int] = (0.0, 0)
+    ) -> None:
+        """One second. old: figure and requests of the old slot, if it has any."""
         self._known += 1
         for blocks in self._blocks:
-            blocks.take(second, figure, requests)
+            blocks.take(second, (figure, float(requests), old[0], float(old[1])))
 
     def trigger(self, name: str, what: str, second: int) -> Trigger:
         """Whether it leaks."""

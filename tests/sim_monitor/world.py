@@ -4,7 +4,8 @@ What a healthy release looks like here:
 - load between 1 and 2 000 requests a second, by the hour of the day, in bursts, over-dispersed;
 - failures of a few in a thousand that drift; bunches on one slot (a client that tries again and again); bursts
   that hit all traffic (a database that hiccups), of any length while both slots serve. Once one slot serves alone
-  they last two seconds at most: a longer one is nothing else than the fault that is to be found;
+  they last two seconds at most, and don't follow on each other: a longer one is nothing else than the fault that
+  is to be found;
 - latencies with heavy tails; slower at the hours of much load; seconds in which all traffic is slower; pauses of
   single slots (garbage collection) that hold up a part of a second's requests;
 - tenants of very different sizes, with failures of their own, few of whom are on the new slot at first.
@@ -24,6 +25,8 @@ STEPS = ((1.0, 600), (5.0, 600), (25.0, 1200), (100.0, 4800))
 """Percent on the new slot, and for how many seconds: two hours."""
 HOUR_S = 3600
 _DAY_S = 86_400.0
+_APART_S = 30
+"""Bursts don't come on each other's heels: several would be one long one."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Load:
 class _Burst:
     """Something that lasts. until: its last second. errors: what share fails; slower: how many times as slow."""
 
-    until: int = -1
+    until: int = -1_000
     errors: float = 0.0
     slower: float = 1.0
 
@@ -137,6 +140,8 @@ class World:
         self._drift = 0.15 * sin(hour) + 0.995 * (self._drift - 0.15 * sin(hour))
         self._drift += rng.gauss(0.0, 0.004)
         self._failing = 0.999 * self._failing + rng.gauss(0.0, 0.015)
+        if self.percent >= 100.0 and self._burst.until > second + 1:
+            self._burst.until = second + 1
         if second > self._burst.until:
             self._burst = self._next_burst(second)
         if second > self._rush.until:
@@ -146,8 +151,8 @@ class World:
 
     def _next_burst(self, second: int) -> _Burst:
         rng = self.rng
-        if rng.random() > 1.0 / 300.0:
-            return _Burst()
+        if second < self._burst.until + _APART_S or rng.random() > 1.0 / 300.0:
+            return replace(self._burst, errors=0.0, slower=1.0)
         alone = self.percent >= 100.0
         until = second + (rng.randrange(0, 2) if alone else rng.randrange(0, 20))
         if rng.random() < 0.5:
