@@ -88,9 +88,13 @@ def begin(
 
     baseline: windows from before it, or from before the cutover, of the old slot.
     """
-    state = State(standby, second, settings, pilots)
-    for each, windows in by_second(baseline).items():
-        _learn(state, each, windows)
+    return learn(State(standby, second, settings, pilots), baseline)
+
+
+def learn(state: State, baseline: Iterable[Window]) -> State:
+    """Take in what was before, in the order of time."""
+    for second, windows in by_second(baseline).items():
+        _learn(state, second, windows)
     return state
 
 

@@ -8,6 +8,7 @@ import pytest
 import admin.config
 import proxy.config
 from admin.migrations.config import Settings as MigrationSettings
+from admin.monitor.settings import Settings as MonitorSettings
 from config import Shared, load
 from tests.support.settings import differences
 
@@ -21,8 +22,9 @@ REFERENCE = Path(__file__).parents[2] / "config" / "turnout.toml"
         (proxy.config.Settings, "proxy"),
         (admin.config.Settings, "admin"),
         (MigrationSettings, "migrations"),
+        (MonitorSettings, "monitor"),
     ],
-    ids=["shared", "proxy", "admin", "migrations"],
+    ids=["shared", "proxy", "admin", "migrations", "monitor"],
 )
 def test_the_reference_is_that_of_the_code(of: type[msgspec.Struct], section: str):
     assert differences(of, REFERENCE.read_text("utf-8"), section) == []
