@@ -54,8 +54,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alpha_warning: Share = 0.05
     minimum_sample: Positive = 30
     seconds_least: Annotated[int, Meta(ge=1, le=60)] = 3
-    grace_s: Annotated[float, Meta(ge=0, le=600)] = 2.0
-    warm_up_s: Annotated[float, Meta(ge=0, le=3600)] = 5.0
+    slower_seconds_least: Annotated[int, Meta(ge=1, le=60)] = 5
+    grace_s: Annotated[float, Meta(ge=0, le=600)] = 1.0
+    warm_up_s: Annotated[float, Meta(ge=0, le=3600)] = 3.0
     error_rate_up_points: Percent = 1.0
     error_rate_tolerated_points: Percent = 0.25
     error_rate_warning_percent: Percent = 0.5

@@ -75,9 +75,9 @@ class Subject:
     def _chart(self, bets: tuple[float, ...], name: str) -> Chart:
         told = self._settings
         share = SHARES[name]
-        return Chart(
-            len(bets), told.alpha * share, told.alpha_warning * share, told.seconds_least
-        )
+        slow = name.startswith("slower")
+        least = told.slower_seconds_least if slow else told.seconds_least
+        return Chart(len(bets), told.alpha * share, told.alpha_warning * share, least)
 
     @property
     def charts(self) -> dict[str, Chart]:
