@@ -12,11 +12,16 @@ _BESIDE: Final = "active"
 
 
 class Findings:
-    """Of one subject, at the end of a second. began: the release's first second."""
+    """Of one subject, at the end of a second. began: the release's first second.
 
-    def __init__(self, subject: Subject, settings: Settings, began: int, second: int) -> None:
+    warm_from: the second from which latencies count.
+    """
+
+    def __init__(
+        self, subject: Subject, settings: Settings, began: int, second: int, warm_from: int
+    ) -> None:
         self._of, self._settings = subject, settings
-        self._began, self._second = began, second
+        self._began, self._second, self._warm_from = began, second, warm_from
 
     @property
     def is_there(self) -> bool:
@@ -57,7 +62,7 @@ class Findings:
         by_past = of.compared != _BESIDE
         before = of.past.shown_rate if by_past else old.rate
         told = f"{new.rate:.2%} of {new.requests} requests fail{self._whose()}"
-        told += f", {self._compared(before, of.compared, '.2%')}" if of.compared else ""
+        told += self._compared(f"{before:.2%}", of.compared)
         if chart is not None:
             told += f", for {self._second - since + 1} s"
         evidence: dict[str, object] = {"cohort": of.cohort, "compared_with": of.compared}
@@ -78,6 +83,8 @@ class Findings:
         """See rule 4 of `subject`."""
         of, told = self._of, self._settings
         lacking = self._lacking(of.timed, of.timed_by)
+        if lacking and self._second < self._warm_from:
+            lacking = f"it warms up for {self._warm_from - self._second} s more"
         is_long = of.span.new.mean_ms > told.response_warning_ms
         if lacking and not (is_long and of.timed >= told.minimum_sample):
             return self._unmeasured(RESPONSE_TIME, lacking, of.timed)
@@ -113,7 +120,7 @@ class Findings:
         of, (new, old) = self._of, totals
         before = old.mean_ms if of.timed_by == _BESIDE else of.past.mean_us / 1000.0
         text = f"{new.mean_ms:.1f} ms on average{self._whose()}"
-        text += f", {self._compared(before, of.timed_by, '.1f')} ms" if of.timed_by else ""
+        text += self._compared(f"{before:.1f} ms", of.timed_by)
         if before and level is not Level.NORMAL:
             text += f": {new.mean_ms / before:.2f} times as long in {new.timed} requests"
         evidence: dict[str, object] = {"cohort": of.cohort, "compared_with": of.timed_by}
@@ -144,10 +151,10 @@ class Findings:
     def _whose(self) -> str:
         return "" if self._of.cohort == "all" else f" for the {self._of.cohort}"
 
-    def _compared(self, figure: float, compared: str, form: str) -> str:
-        return f"{format(figure, form)} " + (
-            "on the active slot" if compared == _BESIDE else "before"
-        )
+    def _compared(self, figure: str, by: str) -> str:
+        if not by:
+            return ""
+        return f", {figure} " + ("on the active slot" if by == _BESIDE else "before")
 
     def _evidence(self, of: str) -> dict[str, object]:
         """How far each chart is: 1 is an alarm."""

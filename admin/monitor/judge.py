@@ -11,6 +11,7 @@ tenants, 0.1 on connections. The rest are no tests: signals, equipment, endpoint
 """
 
 from collections.abc import Iterable
+from math import ceil
 from typing import Final
 
 from admin.monitor.findings import Findings
@@ -200,9 +201,10 @@ def _verdict(state: State, external: External) -> Verdict:
 
 
 def _traffic(state: State) -> list[Trigger]:
-    second = state.second
+    second, told = state.second, state.settings
+    warm_from = state.stepped + ceil(max(told.warm_up_s, told.grace_s))
     judged = [
-        Findings(subject, state.settings, state.began, second)
+        Findings(subject, told, state.began, second, warm_from)
         for subject in (state.all, state.of_pilots)
     ]
     there = [each for each in judged if each.is_there] or judged[:1]

@@ -18,8 +18,8 @@ from proxy.routing.windows import TenantFigures, Window
 UPS: Final = (0.1, 0.4, 0.85)
 SHARE: Final = 0.2
 _NATS: Final = 3.0
-_PRIOR: Final = 50.0
-"""A tenant of whom less is known is taken to be like the others, so far."""
+_KNOWN: Final = 200.0
+"""A tenant of whom less is known, and nothing bad, is taken to be like the others."""
 _SETTLED_S: Final = 60
 _MANY: Final = 20_000.0
 _SHOWN: Final = 10
@@ -133,8 +133,9 @@ class Tenants:
         pair, bunch = (counts.new, counts.new_failures), told.tenant_bunch
         usual = (self._all[1] + 0.2) / (self._all[0] + 200.0)
         margin = told.tenant_errors_up_points / 100.0
-        requests = found.past[0] + _PRIOR
-        failures = found.past[1] + _PRIOR * usual
+        requests, failures = found.past
+        if requests < _KNOWN and not failures:
+            requests, failures = _KNOWN, _KNOWN * usual
         most = upper_rate(requests, failures, bunch, _NATS) + margin
         by_past = bets_on_one(most, UPS, *pair, bunch)
         failures_of_others = min(others[1], others[0])
