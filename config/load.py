@@ -16,7 +16,7 @@ from config.redis_url import Kind, RedisUrl, parse_redis_url
 Section = TypeVar("Section", bound=msgspec.Struct)
 
 _WRONG_CHOICE = re.compile(r"Invalid enum value .*( - at `[^`]*`)$", re.DOTALL)
-SECTIONS = frozenset({"proxy", "admin", "migrations", "releases"})
+SECTIONS = frozenset({"proxy", "admin", "migrations", "monitor", "releases"})
 
 
 class ConfigError(Exception):
