@@ -140,8 +140,8 @@ class Changes:
         published = read_text(payload)
         before_busy, self._busy = self._busy, _by_tenant(published.entries)
         before_failing, self._failing = self._failing, _by_tenant(published.failing)
-        found = _grown(self._busy, before_busy)
-        for tenant, figures in _grown(self._failing, before_failing).items():
+        found = grown(self._busy, before_busy)
+        for tenant, figures in grown(self._failing, before_failing).items():
             known = found.get(tenant)
             if known is None or _size(figures) > _size(known):
                 found[tenant] = figures
@@ -156,7 +156,7 @@ def _size(figures: TenantFigures) -> tuple[int, int]:
     return figures.requests, figures.failures
 
 
-def _grown(now: dict[str, Entry], before: dict[str, Entry]) -> dict[str, TenantFigures]:
+def grown(now: dict[str, Entry], before: dict[str, Entry]) -> dict[str, TenantFigures]:
     """What each has more than it had, if it has anything."""
     found = {}
     for tenant, entry in now.items():
@@ -169,8 +169,8 @@ def _grown(now: dict[str, Entry], before: dict[str, Entry]) -> dict[str, TenantF
 def _since(now: Entry, before: Entry | None) -> TenantFigures:
     parts = _by_slot(now)
     if before is not None:
-        grown = [has - had for has, had in zip(parts, _by_slot(before), strict=True)]
-        parts = grown if min(grown) >= 0 else parts
+        more = [has - had for has, had in zip(parts, _by_slot(before), strict=True)]
+        parts = more if min(more) >= 0 else parts
     blue, blue_failed, blue_us, green, green_failed, green_us = parts
     # Who was left out and came back between two looks may have few requests more than it had then,
     # and more failures more than that.
@@ -259,8 +259,8 @@ class Teller:
                 groups[group] = groups[group] + figures if group in groups else figures
         tenants: dict[str, TenantFigures] = {}
         for changes in self._tenants:
-            for tenant, grown in changes.again().items():
-                tenants[tenant] = tenants[tenant] + grown if tenant in tenants else grown
+            for tenant, more in changes.again().items():
+                tenants[tenant] = tenants[tenant] + more if tenant in tenants else more
         told = most_telling(tenants.items(), self._settings.windows_tenants)
         lasted_ms = min(round(lasted_s * 1_000), MAX_LASTED_MS)
         return Window(second, self._node, groups, told, lasted_ms)

@@ -4,7 +4,7 @@ import re
 import tomllib
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -47,7 +47,29 @@ def parse(text: str, shape: type[Shape], name: str) -> Shape:
     try:
         return msgspec.convert(document, shape)
     except msgspec.ValidationError as error:
-        raise FileFault(_told(str(error), shape, text, name)) from None
+        message = _named(document, shape, str(error))
+        raise FileFault(_told(message, shape, text, name)) from None
+
+
+def _named(document: Any, shape: type[msgspec.Struct], message: str) -> str:
+    """The message with the key in place of msgspec's `[...]`, which it has for keys of the user's own."""
+    found = _PLACE.search(message)
+    above, dots, _ = found[1].partition("[...]") if found else ("", "", "")
+    if not dots:
+        return message
+    parts = [part[1] or int(part[2]) for part in _PART.finditer(above)]
+    table = document
+    for part in parts:
+        table = table[part]
+    keys = dict(table)
+    for key, value in keys.items():
+        table.clear()
+        table[key] = value
+        try:
+            msgspec.convert(document, shape)
+        except msgspec.ValidationError as error:
+            return str(error).replace("[...]", f".{key}", 1)
+    return message
 
 
 def _told(message: str, shape: type[msgspec.Struct], text: str, name: str) -> str:

@@ -18,7 +18,7 @@ from admin.gates.model import NAMED, About, Finding, Measured, Outcome, Unmeasur
 from admin.migrations.references import ReferenceFault, database_url
 from admin.routing.database import UNREACHABLE, Connection
 
-# In all three: name, whether it runs, seconds, bytes. Bytes that are null: this user may not see them.
+# In all three: name, whether it runs (null: this user may not see it), seconds, bytes.
 _SENDING = """
 SELECT coalesce(nullif(application_name, ''), 'replica') AS name, state = 'streaming' AS running,
        coalesce(extract(epoch FROM replay_lag), 0)::float8 AS seconds,
@@ -26,7 +26,7 @@ SELECT coalesce(nullif(application_name, ''), 'replica') AS name, state = 'strea
   FROM pg_stat_replication
 """
 _STANDBY = """
-SELECT 'standby' AS name, coalesce(r.status = 'streaming', false) AS running,
+SELECT 'standby' AS name, CASE WHEN r.pid IS NULL THEN false ELSE r.status = 'streaming' END AS running,
        CASE WHEN b.bytes = 0 THEN 0
             ELSE coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)
        END::float8 AS seconds, b.bytes
@@ -47,17 +47,17 @@ SELECT subname AS name, bool_or(pid IS NOT NULL) AS running,
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One replica or subscription. seconds, bytes: how far it is behind; None: not shown to this user."""
+    """One replica or subscription. running: None, not shown to this user. seconds, bytes: how far behind."""
 
     name: str
-    running: bool
-    seconds: float | None
-    bytes: int | None
+    running: bool | None
+    seconds: float
+    bytes: int
 
     def document(self) -> dict[str, object]:
         """As evidence."""
-        seconds = None if self.seconds is None else round(self.seconds, 3)
-        return {"name": self.name, "running": self.running, "lag_s": seconds, "bytes": self.bytes}
+        lag_s = round(self.seconds, 3)
+        return {"name": self.name, "running": self.running, "lag_s": lag_s, "bytes": self.bytes}
 
 
 class LagGate:
@@ -105,23 +105,23 @@ async def links(connection: Connection) -> list[Link]:
         rows = await connection.fetch(_STANDBY)
     else:
         rows = [*await connection.fetch(_SENDING), *await connection.fetch(_SUBSCRIBING)]
-    return [Link(row["name"], bool(row["running"]), row["seconds"], row["bytes"]) for row in rows]
+    return [Link(row["name"], row["running"], row["seconds"], row["bytes"]) for row in rows]
 
 
 def judge(found: Sequence[Link], settings: Replication) -> Measured:
     """What the links come to. Pure."""
     evidence = {"links": [link.document() for link in found[:NAMED]]}
+    if any(link.running is None for link in found):
+        detail = "the link's user may not see how far it is: GRANT pg_monitor to it"
+        return Measured(Outcome.UNMEASURED, detail, evidence)
     stopped = [link.name for link in found if not link.running]
     if stopped:
         return Measured(Outcome.FAILED, f"replication to {stopped[0]} does not run", evidence)
     if len(found) < settings.links:
         detail = f"{len(found)} of {settings.links} links replicate"
         return Measured(Outcome.FAILED, detail, evidence)
-    if any(link.bytes is None or link.seconds is None for link in found):
-        detail = "the link's user may not see how far it is: GRANT pg_monitor to it"
-        return Measured(Outcome.UNMEASURED, detail, evidence)
-    seconds = max((link.seconds or 0.0 for link in found), default=0.0)
-    behind = max((link.bytes or 0 for link in found), default=0)
+    seconds = max((link.seconds for link in found), default=0.0)
+    behind = max((link.bytes for link in found), default=0)
     if seconds > settings.lag_s or behind > settings.lag_bytes:
         detail = (
             f"{seconds:.1f} s and {behind} bytes behind; at most {settings.lag_s:g} s and"

@@ -17,7 +17,7 @@ _NAMES = re.compile(
 )
 # Each keeps what names the secret, so that the line can be understood.
 _LOOKS = (
-    re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/@]+@"),
+    re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/@]+(?=@)"),
     re.compile(r"(?i)(\b(?:authorization|cookie|set-cookie)\b[\"']?\s*[:=]\s*).+"),
     re.compile(r"(?i)(\bbearer\s+)\S+"),
     re.compile(

@@ -21,6 +21,8 @@ SENT, FAILED, LATE, DROPPED = OUTCOMES = ("sent", "failed", "late", "dropped")
 """What becomes of a message: all but `sent` are losses. dropped: its queue was full."""
 Count = Callable[[str, str], None]
 """Gets the target's name and one of OUTCOMES; called in any thread."""
+Prepare = Callable[[], None]
+"""What has to be done before the first message is sent; its time is nobody's."""
 Send = Callable[[Message], None]
 """Sends a message, in a thread of its own; raises if that fails."""
 
@@ -28,8 +30,18 @@ Send = Callable[[Message], None]
 class Lane:
     """See the module. send: see `Send`. most: messages that wait. timeout_s: seconds for one."""
 
-    def __init__(self, name: str, send: Send, count: Count, *, most: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        send: Send,
+        count: Count,
+        *,
+        most: int,
+        timeout_s: float,
+        prepare: Prepare | None = None,
+    ) -> None:
         self.name = name
+        self._prepare = prepare
         self._send, self._count, self._timeout_s = send, count, timeout_s
         self._queue: queue.Queue[Message | None] = queue.Queue(most)
         self._thread: threading.Thread | None = None
@@ -56,6 +68,11 @@ class Lane:
         self._thread.join(max(0.0, deadline - monotonic()))
 
     def _run(self) -> None:
+        try:
+            if self._prepare:
+                self._prepare()
+        except Exception as error:  # noqa: BLE001 - then sending fails too, and is counted
+            log.warning("notifications can't be sent", target=self.name, fault=type(error).__name__)
         while (message := self._queue.get()) is not None:
             self._deliver(message)
 

@@ -54,7 +54,12 @@ class Notifier:
     def _lane(self, target: Target) -> Lane:
         own = self._settings
         send = partial(self._send, target.url)
-        return Lane(target.name, send, self._count, most=own.queue, timeout_s=own.timeout_s)
+        return Lane(
+            *(target.name, send, self._count),
+            most=own.queue,
+            timeout_s=own.timeout_s,
+            prepare=sending.prepare,
+        )
 
     def _send(self, url: str, told: Message) -> None:
         sending.send(url, told, self._settings.timeout_s, self._environ)

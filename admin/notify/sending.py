@@ -18,6 +18,15 @@ class BadTargetError(Exception):
     """What stands where the URL should is none that apprise knows."""
 
 
+def prepare() -> None:
+    """Import apprise and its hundred services: a second or so, once."""
+    import apprise  # noqa: PLC0415 - see the module
+
+    for name in ("apprise", "urllib3", "requests"):  # they log URLs
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    apprise.Apprise.instantiate("json://localhost")
+
+
 def send(
     reference: str,
     message: Message,
@@ -30,8 +39,6 @@ def send(
     """
     import apprise  # noqa: PLC0415 - see the module
 
-    for name in ("apprise", "urllib3", "requests"):  # they log URLs
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     asset = apprise.AppriseAsset(async_mode=False, secure_logging=True, storage_mode="memory")
     target = apprise.Apprise.instantiate(secret(reference, environ), asset=asset)
     if target is None:

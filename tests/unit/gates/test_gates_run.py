@@ -108,7 +108,7 @@ async def test_what_can_not_be_measured_says_why() -> None:
         ([Link("r", True, 5.1, 0)], Outcome.FAILED, "5.1 s and 0 bytes behind"),
         ([Link("r", True, 0.0, 16_777_217)], Outcome.FAILED, "16777217 bytes behind"),
         ([Link("r", True, 0.0, 0), Link("s", False, 0.0, 0)], Outcome.FAILED, "to s does not run"),
-        ([Link("r", True, None, None)], Outcome.UNMEASURED, "pg_monitor"),
+        ([Link("r", None, 0.0, 0), Link("s", False, 0.0, 0)], Outcome.UNMEASURED, "pg_monitor"),
         ([], Outcome.FAILED, "0 of 1 links"),
     ],
 )

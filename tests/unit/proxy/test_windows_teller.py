@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from proxy.observability import telemetry
 from proxy.observability.telemetry import COHORTS
-from proxy.observability.tenants import CAPACITY_PER_TENANT, FAILING
+from proxy.observability.tenants import CAPACITY_PER_TENANT, FAILING, Entry
 from proxy.routing.model import Slot
 from proxy.routing.windows import MAX_LASTED_MS, Figures, TenantFigures, add_up, decode, encode
-from proxy.windows import EARLY_S, Changes, Clock, most_telling
+from proxy.windows import EARLY_S, Changes, Clock, grown, most_telling
 from tests.support.counting import Workers
 
 GROUPS = [(slot, cohort) for slot in Slot for cohort in COHORTS]
@@ -173,6 +173,24 @@ async def test_a_small_tenant_that_fails_is_seen_among_thousands() -> None:
     assert teller.look(2).tenants["small"] == TenantFigures(4, 0, 4, (4, 0, 4))
 
 
+async def test_who_was_left_out_and_comes_back_begins_anew() -> None:
+    workers = Workers(1, limit=1)
+    workers.answers(0, {"back": 5})
+    look = Changes(workers.all.blocks[0])
+    assert not look.again()  # what was told of before it began
+    crowd = {f"t-{number}": 9 for number in range(CAPACITY_PER_TENANT)}
+    workers.answers(0, crowd)
+    workers.answers(0, {"back": 2})
+    assert look.again()["back"] == TenantFigures(2, 0, 2)
+    # It may have more requests than it had, and more failures than that makes.
+    was, now = Entry("back"), Entry("back")
+    was.requests, was.micros = 10, 10
+    now.requests, now.failures, now.micros = 12, 7, 12
+    now.green_requests, now.green_failures, now.green_micros = 1, 1, 1
+    assert grown({"back": now}, {"back": was}) == {"back": TenantFigures(2, 2, 2, (1, 1, 1))}
+    assert grown({"back": was}, {"back": now}) == {"back": TenantFigures(10, 0, 10)}
+
+
 async def test_what_is_listed_for_failures_is_bounded() -> None:
     workers = Workers(1, limit=1)
     look = Changes(workers.all.blocks[0])
@@ -197,10 +215,10 @@ async def test_no_tenant_has_more_than_it_had(seeded_random: random.Random) -> N
             green = part if slot is Slot.GREEN else (0, 0, 0)
             exact[tenant] = exact.get(tenant, TenantFigures()) + TenantFigures(*part, green)
         if seeded_random.random() < 0.4:
-            for tenant, grown in look.again().items():
-                told[tenant] = told.get(tenant, TenantFigures()) + grown
+            for tenant, more in look.again().items():
+                told[tenant] = told.get(tenant, TenantFigures()) + more
                 for each in Slot:
-                    assert grown.of(each).failures <= grown.of(each).requests
+                    assert more.of(each).failures <= more.of(each).requests
     assert told
     for tenant, found in told.items():
         for slot in Slot:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.observability import telemetry
@@ -34,6 +34,8 @@ from proxy.routing.windows import (
     quantile,
 )
 
+LARGE = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Examples of hundreds of numbers take long to draw where the machine is busy."""
 COUNT = st.integers(0, 10**9)
 GROUPS = [(slot, cohort) for slot in Slot for cohort in COHORTS]
 
@@ -79,6 +81,7 @@ WINDOWS = st.builds(
 )
 
 
+@LARGE
 @given(WINDOWS)
 def test_what_was_written_is_read(window: Window) -> None:
     assert decode(encode(window)) == window
@@ -196,7 +199,7 @@ def test_a_second_that_it_could_not_have_told(late: int) -> None:
 # ── adding up ─────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=20)
+@LARGE
 @given(st.lists(WINDOWS, max_size=6))
 def test_sums_are_of_all_windows_and_gauges_of_each_node_s_last(windows: list[Window]) -> None:
     total = add_up(windows)
@@ -221,7 +224,7 @@ def test_sums_are_of_all_windows_and_gauges_of_each_node_s_last(windows: list[Wi
     assert {tenant: each.requests for tenant, each in total.tenants.items()} == dict(requests)
 
 
-@settings(max_examples=20)
+@LARGE
 @given(st.lists(WINDOWS, min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_the_order_in_which_they_come_changes_no_count(windows: list[Window], lots: Any) -> None:
     shuffled = lots.sample(windows, len(windows))
@@ -232,7 +235,7 @@ def test_the_order_in_which_they_come_changes_no_count(windows: list[Window], lo
         assert (first.statuses, first.buckets) == (second.statuses, second.buckets)
 
 
-@settings(max_examples=25)
+@LARGE
 @given(st.lists(figures(), max_size=4))
 def test_figures_add_up_as_their_parts_do(several: list[Figures]) -> None:
     assert added(several) == sum(several, NOTHING)
