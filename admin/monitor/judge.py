@@ -166,7 +166,7 @@ def _take(state: State, second: int, windows: list[Window]) -> None:
         slot.requests + old.requests,
         slot.statuses[4] + old.statuses[4],
     )
-    state.tenants.take(second, floor, tenants, everybody)
+    state.tenants.take(second, floor, tenants, everybody, state.all.failing.bunch)
     state.connecting.take(second, floor, slot, old)
     beside_us = (float(old.endpoint_connections), old.requests)
     state.leak.take(second, float(slot.endpoint_connections), slot.requests, beside_us)

@@ -77,8 +77,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     equipment_critical_percent: Percent = 5.0
     tenant_errors_up_points: Percent = 5.0
     tenant_failures: Positive = 10
-    tenant_bunch: Annotated[float, Meta(ge=1, le=100)] = 3.0
-    tenants: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+    tenant_bunch: Annotated[float, Meta(ge=1, le=100)] = 2.0
+    tenants: Annotated[int, Meta(ge=1, le=100_000)] = 500
     span_s: Annotated[int, Meta(ge=10, le=600)] = 60
     stale_s: Annotated[float, Meta(gt=0, le=600)] = 5.0
     settle_s: Annotated[float, Meta(ge=0, le=60)] = 1.5

@@ -70,6 +70,7 @@ class Tenants:
         self._known: dict[str, _Tenant] = {}
         self._suspects: dict[str, _Tenant] = {}
         self._all = (0.0, 0.0)
+        self._bunch = settings.tenant_bunch
         self.judged = 0
 
     def learn(self, second: int, tenants: Mapping[str, Counts]) -> None:
@@ -79,9 +80,18 @@ class Tenants:
             self._find(tenant).settle(second, whole)
 
     def take(
-        self, second: int, floor: float, tenants: Mapping[str, Counts], everybody: tuple[int, int]
+        self,
+        second: int,
+        floor: float,
+        tenants: Mapping[str, Counts],
+        everybody: tuple[int, int],
+        bunch: float,
     ) -> None:
-        """One second. everybody: requests and failures of all traffic on both slots."""
+        """One second. everybody: requests and failures of all traffic on both slots.
+
+        bunch: how many requests of the slot fail together, as measured.
+        """
+        self._bunch = max(self._settings.tenant_bunch, bunch)
         requests, failures = everybody
         self._all = (self._all[0] * 0.98 + requests, self._all[1] * 0.98 + failures)
         for tenant, counts in tenants.items():
@@ -130,7 +140,7 @@ class Tenants:
 
     def _gains(self, found: _Tenant, counts: Counts, others: tuple[int, int]) -> list[float]:
         told = self._settings
-        pair, bunch = (counts.new, counts.new_failures), told.tenant_bunch
+        pair, bunch = (counts.new, counts.new_failures), self._bunch
         usual = (self._all[1] + 0.2) / (self._all[0] + 200.0)
         margin = told.tenant_errors_up_points / 100.0
         requests, failures = found.past
