@@ -25,11 +25,9 @@ from admin.migrations.guard import SchemaGuard
 from admin.migrations.watch import watch
 from admin.migrations.worker import advance
 from admin.monitor.reading import Windows
+from admin.monitor.settings import Settings as MonitorSettings
+from admin.releases.compose import Needs, compose
 from admin.releases.config import Settings as ReleaseSettings
-from admin.releases.controller import Releases
-from admin.releases.effects import Effects, Limits
-from admin.releases.ports import Ports
-from admin.releases.wiring import Nobody, NoGates, NoHooks, NoMonitor
 from admin.routing.control import Control
 from admin.routing.database import Database, DatabaseUnavailableError, Pool, open_pool
 from admin.routing.events import Hub
@@ -65,6 +63,7 @@ async def running(
     settings: Settings,
     migrating: MigrationSettings | None = None,
     releasing: ReleaseSettings | None = None,
+    monitoring: MonitorSettings | None = None,
 ) -> AsyncIterator[str]:
     """The whole admin for as long as the block runs; yields the address that it listens on.
 
@@ -82,7 +81,7 @@ async def running(
         stack.push_async_callback(database.close)
         async with pool.acquire() as connection:
             await migrate(connection, migrations(), settings.database_wait_s)
-        parts, tasks = _compose(stack, shared, settings, database, migrating, releasing)
+        parts, tasks = _compose(stack, shared, settings, database, migrating, releasing, monitoring)
         stack.push_async_callback(tasks.close)
         runner = web.AppRunner(
             create_app(parts),
@@ -123,6 +122,7 @@ def _compose(
     database: Database,
     migrating: MigrationSettings | None = None,
     releasing: ReleaseSettings | None = None,
+    monitoring: MonitorSettings | None = None,
 ) -> tuple[Parts, Tasks]:
     keys = Keys(shared.redis_prefix)
     access = Access(shared, keys.table)
@@ -162,24 +162,28 @@ def _compose(
     last_hour = LastHour(redis, keys)
     ramps = Ramps(control, hub, tasks, last_hour, may_be_made, Problem)
     tasks.start("ramps", ramps.run)
-    releasing = releasing or ReleaseSettings()
-    limits = Limits(may_be_made, Problem, releasing.switch_s, releasing.drain_s)
-    ports = Ports(NoGates(), NoMonitor(), NoHooks(), Nobody())
-    effects = Effects(control, switches, drains, ports.hooks, limits)
-    releases = Releases(control, hub, tasks, ports, effects, releasing)
-    tasks.start("releases", releases.run)
     known = Authenticator(settings)
     migrating = migrating or MigrationSettings()
     if migrating.servers:  # else there are no plans to look at, several times a second
         tasks.start("advance", lambda: advance(database, migrating.look_s))
         tasks.start("migrations", lambda: watch(database, hub))
+    windows = Windows(redis, keys, skipped=metrics.windows_skipped.inc)
+    releasing = releasing or ReleaseSettings()
+    needs = Needs(
+        *(control, hub, tasks, switches, drains, rolls, windows),
+        *(may_be_made, Problem, metrics.count_notification),
+    )
+    releases, _, signals = compose(
+        stack, settings, releasing, migrating, monitoring or MonitorSettings(), needs
+    )
     parts = Parts(
         *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls),
         guard=guard,
         migrations=migrating,
         releases=releases,
         releasing=releasing,
-        windows=Windows(redis, keys, skipped=metrics.windows_skipped.inc),
+        windows=windows,
+        signals=signals,
     )
     return parts, tasks
 

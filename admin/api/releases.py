@@ -33,6 +33,7 @@ from admin.releases.controller import RunningError
 from admin.releases.model import PHASES, Command, NotNowError, State, may
 from admin.releases.plan import Kind, PlanError
 from admin.releases.store import Intent, Record
+from admin.routing.publish import StoreUnavailableError
 from admin.tokens import Role
 from proxy.routing.change import SetCanary
 
@@ -73,7 +74,9 @@ async def _begin(call: Call, wish: beginning.Wish) -> web.StreamResponse:
         release, kind = await beginning.prepare(parts.releases, parts.control, parts.guard, wish)
         record = await parts.releases.find(release.name)
         if record is None:
-            record = await parts.releases.begin(Intent(release, kind, wish.note, call.author))
+            devices = await _devices(call)
+            intent = Intent(release, kind, wish.note, call.author, devices)
+            record = await parts.releases.begin(intent)
     except PlanError as error:
         raise Problem("invalid-change", str(error)) from None
     except RefusedError as error:
@@ -84,6 +87,15 @@ async def _begin(call: Call, wish: beginning.Wish) -> web.StreamResponse:
         await _overtake(call, release.waits_for, release.name)
     where = f"{_PATH}/{record.release.name}"
     return reply(await state_of(call, record), 202, {"Location": where})
+
+
+async def _devices(call: Call) -> int | None:
+    """How many are connected now; None where nobody takes a census, or can't just now."""
+    try:
+        census = await call.parts.rolls.now()
+    except StoreUnavailableError:
+        return None
+    return len(census.devices) if census.taken else None
 
 
 def _key(call: Call) -> str:

@@ -18,6 +18,7 @@ from admin.drains.controller import Drains
 from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
 from admin.monitor.reading import Windows
+from admin.monitor.signals import Signals
 from admin.releases.config import Settings as ReleaseSettings
 from admin.releases.controller import Releases
 from admin.routing.audit import Author
@@ -47,6 +48,7 @@ class Parts:
     releases: Releases
     releasing: ReleaseSettings
     windows: Windows
+    signals: Signals
 
     @property
     def store(self) -> Store:

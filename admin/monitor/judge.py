@@ -44,7 +44,9 @@ PILOT: Final = "pilot"
 class State:
     """What is known of a release so far. second: the last that was judged. late: windows passed over."""
 
-    def __init__(self, standby: Slot, began: int, settings: Settings, pilots: frozenset[str]) -> None:
+    def __init__(
+        self, standby: Slot, began: int, settings: Settings, pilots: frozenset[str]
+    ) -> None:
         self.standby, self.began, self.settings, self.pilots = standby, began, settings, pilots
         self.second = began - 1
         self.stepped = began

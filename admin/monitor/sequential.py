@@ -44,7 +44,7 @@ _LEAST: Final = 0.0005
 
 
 def spent(second: float) -> float:
-    """ln of the part of α for evidence that begins at this second of the release. All add up to 1."""
+    """Ln of the part of α for evidence that begins at this second of the release. All add up to 1."""
     since = max(0.0, second) + _HORIZON_S
     return log(_HORIZON_S) - log(since) - log(since + 1.0)
 
@@ -106,7 +106,7 @@ class Chart:
 def bets_on_one(
     most: float, ups: Sequence[float], requests: int, failures: int, bunch: float
 ) -> list[float]:
-    """ln of the factors for a rate that is not to exceed `most`; each bet is on it being so much higher."""
+    """Ln of the factors for a rate that is not to exceed `most`; each bet is on it being so much higher."""
     limit = min(max(most, _LEAST), _MOST)
     passed, gains = requests - failures, []
     for up in ups:
@@ -124,7 +124,7 @@ def bets_on_two(
     guess: float,
     bunch: float,
 ) -> list[float]:
-    """ln of the factors for a rate that is not to exceed another of the same time by more than `margin`.
+    """Ln of the factors for a rate that is not to exceed another of the same time by more than `margin`.
 
     new, old: requests (above 0) and failures. guess: the old one's rate, from before.
     """
@@ -242,7 +242,7 @@ class Ratio:
         tolerated: float,
         spread: float,
     ) -> list[float] | None:
-        """ln of the factors, once a block is full. new, old: requests, and what they took together.
+        """Ln of the factors, once a block is full. new, old: requests, and what they took together.
 
         tolerated: ln of how much slower is none of our business. spread: a guess of the variance of
         one request over its mean squared, for as long as little was measured.

@@ -16,9 +16,7 @@ Millis = Annotated[float, Meta(gt=0, le=600_000)]
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
-class SignalSettings(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
-):
+class SignalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A figure from elsewhere. query: of Prometheus, giving one number; empty: it is pushed.
 
     is_bad: on which side of its thresholds it is bad. for_s: how long it must be so, in seconds. stale_s:

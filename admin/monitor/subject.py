@@ -83,8 +83,11 @@ class Subject:
     def charts(self) -> dict[str, Chart]:
         """By name."""
         return {
-            **{"errors-worse": self.worse, "errors-high": self.high},
-            **{"slower-typical": self.typical, "slower-tail": self.tail, "slower-mean": self.mean},
+            "errors-worse": self.worse,
+            "errors-high": self.high,
+            "slower-typical": self.typical,
+            "slower-tail": self.tail,
+            "slower-mean": self.mean,
         }
 
     @property

@@ -50,7 +50,7 @@ class Watched:
     """What is to be watched. standby: the slot with the new version, also after the cutover.
 
     began, stepped: when the release began, and when its traffic last changed (POSIX seconds by the windows'
-    clock); None: now. pilots: tenants that were moved by name. baseline: windows of before that were kept.
+    clock); None: so many seconds ago, by began_ago_s and stepped_ago_s. pilots: tenants that were moved by name. baseline: windows of before that were kept.
     """
 
     standby: Slot
@@ -58,6 +58,8 @@ class Watched:
     stepped: int | None = None
     pilots: frozenset[str] = frozenset()
     baseline: Sequence[Window] = ()
+    began_ago_s: float = 0.0
+    stepped_ago_s: float = 0.0
 
 
 Changed = Callable[[Verdict, Verdict], None]
@@ -114,7 +116,7 @@ class Watch:
         windows = await self._reader.latest(2 * told.rebuild_s)
         self.stop()
         self._see(windows)
-        began = self.now + 1 if watched.began is None else watched.began
+        began = _second(watched.began, self.now, watched.began_ago_s)
         replayed = max(began, self.now - told.rebuild_s)
         state = begin(watched.standby, began, told, pilots=watched.pilots)
         read_from = windows[0].second if windows else began
@@ -123,7 +125,8 @@ class Watch:
             learn(state, some)
             await asyncio.sleep(0)
         state.second = replayed - 1
-        self._state = stepped(state, began if watched.stepped is None else watched.stepped)
+        moved = _second(watched.stepped, self.now, watched.stepped_ago_s)
+        self._state = stepped(state, moved)
         for some in _portions([each for each in windows if each.second >= replayed]):
             self._judge(some)
             await asyncio.sleep(0)
@@ -190,6 +193,10 @@ class Watch:
         if before.level is not verdict.level:
             log.info("verdict", level=str(verdict.level), why=[e.detail for e in verdict.raised])
             self.changed(before, verdict)
+
+
+def _second(known: int | None, now: int, ago_s: float) -> int:
+    return now + 1 - int(ago_s) if known is None else known
 
 
 def _differs(before: Verdict, after: Verdict) -> bool:

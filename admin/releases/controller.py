@@ -10,7 +10,7 @@ Rules:
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import monotonic
@@ -22,10 +22,10 @@ from admin.intents import LOOK_S, Carrier, StaleError
 from admin.releases import course, go, store
 from admin.releases.config import Settings
 from admin.releases.course import Do, Effect, Kind, Sight, Take, Wait, Waits
-from admin.releases.effects import Done, EffectError, Effects, about
+from admin.releases.effects import Done, EffectError, Effects, UnknownError, about
 from admin.releases.model import Command, Event, NotNowError, Release, State, meant
 from admin.releases.ports import Judgement, Ports
-from admin.releases.store import Intent, Record
+from admin.releases.store import Intent, Record, Row
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.database import Connection
@@ -165,7 +165,7 @@ class Releases:
             # On the way back a hook is tried once: nobody is kept waiting for it.
             or (release.is_back and row["kind"] == Kind.HOOK and row["outcome"] == "failed")
         }
-        judged = await self._judge(release)
+        judged = await self._judge(record, _moved(rows.values()))
         return Sight(
             done,
             go.missing(release, said, signed),
@@ -173,13 +173,15 @@ class Releases:
             _doubts(release, judged),
         )
 
-    async def _judge(self, release: Release) -> Judgement:
+    async def _judge(self, record: Record, moved: Sequence[float]) -> Judgement:
+        release = record.release
         if release.state not in course.WATCHED:
+            self._ports.monitor.rest()
             return Judgement()
-        judged = self._ports.monitor.judge(release)
+        judged = await self._ports.monitor.judge(release, moved, record.row["devices"])
         now = monotonic()
         if judged.level == "critical" or now - self._verdict_told.get(release.name, 0) > _TOLD_S:
-            self._verdict_told[release.name] = now
+            self._verdict_told = {release.name: now}
             async with self._database.connection() as connection:
                 await store.note_verdict(connection, release.name, judged.document)
         return judged
@@ -190,7 +192,7 @@ class Releases:
         """Write the transition down, and tell of it. StaleError: it has moved on meanwhile."""
         told: dict[str, Any] = {"from": str(record.release.state), "reason": reason}
         if event is Event.FAULT:
-            told["verdict"] = dict(self._ports.monitor.judge(record.release).document)
+            told["verdict"] = dict(self._ports.monitor.latest.document)
         async with self._database.connection() as connection, connection.transaction():
             await store.save(connection, record, after, str(event), told, author)
             if author is not None:
@@ -216,7 +218,8 @@ class Releases:
             if is_unknown and effect.kind is Kind.HOOK:
                 decided = self._ports.hooks.on_unknown(effect.what)
                 if decided != "repeat":
-                    await self._give_up(record, effect, decided)
+                    why = f"{effect.what}: an admin died while it ran, so nobody knows what it did"
+                    await self._give_up(record, effect, decided, why)
                     return
             if not is_unknown:
                 tries += 1
@@ -224,6 +227,11 @@ class Releases:
         try:
             async with self._undisturbed(record, effect):
                 done = await self._effects.do(record, effect, tries)
+        except UnknownError as error:
+            await self._give_up(
+                record, effect, self._ports.hooks.on_unknown(effect.what), str(error)
+            )
+            return
         except EffectError as error:
             await self._failed(record, effect, str(error))
             return
@@ -281,7 +289,9 @@ class Releases:
             await asyncio.sleep(LOOK_S)
             if (await self._find(name)).revision != record.revision:
                 raise StaleError(name)
-            if state in course.WATCHED and (await self._judge(record.release)).level == "critical":
+            async with self._database.connection() as connection:
+                moved = _moved((await store.effects(connection, name)).values())
+            if state in course.WATCHED and (await self._judge(record, moved)).level == "critical":
                 raise EffectError("given up: the monitor brings the release back")
 
     async def _failed(self, record: Record, effect: Effect, why: str) -> None:
@@ -295,9 +305,8 @@ class Releases:
         if not release.paused:
             await self._move(record, release.take(Event.PAUSE, why), Event.PAUSE, None, why)
 
-    async def _give_up(self, record: Record, effect: Effect, decided: str) -> None:
-        """A hook that an admin died at, and that must not be run again."""
-        why = f"{effect.what}: an admin died while it ran, so nobody knows what it did"
+    async def _give_up(self, record: Record, effect: Effect, decided: str, why: str) -> None:
+        """A hook that may have been done, and that is not to be run again by itself."""
         release = record.release
         if (decided or release.plan.on_unknown) == "back" and not release.is_back:
             async with self._database.connection() as connection, connection.transaction():
@@ -311,7 +320,6 @@ class Releases:
 
     async def _wait(self, record: Record, waiting: Wait, measured_from: float) -> None:
         """One look later. StaleError as soon as somebody else has moved the release on."""
-        release = record.release
         match waiting.of:
             case Waits.TURN:
                 await self._turn(record)
@@ -320,7 +328,7 @@ class Releases:
         if await self._disturbed(record):
             return
         counts = waiting.of in {Waits.DWELL, Waits.WINDOW} and not waiting.why
-        if counts and _holds(self._ports.monitor.judge(release)):
+        if counts and _holds(self._ports.monitor.latest):
             counts = False
         await asyncio.sleep(LOOK_S)
         passed = monotonic() - measured_from if counts else 0.0
@@ -399,6 +407,15 @@ async def spoken(
         for signer, row in (await store.signatures(connection, release.name)).items()
     }
     return said, signed
+
+
+def _moved(effects: Iterable[Row]) -> list[float]:
+    """How long ago each change of where requests go was served by all, the first first, in seconds."""
+    return [
+        float(row["ended_ago_s"])
+        for row in effects
+        if row["kind"] in {Kind.WEIGHT, Kind.CUTOVER} and row["outcome"] == "done"
+    ]
 
 
 def _passed(said: go.Said | None) -> bool:

@@ -41,6 +41,10 @@ class EffectError(Exception):
     """It can't be done; the message says why, and holds no secret."""
 
 
+class UnknownError(EffectError):
+    """Nobody knows whether it was done."""
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """What was done. told: for the trail. expected: the canary that it left behind."""
@@ -84,7 +88,8 @@ class Effects:
         key = _name("h", record.release, effect, tries)
         result = await self._hooks.run(effect.what, about(record.release), key)
         if not result.ok:
-            raise EffectError(f"{effect.what}: {result.detail}")
+            error = EffectError if result.known else UnknownError
+            raise error(f"{effect.what}: {result.detail}")
         return Done({"said": result.detail})
 
     async def _declare(self, record: Record, _: Effect, __: int) -> Done:

@@ -26,10 +26,11 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class HookResult:
-    """How a hook ended. detail: in words, without secrets."""
+    """How a hook ended. detail: in words, without secrets. known: it surely did not do it, or did."""
 
     ok: bool
     detail: str = ""
+    known: bool = True
 
 
 class Gates(Protocol):
@@ -44,10 +45,21 @@ class Gates(Protocol):
 
 
 class Monitor(Protocol):
-    """Watches what a release does to traffic."""
+    """Watches what a release does to traffic. latest: what it said last."""
 
-    def judge(self, release: Release) -> Judgement:
-        """What it says now."""
+    latest: Judgement
+
+    async def judge(
+        self, release: Release, moved: Sequence[float], devices: int | None
+    ) -> Judgement:
+        """What it says now.
+
+        moved: how long ago the release changed where requests go, in seconds, the first time first;
+        empty: it didn't yet. devices: how many were connected when it began; None: nobody counted.
+        """
+
+    def rest(self) -> None:
+        """There is nothing to be watched."""
 
 
 class Hooks(Protocol):

@@ -30,8 +30,8 @@ LAST = datetime(9999, 1, 1, tzinfo=UTC)
 _BEGIN = """
 INSERT INTO turnout.releases
     (name, version, from_version, kind, is_drill, plan, active, base, expected, waits_for, note,
-     begun_by, actor, role, request_id)
-VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8::jsonb, $9::jsonb, $10, $11, $12, $12, $13, $14)
+     begun_by, actor, role, request_id, devices)
+VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8::jsonb, $9::jsonb, $10, $11, $12, $12, $13, $14, $15)
 ON CONFLICT DO NOTHING
 """
 _FIND = "SELECT * FROM turnout.releases WHERE name = $1"
@@ -74,7 +74,10 @@ _AUDIT = """
 INSERT INTO turnout.audit (actor, role, action, to_state, outcome, request_id)
 VALUES ($1, $2, $3, $4::jsonb, 'committed', $5)
 """
-_EFFECTS = "SELECT * FROM turnout.release_effects WHERE release = $1 ORDER BY begun_at, name"
+_EFFECTS = """
+SELECT *, extract(epoch FROM clock_timestamp() - ended_at) AS ended_ago_s
+  FROM turnout.release_effects WHERE release = $1 ORDER BY begun_at, name
+"""
 _EFFECT_BEGUN = """
 INSERT INTO turnout.release_effects (release, name, kind) VALUES ($1, $2, $3)
 ON CONFLICT (release, name) DO UPDATE
@@ -101,9 +104,12 @@ SELECT DISTINCT ON (signer) * FROM turnout.release_signatures
  WHERE release = $1 ORDER BY signer, id DESC
 """
 _LAST_DRILL = """
-SELECT extract(epoch FROM now() - max(ended_at)) FROM turnout.releases
+SELECT max(ended_at) FROM turnout.releases
  WHERE is_drill AND state = 'rolled-back' AND reason = $1
 """
+
+
+Row = asyncpg.Record
 
 
 class Record:
@@ -124,12 +130,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A release that is to begin. note: what its author wants remembered."""
+    """A release that is to begin. note: what its author wants remembered.
+
+    devices: how many are connected; None: nobody counts.
+    """
 
     release: Release
     kind: Kind
     note: str
     author: Author
+    devices: int | None = None
 
 
 async def begin(connection: Connection, intent: Intent) -> bool:
@@ -140,7 +150,7 @@ async def begin(connection: Connection, intent: Intent) -> bool:
             *(_BEGIN, release.name, release.version, release.from_version, str(intent.kind)),
             *(release.is_drill, json.dumps(msgspec.to_builtins(release.plan)), str(release.active)),
             *(_canary(release.base), _canary(release.expected), release.waits_for, intent.note),
-            *(author.actor, author.role, author.request_id),
+            *(author.actor, author.role, author.request_id, intent.devices),
         )
         begun = bool(done == "INSERT 0 1")
         if begun:
@@ -179,10 +189,16 @@ async def unfinished(connection: Connection) -> list[str]:
     return [row["name"] for row in await connection.fetch(_OPEN)]
 
 
-async def drill_age_s(connection: Connection) -> float | None:
-    """How long ago the last drill ended well, in seconds; None: there was none."""
-    found = await connection.fetchval(_LAST_DRILL, DRILL_OVER)
-    return None if found is None else float(found)
+async def last_drill(connection: Connection) -> datetime | None:
+    """When the last drill ended well; None: there was none."""
+    found: datetime | None = await connection.fetchval(_LAST_DRILL, DRILL_OVER)
+    return found
+
+
+async def devices(connection: Connection, name: str) -> int | None:
+    """How many were connected when it began; None: nobody counted."""
+    row = await connection.fetchrow(_FIND, name)
+    return None if row is None else row["devices"]
 
 
 async def save(

@@ -29,6 +29,7 @@ CREATE TABLE turnout.releases (
     fault text NOT NULL DEFAULT '',
     note text NOT NULL DEFAULT '',
     verdict jsonb,
+    devices integer,
     begun_by text NOT NULL,
     actor text NOT NULL,
     role text NOT NULL,
