@@ -24,6 +24,7 @@ COMMANDS = {
     "audit": ("admin.cli.fleet", "Who changed what, newest first."),
     "events": ("admin.cli.fleet", "Follow changes and workers live."),
     "migrations": ("admin.cli.migrations", "Migrations of the tenants' databases: lint, and more."),
+    "sessions": ("admin.cli.sessions", "Who is logged in to the dashboard, and ending that."),
     "token": ("admin.cli.token", "Make tokens."),
     "bench": ("admin.cli.bench", "Benchmarks, in a clone of the repository."),
     "health": ("admin.cli.health", "Is the process on this host well? For health checks."),
