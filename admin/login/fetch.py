@@ -37,10 +37,18 @@ async def fetch(
         raise FetchError(f"no answer ({type(error).__name__})") from None
 
 
+async def _trust(ca_file: str) -> ssl.SSLContext:
+    """Whom the provider's certificate may come from; read each time, so that it may be renewed.
+
+    Beside the loop, which it would hold up for some hundredths of a second.
+    """
+    return await asyncio.to_thread(ssl.create_default_context, cafile=ca_file or None)
+
+
 async def _ask(
     url: str, settings: Oidc, form: Mapping[str, str] | None, headers: Mapping[str, str]
 ) -> tuple[int, bytes]:
-    trust = ssl.create_default_context(cafile=settings.ca_file or None)
+    trust = await _trust(settings.ca_file) if url.startswith("https:") else True
     connector = aiohttp.TCPConnector(ssl=trust, limit=1, force_close=True)
     async with (
         aiohttp.ClientSession(

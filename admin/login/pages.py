@@ -38,6 +38,21 @@ TOLD_BACK = ("state", "code", "iss", "error")
 SAID = {"out": "You are logged out."}
 
 
+MEANINGS: Mapping[type[Exception], tuple[int, str, str]] = {
+    RefusedError: (401, "not-believed", "What came back can't be believed. Begin again."),
+    NoGrantError: (
+        *(403, "no-role"),
+        "You are known, and have no role here: ask who runs this admin.",
+    ),
+    UnavailableError: (503, "", "The provider can't be reached. Try again in a moment."),
+    DatabaseUnavailableError: (
+        *(503, ""),
+        "PostgreSQL can't be reached, and without it nobody can log in.",
+    ),
+}
+"""What an error means: status, code in the audit trail, and what the person is told."""
+
+
 @dataclass(eq=False)
 class Failure(Exception):  # noqa: N818 - what it is called here
     """A log-in that ends here. code: for the audit trail, "" if it is no attempt. fault: the log's.
@@ -266,24 +281,14 @@ class Pages:
 
 def _failure(error: Exception) -> Failure | None:
     """What an error means to the person, the log and the audit trail; None: a fault of ours."""
-    match error:
-        case Failure():
-            return error
-        case RefusedError():
-            message = "What came back can't be believed. Begin again."
-            return Failure(401, message, "not-believed", str(error))
-        case NoGrantError():
-            message = "You are known, and have no role here: ask who runs this admin."
-            return Failure(403, message, "no-role", str(error), error.subject)
-        case UnavailableError():
-            message = "The provider can't be reached. Try again in a moment."
-            return Failure(503, message, fault=str(error))
-        case DatabaseUnavailableError():
-            message = "PostgreSQL can't be reached, and without it nobody can log in."
-            return Failure(503, message)
-        case Problem():
-            return Failure(error.status, error.detail)
-    return None
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, Problem):
+        return Failure(error.status, error.detail)
+    if type(error) not in MEANINGS:
+        return None
+    status, code, message = MEANINGS[type(error)]
+    return Failure(status, message, code, str(error), getattr(error, "subject", ""))
 
 
 def _error(told: Mapping[str, str]) -> str:

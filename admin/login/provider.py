@@ -114,8 +114,9 @@ class Kept(Generic[Found]):
             log.warning("the provider can't be asked", what=self._what, fault=self._fault)
 
     def _kept(self) -> Found:
-        if self._found is None or monotonic() - self._found_at > self._settings.keep_s:
-            raise UnavailableError(f"{self._what}: {self._fault or 'too old'}")
+        age_s = monotonic() - self._found_at
+        if self._found is None or (self._fault and age_s > self._settings.keep_s):
+            raise UnavailableError(f"{self._what}: {self._fault}")
         return self._found
 
 
