@@ -33,6 +33,8 @@ from admin.tokens import Principal, Role, now
 
 CSRF_HEADER = "X-CSRF-Token"
 CSRF_FIELD = "csrf"
+BACKGROUND_HEADER = "X-Turnout-Background"
+"""On requests that a page makes by its clock: they don't put the session's idle end off."""
 MAX_FIELDS = 1000
 MAX_AGENT = 200
 MAX_ADDRESS = 64
@@ -99,8 +101,7 @@ class Logins:
             found = await store.find(connection, digest, self.settings.login)
             if found is None:
                 return None
-            # A feed that nobody looks at is no use of the session.
-            if found.is_stale and request.path != "/v1/events":
+            if found.is_stale and not _is_background(request):
                 await store.seen(connection, digest)
         request[_DIGEST] = digest
         return Visitor(found.principal, local.csrf_token(session_id), found.name)
@@ -262,6 +263,11 @@ class Logins:
             async with self.database.connection() as connection:
                 await store.log_out(connection, digest, request[REQUEST_ID])
         return local.cookie_line(self._cookie, "", https=self.https, max_age_s=0)
+
+
+def _is_background(request: web.Request) -> bool:
+    """A feed, or what a page asks for by itself: nobody uses the session by that."""
+    return request.path == "/v1/events" or BACKGROUND_HEADER in request.headers
 
 
 def _all(request: web.Request, name: str) -> list[str]:

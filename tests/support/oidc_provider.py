@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -188,13 +189,13 @@ class OidcProvider:
 
 
 @contextlib.asynccontextmanager
-async def oidc_provider() -> AsyncIterator[OidcProvider]:
+async def oidc_provider(tls: ssl.SSLContext | None = None) -> AsyncIterator[OidcProvider]:
     """It listens on loopback for as long as the block runs."""
     provider = OidcProvider()
     runner = web.AppRunner(provider.app(), shutdown_timeout=0)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    provider.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    provider.url = f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield provider
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from functools import partial
+from typing import Any
 
 import aiohttp
 import asyncpg
@@ -82,9 +83,10 @@ async def reads(browser: Browser, path: str = "/v1/routing") -> int:
     return (await browser.send("GET", path, {"Sec-Fetch-Site": "same-origin"})).status
 
 
-async def last(call, action: str) -> dict:
+async def last(call, action: str) -> dict[str, Any]:
     """The newest row of this action."""
-    return (await call("GET", f"/v1/audit?action={action}&limit=1"))[1]["items"][0]
+    row: dict[str, Any] = (await call("GET", f"/v1/audit?action={action}&limit=1"))[1]["items"][0]
+    return row
 
 
 # ── in and out ────────────────────────────────────────────────────────────────────────────────
@@ -328,8 +330,8 @@ async def test_who_fails_too_often_waits(start):
 
 
 async def test_guesses_at_one_name_count_together(start):
-    proxy = {"trusted_networks": ("127.0.0.0/8",), "failed_per_minute_account": 2}
-    call = await start(login=Login(**proxy))
+    trusted = ("127.0.0.0/8",)
+    call = await start(login=Login(trusted_networks=trusted, failed_per_minute_account=2))
     browser = Browser(call.session, call.address)
     guess = create_token("another secret, also of 32 bytes or more", "anna", "admin", 60)
 
@@ -349,6 +351,12 @@ async def test_a_session_ends_when_it_is_not_used(browser, sql):
     await browser.log_in(token())
     back = "UPDATE turnout.sessions SET seen_at = now() - interval '3599 s'"
     await sql(back)
+    for path, headers in (
+        ("/v1/routing", {"X-Turnout-Background": "1"}),
+        ("/v1/events?types=x", {}),
+    ):
+        await browser.send("GET", path, headers)
+    assert (await sql("SELECT now() - seen_at AS age FROM turnout.sessions"))[0]["age"].seconds > 60
     assert await reads(browser) == 200  # and this is a use
     assert (await sql("SELECT now() - seen_at AS age FROM turnout.sessions"))[0]["age"].seconds < 60
     await sql(back.replace("3599", "3601"))

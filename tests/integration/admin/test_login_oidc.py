@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 from dataclasses import fields
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
@@ -21,6 +22,7 @@ from admin.tokens import Role
 from config import Shared
 from tests.integration.admin.conftest import SECRET, Client, published
 from tests.support.browser import Browser, query
+from tests.support.certificates import Authority
 from tests.support.oidc_provider import (
     CLIENT,
     CLIENT_SECRET,
@@ -102,8 +104,9 @@ async def reads(browser: Browser) -> int:
     return (await browser.send("GET", "/v1/routing", {})).status
 
 
-async def last_row(call) -> dict:
-    return (await call("GET", "/v1/audit?action=log-in&limit=1"))[1]["items"][0]
+async def last_row(call) -> dict[str, Any]:
+    row: dict[str, Any] = (await call("GET", "/v1/audit?action=log-in&limit=1"))[1]["items"][0]
+    return row
 
 
 def is_out(page, browser: Browser, status: int) -> None:
@@ -241,23 +244,23 @@ async def test_tenants_are_those_of_the_token(start, provider):
 # ── tokens that can't be believed ─────────────────────────────────────────────────────────────
 
 
-def unsigned(algorithm: str, claims: dict) -> str:
+def unsigned(algorithm: str, claims: dict[str, Any]) -> str:
     header = json.dumps({"alg": algorithm, "kid": "one"}).encode()
     parts = (header, json.dumps(claims).encode(), b"x")
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
 
-def by_the_public_key(claims: dict) -> str:
+def by_the_public_key(claims: dict[str, Any]) -> str:
     head = unsigned("HS256", claims).rpartition(".")[0]
     mark = hmac.digest(public_pem(private_key("RS256")), head.encode(), "sha256")
     return f"{head}.{base64.urlsafe_b64encode(mark).rstrip(b'=').decode()}"
 
 
-def of_another_key(claims: dict) -> str:
+def of_another_key(claims: dict[str, Any]) -> str:
     return jwt.encode(claims, private_key("RS256", 1), "RS256", headers={"kid": "one"})
 
 
-BAD = {
+BAD: dict[str, dict[str, Any]] = {
     "wrong nonce": {"claims": {"nonce": "n" * 43}},
     "no nonce": {"claims": {"nonce": None}},
     "wrong aud": {"claims": {"aud": "another"}},
@@ -533,6 +536,24 @@ async def test_a_slow_provider_holds_nobody_up(start, provider):
     assert time.monotonic() - began < 2  # those who waited do not try again one by one
     assert len(provider.asked) == 1
     assert (await browser.get(local.LOGIN)).status == 200
+
+
+async def test_a_provider_over_https_is_who_its_certificate_says(start, tmp_path):
+    """By an authority of the settings; the system's don't know this one."""
+    authority = Authority(tmp_path)
+    tls = authority.server(authority.issue("provider", "127.0.0.1"))
+    trusted = authority.trusted()
+    async with oidc_provider(tls) as provider:
+        call = await start(oidc=oidc(provider, ca_file=str(authority.ca)))
+        browser = Browser(call.session, call.address)
+        there = await browser.leave_for()
+        async with call.session.get(there, allow_redirects=False, ssl=trusted) as answer:
+            back = answer.headers["Location"].removeprefix(browser.origin)
+        assert (await browser.return_by(back)).status == 303
+        for ca_file in ("", str(tmp_path / "none.pem")):
+            stranger = await start(oidc=oidc(provider, ca_file=ca_file))
+            page = await Browser(stranger.session, stranger.address).get(local.START)
+            assert page.status == 503
 
 
 async def test_without_the_client_s_secret_nobody_gets_in(start, provider):

@@ -41,8 +41,9 @@ async def test_no_secret_is_written(spawn, config_file):
         for pasted in (token, wrong, "canary-of-a-token"):
             await browser.log_in(pasted)
             keep()
-        for spoilt in ({}, {"nonce": "canary-nonce"}, {"aud": "x"}, {"groups": []}):
-            provider.claims = spoilt
+        spoilt: list[dict[str, object]] = [{}, {"nonce": "canary-n"}, {"aud": "x"}, {"groups": []}]
+        for claims in spoilt:
+            provider.claims = claims
             back = await browser.consent(await browser.leave_for())
             keep()
             secrets |= {query(back)["code"], query(back)["state"]}

@@ -75,7 +75,9 @@ def test_a_name_that_can_not_be_one(sub):
 def test_tenants_are_those_that_the_token_lists():
     claims = {"groups": ["support"]}
     scoped = {"tenants_claim": "tenants"}
-    assert grant({**claims, "tenants": ["acme", "bodoni"]}, **scoped).tenants == {"acme", "bodoni"}
+    assert grant({**claims, "tenants": ["acme", "bodoni"]}, **scoped).tenants == frozenset(
+        {"acme", "bodoni"}
+    )
     assert grant({**claims, "tenants": []}, **scoped).tenants == frozenset()
     assert grant({**claims, "tenants": ["*"]}, **scoped).tenants is None
     assert grant({**claims, "tenants": ["acme"]}).tenants is None
