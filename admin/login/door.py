@@ -14,7 +14,7 @@ import asyncio
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from secrets import token_hex
+from secrets import token_hex, token_urlsafe
 from time import monotonic
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -244,7 +244,7 @@ class Logins:
 
         expires: Unix seconds after which it has ended at the latest. DatabaseUnavailableError.
         """
-        session_id = local.new_session_id()
+        session_id = token_urlsafe(32)
         digest = local.session_digest(session_id)
         assert digest is not None  # noqa: S101 - it was made just now
         new = store.New(

@@ -10,7 +10,6 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from secrets import token_urlsafe
 from urllib.parse import unquote
 
 HOME = "/ui"
@@ -76,13 +75,11 @@ def cookie(fields: Iterable[str], name: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def new_session_id() -> str:
-    """256 bits of chance, in 43 characters."""
-    return token_urlsafe(32)
-
-
 def session_digest(session_id: str | None) -> bytes | None:
-    """What is stored of a session's id: its SHA-256. None if it can't be one of ours."""
+    """What is stored of a session's id: its SHA-256. None if it can't be one of ours.
+
+    An id is 256 bits of chance, in 43 characters.
+    """
     if session_id is None or _SESSION.fullmatch(session_id) is None:
         return None
     return sha256(session_id.encode()).digest()

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from math import inf
+from secrets import token_urlsafe
 from time import monotonic
 
 import structlog
@@ -136,7 +137,7 @@ class Pages:
         if not local.may_read(request.headers.getall("Sec-Fetch-Site", []), ()):
             return self._redirect(local.LOGIN)
         provider = self._oidc(request)
-        trip = self._trips.new(local.own_path(request.query.get("next")), now())
+        trip = Trip(token_urlsafe(32), local.own_path(request.query.get("next")), now())
         place = await provider.way_there(trip, self._redirect_uri(request))
         age = math.ceil(self._settings.login.return_s)
         sealed = self._trips.seal(trip)

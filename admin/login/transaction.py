@@ -14,14 +14,13 @@ import json
 import re
 from dataclasses import dataclass
 from hashlib import sha256
-from secrets import token_urlsafe
 
 _FORM = re.compile(r"([A-Za-z0-9_-]{1,2000})\.([A-Za-z0-9_-]{43})")
 
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """One log-in. next: the path to go to. began: Unix seconds."""
+    """One log-in. id: 256 bits of chance. next: the path to go to. began: Unix seconds."""
 
     id: str
     next: str
@@ -29,17 +28,13 @@ class Trip:
 
 
 class Trips:
-    """Makes trips and recognises them."""
+    """Seals trips and recognises them."""
 
     def __init__(self, secret: str, issuer: str, client_id: str, return_s: float) -> None:
         """secret: the admins' own. A trip to another provider, or as another client, is none."""
         about = json.dumps(["turnout log-in", 1, issuer, client_id]).encode()
         self._key = hmac.digest(secret.encode(), about, "sha256")
         self.return_s = return_s
-
-    def new(self, following: str, at: float) -> Trip:
-        """A trip that begins now. at: Unix seconds."""
-        return Trip(token_urlsafe(32), following, at)
 
     def seal(self, trip: Trip) -> str:
         """The cookie's value."""

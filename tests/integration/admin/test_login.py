@@ -3,6 +3,7 @@
 import asyncio
 import time
 from functools import partial
+from secrets import token_urlsafe
 from typing import Any
 
 import aiohttp
@@ -177,7 +178,7 @@ async def test_the_next_place_is_ours(browser):
 
 async def test_who_logs_in_anew_gets_a_new_session(browser, sql):
     """Session fixation: an id that somebody planted, or that one had, is none afterwards."""
-    planted = local.new_session_id()
+    planted = token_urlsafe(32)
     browser.cookies["turnout"] = planted
     await browser.log_in(token())
     first = browser.session_id

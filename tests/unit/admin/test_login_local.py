@@ -3,13 +3,14 @@
 import base64
 import ipaddress
 import json
+from secrets import token_urlsafe
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from admin.login import local
-from admin.login.transaction import Trips
+from admin.login.transaction import Trip, Trips
 
 NETWORKS = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128")]
 
@@ -96,14 +97,14 @@ def test_a_cookie_that_stands_twice_is_none(fields, value):
 
 
 def test_only_ids_of_our_form_are_looked_up():
-    good = local.new_session_id()
+    good = token_urlsafe(32)
     assert len(local.session_digest(good) or b"") == 32
     for bad in (None, "", good[:-1], good + "a", good[:-1] + "=", good[:-1] + "ä"):
         assert local.session_digest(bad) is None
 
 
 def test_the_token_of_a_session_is_its_own():
-    one, other = local.new_session_id(), local.new_session_id()
+    one, other = token_urlsafe(32), token_urlsafe(32)
     assert local.is_csrf_token(one, local.csrf_token(one))
     for given_ in (local.csrf_token(other), "", None, one, "ä", b"x", local.csrf_token(one) + "="):
         assert not local.is_csrf_token(one, given_)
@@ -196,7 +197,7 @@ def trips(secret: str = SECRET, issuer: str = OWN, client: str = "turnout") -> T
 
 
 def test_a_trip_is_known_again_at_another_admin():
-    trip = trips().new("/ui/tenants", 1000.0)
+    trip = Trip(token_urlsafe(32), "/ui/tenants", 1000.0)
     assert trips().open(trips().seal(trip), 1500.0) == trip
     parts = {f(trip) for f in (trips().state, trips().nonce, trips().verifier, trips().challenge)}
     assert len(parts) == 4
@@ -205,7 +206,7 @@ def test_a_trip_is_known_again_at_another_admin():
 
 
 def test_a_trip_has_its_time():
-    sealed = trips().seal(trips().new("/ui", 1000.0))
+    sealed = trips().seal(Trip(token_urlsafe(32), "/ui", 1000.0))
     assert trips().open(sealed, 1600.0)
     assert trips().open(sealed, 1600.1) is None
     assert trips().open(sealed, 999.0) is None
@@ -217,12 +218,12 @@ def test_a_trip_has_its_time():
     ids=["secret", "issuer", "client"],
 )
 def test_a_trip_of_another_admin_provider_or_client_is_none(other):
-    assert other.open(trips().seal(trips().new("/ui", 1000.0)), 1000.0) is None
+    assert other.open(trips().seal(Trip(token_urlsafe(32), "/ui", 1000.0)), 1000.0) is None
 
 
 def test_a_trip_that_was_changed_is_none():
     made = trips()
-    trip = made.new("/ui", 1000.0)
+    trip = Trip(token_urlsafe(32), "/ui", 1000.0)
     body, _, mark = made.seal(trip).partition(".")
     longer = json.dumps([trip.id, "https://evil.example", 1000.0]).encode()
     forged = base64.urlsafe_b64encode(longer).rstrip(b"=").decode()
