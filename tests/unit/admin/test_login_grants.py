@@ -12,6 +12,7 @@ from admin.login.grants import Grant, NoGrantError, grant_of
 from admin.login.provider import UnavailableError, read_description
 from admin.login.secret import SecretError, secret
 from admin.tokens import Role
+from config import ConfigError, examine, load
 
 ROLES = {
     "production": {"support": Role.VIEWER, "managers": Role.OPERATOR, "owners": Role.ADMIN},
@@ -109,6 +110,33 @@ def test_a_provider_that_can_not_be(changed):
     with pytest.raises(ValueError) as refused:
         Oidc(**given)
     assert "the secret itself" not in str(refused.value)
+
+
+def test_what_is_wrong_with_a_provider_is_said_with_its_place(tmp_path):
+    path = tmp_path / "turnout.toml"
+    path.write_text(
+        """[admin.oidc]
+issuer = "https://login.example"
+client_id = "turnout"
+client_secret = "the secret itself"
+roles = {production = {owners = "emperor"}}
+role_claim = "groups"
+"""
+    )
+    said = examine(path, "admin", Settings, {}).text()
+    assert f"{path}:5: [admin.oidc] roles: not one of viewer, operator, admin" in said
+    assert f"{path}:6: [admin.oidc] role_claim" in said
+    assert "the secret itself" not in said
+    assert "emperor" not in said
+    with pytest.raises(ConfigError) as refused:
+        load(path, "admin", Settings, {})
+    assert "emperor" not in str(refused.value)
+    path.write_text(
+        path.read_text().replace("emperor", "admin").replace("role_claim", "roles_claim")
+    )
+    said = examine(path, "admin", Settings, {}).text()
+    assert said.startswith(f"{path}:4: [admin.oidc] client_secret: names where it stands: env:NAME")
+    assert "the secret itself" not in said
 
 
 def test_shared_secrets_are_no_choice():
