@@ -20,6 +20,7 @@ from admin.census.reading import Reader
 from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
+from admin.login.door import Logins
 from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
 from admin.migrations.watch import watch
@@ -162,7 +163,6 @@ def _compose(
     last_hour = LastHour(redis, keys)
     ramps = Ramps(control, hub, tasks, last_hour, may_be_made, Problem)
     tasks.start("ramps", ramps.run)
-    known = Authenticator(settings)
     migrating = migrating or MigrationSettings()
     if migrating.servers:  # else there are no plans to look at, several times a second
         tasks.start("advance", lambda: advance(database, migrating.look_s))
@@ -177,13 +177,14 @@ def _compose(
         stack, settings, releasing, migrating, monitoring or MonitorSettings(), needs
     )
     parts = Parts(
-        *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls),
+        *(settings, control, hub, metrics, switches, drains, ramps, last_hour, rolls),
         guard=guard,
         migrations=migrating,
         releases=releases,
         releasing=releasing,
         windows=windows,
         signals=signals,
+        logins=Logins(settings, database, Authenticator(settings)),
     )
     return parts, tasks
 

@@ -21,6 +21,7 @@ from admin.api import (
     ramp,
     releases,
     routing,
+    sessions,
     switches,
     tenants,
     traffic,
@@ -33,6 +34,7 @@ from admin.api.given import from_body, from_query, keep_waiting, read_body
 from admin.api.guard import STARTED, guard, problem_of, set_headers
 from admin.api.problems import REQUEST_ID, Problem
 from admin.api.route import Call, Parts, Route
+from admin.login.pages import Pages
 from admin.routing import audit as trail
 from admin.routing.database import DatabaseUnavailableError
 from admin.tokens import Principal
@@ -59,6 +61,7 @@ ROUTES: tuple[Route, ...] = (
     *drains.ROUTES,
     *census.ROUTES,
     *workers.ROUTES,
+    *sessions.ROUTES,
     *audit.ROUTES,
     *events.ROUTES,
     *health.ROUTES,
@@ -79,14 +82,15 @@ def create_app(parts: Parts) -> web.Application:
     document = openapi.document(ROUTES)
     app.router.add_get("/openapi.json", openapi.handler(document), allow_head=False)
     app.router.add_get("/docs", docs.handler(document), allow_head=False)
+    Pages(parts.logins).add_to(app)
     return app
 
 
 def serve(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """The way to the route's handler: token, role, what is given."""
+    """The way to the route's handler: token or session, role, what is given."""
 
     async def way(request: web.Request) -> web.StreamResponse:
-        principal = None if route.role is None else parts.authenticator.authenticate(request)
+        principal = None if route.role is None else await parts.logins.principal(request)
         try:
             return await _handle(route, parts, request, principal)
         except Exception as error:

@@ -23,6 +23,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "forbidden-role": (403, "The token's role is not enough"),
     "forbidden-scope": (403, "The token may not change this"),
     "foreign-origin": (403, "Requests from this origin are refused"),
+    "forged-request": (403, "The request does not come from a page of this admin"),
     "not-found": (404, "There is no such thing"),
     "method-not-allowed": (405, "The resource doesn't know this method"),
     "body-timeout": (408, "The body came too slowly"),

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from admin.api.auth import Authenticator
 from admin.api.messages import Given
 from admin.api.metrics import Metrics
 from admin.canary.controller import Ramps
@@ -15,6 +14,7 @@ from admin.canary.traffic import LastHour
 from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
+from admin.login.door import Logins
 from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
 from admin.monitor.reading import Windows
@@ -36,7 +36,6 @@ class Parts:
     settings: Settings
     control: Control
     hub: Hub
-    authenticator: Authenticator
     metrics: Metrics
     switches: Switches
     drains: Drains
@@ -49,6 +48,7 @@ class Parts:
     releasing: ReleaseSettings
     windows: Windows
     signals: Signals
+    logins: Logins
 
     @property
     def store(self) -> Store:

@@ -25,6 +25,7 @@ COMMANDS = {
     "events": ("admin.cli.fleet", "Follow changes and workers live."),
     "release": ("admin.cli.release", "Bring a new version to all, watched; and back."),
     "migrations": ("admin.cli.migrations", "Migrations of the tenants' databases: lint, and more."),
+    "sessions": ("admin.cli.sessions", "Who is logged in to the dashboard, and ending that."),
     "token": ("admin.cli.token", "Make tokens."),
     "bench": ("admin.cli.bench", "Benchmarks, in a clone of the repository."),
     "health": ("admin.cli.health", "Is the process on this host well? For health checks."),
