@@ -38,7 +38,7 @@ def _retype(action: Action, schema: Schema) -> Locking:
     change = retyping(action, schema).change
     if change is Change.SAME:
         return _exclusive(Cost.INSTANT)
-    if change in {Change.WIDER, Change.LOOSER}:
+    if change in {Change.WIDER, Change.LOOSER, Change.RELABELED}:
         # Constraints that read the column are looked at again.
         checked = schema.is_checked(action.table, action.column)
         return _exclusive(Cost.SCAN if checked else Cost.INSTANT)
