@@ -33,7 +33,8 @@ class Action:
 
     table: the relation that it is done to, with its schema, as SQL; empty if there is none, or it
     isn't one. node: of the part itself, where the statement has parts (AlterTableCmd), else of
-    the statement. also: the further node of a constraint (Constraint). column: a column's name.
+    the statement. also: the further node of a constraint (Constraint), or what the kind says.
+    column: a column's name.
     """
 
     kind: str
@@ -136,13 +137,13 @@ def _parts(statement: Node, command: Node) -> Iterator[Action]:
     if subtype == "AT_AddColumn":
         column = given.column_def
         yield Action(subtype, table, command, column, column.colname)
-        for each in column.constraints:
-            yield from _of_column(table, command, each.constraint, column.colname)
+        for each in constraints_of(column):
+            yield from _of_column(table, command, each, column.colname)
         return
     if subtype == "AT_DetachPartition":
         yield Action("Detached", name_of(given.partition_cmd.name), command)
     if subtype == "AT_AttachPartition":
-        yield Action("Attached", name_of(given.partition_cmd.name), command)
+        yield Action("Attached", name_of(given.partition_cmd.name), command, statement.relation)
     yield Action(subtype, table, command, column=command.name)
 
 
@@ -152,12 +153,27 @@ def _created(node: Node) -> Iterator[Action]:
     for each in node.inh_relations:
         kind = "Partition" if node.HasField("partbound") else "Inheritance"
         yield Action(kind, name_of(each.range_var), node)
-    inline = [part for each in node.table_elts for part in each.column_def.constraints]
-    for each in [*node.table_elts, *inline]:
+    for each in node.table_elts:
         if each.HasField("table_like_clause"):
             yield Action("Copied", name_of(each.table_like_clause.relation), node)
-        if each.HasField("constraint") and each.constraint.HasField("pktable"):
-            yield Action("Reference", name_of(each.constraint.pktable), node, each.constraint)
+        own = [each.constraint] if each.HasField("constraint") else constraints_of(each.column_def)
+        for constraint in own:
+            if constraint.HasField("pktable"):
+                yield Action("Reference", name_of(constraint.pktable), node, constraint)
+
+
+def constraints_of(column: Node) -> list[Node]:
+    """The constraints of a ColumnDef; that one isn't enforced stands after it, and is put into it."""
+    found: list[Node] = []
+    for each in column.constraints:
+        if found and word(each.constraint, "contype") == "CONSTR_ATTR_NOT_ENFORCED":
+            last = type(found[-1])()
+            last.CopyFrom(found[-1])
+            last.is_enforced = False
+            found[-1] = last
+        else:
+            found.append(each.constraint)
+    return found
 
 
 def _constraint(table: str, command: Node, node: Node) -> Action:

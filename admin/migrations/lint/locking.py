@@ -16,7 +16,6 @@ _SHARED = Locking(Lock.ACCESS_SHARE)
 _SHARED_SCAN = Locking(Lock.ACCESS_SHARE, Cost.SCAN)
 _ROWS = Locking(Lock.ROW_EXCLUSIVE)
 _MILD = Locking(Lock.SHARE_UPDATE_EXCLUSIVE)
-_MILD_SCAN = Locking(Lock.SHARE_UPDATE_EXCLUSIVE, Cost.SCAN)
 _NO_WRITES = Locking(Lock.SHARE_ROW_EXCLUSIVE)
 _EXCLUSIVE = Locking(Lock.ACCESS_EXCLUSIVE)
 _EXCLUSIVE_SCAN = Locking(Lock.ACCESS_EXCLUSIVE, Cost.SCAN)
@@ -60,7 +59,7 @@ TABLE: Mapping[str, Locking] = {
     ),
     **_rows(
         _REWRITE,
-        *("AT_SetLogged", "AT_SetUnLogged", "AT_SetTableSpace", "AT_SetAccessMethod", "Cluster"),
+        *("AT_SetLogged", "AT_SetUnLogged", "Cluster"),
     ),
     **_rows(
         _NO_WRITES,
@@ -81,7 +80,6 @@ TABLE: Mapping[str, Locking] = {
         *("AT_SetRelOptions", "AT_ResetRelOptions", "AT_DetachPartitionFinalize"),
         *("CreateStats", "AlterStats"),
     ),
-    **_rows(_MILD_SCAN, "AT_ValidateConstraint"),
     **_rows(_ROWS, "Insert", "Copy"),
     "Merge": _ROWS_SCAN,
     **_rows(
@@ -92,7 +90,6 @@ TABLE: Mapping[str, Locking] = {
     **_rows(_MILD, "Published", "Drop:OBJECT_STATISTIC_EXT"),
     **_rows(_NO_WRITES, "Referred"),
     **_rows(_EXCLUSIVE, "Detached"),
-    **_rows(_EXCLUSIVE_SCAN, "Attached"),
     **_rows(_SHARED, "Named", "Copied", "OBJECT_INDEX:AT_AttachPartition"),
     "Read": _SHARED_SCAN,
     "Reference": _NO_WRITES,

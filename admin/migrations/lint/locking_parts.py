@@ -6,6 +6,7 @@ from admin.migrations.catalogue.model import Node
 from admin.migrations.catalogue.transactions import word
 from admin.migrations.lint import defaults
 from admin.migrations.lint.action import Action
+from admin.migrations.lint.attaching import needs_no_look
 from admin.migrations.lint.model import Cost, Lock, Locking
 from admin.migrations.lint.retyping import Change, retyping
 from admin.migrations.lint.schema import Schema
@@ -59,6 +60,12 @@ def _check(action: Action, schema: Schema) -> Locking:
     return _exclusive(Cost.SCAN)
 
 
+def _validate(action: Action, schema: Schema) -> Locking:
+    # What is valid already isn't looked at again.
+    known = schema.is_valid(action.table, action.node.name)
+    return Locking(Lock.SHARE_UPDATE_EXCLUSIVE, Cost.INSTANT if known else Cost.SCAN)
+
+
 def _foreign_key(action: Action, _: Schema) -> Locking:
     cost = Cost.INSTANT if skips_rows(action.also) else Cost.SCAN
     return Locking(Lock.SHARE_ROW_EXCLUSIVE, cost)
@@ -90,6 +97,18 @@ def _new_partition(action: Action, schema: Schema) -> Locking:
 def _detach(action: Action, _: Schema) -> Locking:
     weak = getattr(action.node, "def").partition_cmd.concurrent
     return Locking(Lock.SHARE_UPDATE_EXCLUSIVE if weak else Lock.ACCESS_EXCLUSIVE)
+
+
+def _attached(action: Action, schema: Schema) -> Locking:
+    proven = needs_no_look(action, schema)
+    return _exclusive(Cost.INSTANT if proven else Cost.SCAN)
+
+
+def _moved(action: Action, schema: Schema) -> Locking:
+    # Where it is already, nothing is written.
+    table, asked = schema.table(action.table), action.node.name
+    there = table.method if action.kind == "AT_SetAccessMethod" else table.tablespace
+    return _exclusive(Cost.INSTANT if asked and asked == there else Cost.REWRITE)
 
 
 def _view(action: Action, _: Schema) -> Locking:
@@ -203,6 +222,10 @@ DEPENDS: Mapping[str, Callable[[Action, Schema], Locking]] = {
     "AddConstraint:CHECK": _check,
     "AddConstraint:NOTNULL": _check,
     "AddConstraint:FOREIGN": _foreign_key,
+    "AT_ValidateConstraint": _validate,
+    "Attached": _attached,
+    "AT_SetAccessMethod": _moved,
+    "AT_SetTableSpace": _moved,
     "Index": _index,
     "Drop:OBJECT_INDEX": _drop_index,
     "AT_DetachPartition": _detach,

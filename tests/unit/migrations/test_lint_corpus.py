@@ -11,15 +11,7 @@ WORST = "the statement doesn't say how it was before, so the worst is taken"
 OPAQUE = "what runs within is not read"
 DIFFERENT = {
     "defaults: the tablespace where it is": ("safe", "AccessExclusiveLock", "rewrite", WORST),
-    "defaults: the heap as the way to store it, which it is": (
-        *("safe", "AccessExclusiveLock", "rewrite"),
-        WORST,
-    ),
     "types: timestamp to timestamptz": ("breaking", "AccessExclusiveLock", "rewrite", WORST),
-    "partitions: attach a table with a check and a primary key like the parent's": (
-        *("conditional", "AccessExclusiveLock", "scan"),
-        WORST,
-    ),
     "views_and_code: an event trigger": ("conditional", "", "instant", OPAQUE),
     "views_and_code: DO, which may do anything: it alters": ("conditional", "", "instant", OPAQUE),
     "views_and_code: DO, which may do anything: it updates": ("conditional", "", "instant", OPAQUE),
