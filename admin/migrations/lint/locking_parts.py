@@ -74,7 +74,7 @@ def _foreign_key(action: Action, _: Schema) -> Locking:
 def _new_foreign_key(action: Action, _: Schema) -> Locking:
     # Without a default there is nothing to look up: PostgreSQL knows, and skips the scan.
     filled = defaults.of(getattr(action.node, "def").column_def) is not None
-    return _exclusive(Cost.SCAN if filled else Cost.INSTANT)
+    return _exclusive(Cost.SCAN if filled and action.also.is_enforced else Cost.INSTANT)
 
 
 def _index(action: Action, schema: Schema) -> Locking:
