@@ -107,7 +107,7 @@ TABLE: Mapping[str, Locking] = {
         *("Define:OBJECT_TYPE", "Define:OBJECT_TSCONFIGURATION", "Define:OBJECT_TSDICTIONARY"),
         "Drop:OBJECT_FUNCTION",
         *("Drop:OBJECT_PROCEDURE", "Drop:OBJECT_ROUTINE", "Drop:OBJECT_AGGREGATE"),
-        *("Drop:OBJECT_EXTENSION", "Drop:OBJECT_PUBLICATION", "Drop:OBJECT_OPERATOR"),
+        *("Drop:OBJECT_PUBLICATION", "Drop:OBJECT_OPERATOR"),
         *("Drop:OBJECT_CAST", "Drop:OBJECT_COLLATION"),
         *("Rename:OBJECT_SCHEMA", "Rename:OBJECT_TYPE", "Rename:OBJECT_DOMAIN"),
         *("Rename:OBJECT_FUNCTION", "Rename:OBJECT_PROCEDURE", "Rename:OBJECT_ROUTINE"),

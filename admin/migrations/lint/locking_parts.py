@@ -8,6 +8,8 @@ from admin.migrations.lint import defaults
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.attaching import needs_no_look
 from admin.migrations.lint.model import Cost, Lock, Locking
+from admin.migrations.lint.reached import KIND as REACHED
+from admin.migrations.lint.reached import is_found
 from admin.migrations.lint.retyping import Change, retyping
 from admin.migrations.lint.schema import Schema
 
@@ -22,6 +24,8 @@ _MODES = (
     *(Lock.SHARE, Lock.SHARE_ROW_EXCLUSIVE, Lock.EXCLUSIVE, Lock.ACCESS_EXCLUSIVE),
 )
 """By PostgreSQL's numbers (storage/lockdefs.h)."""
+
+_OF_SEQUENCES = {"nextval", "setval", "currval", "lastval"}
 
 
 def _exclusive(cost: Cost) -> Locking:
@@ -139,7 +143,7 @@ def _lock(action: Action, _: Schema) -> Locking:
 
 def _select(action: Action, _: Schema) -> Locking:
     cost = Cost.SCAN if action.table else Cost.INSTANT
-    if "setval" in defaults.functions(action.node):
+    if _OF_SEQUENCES & defaults.functions(action.node):
         return Locking(Lock.ROW_EXCLUSIVE, cost)
     if action.node.locking_clause:
         return Locking(Lock.ROW_SHARE, cost)
@@ -150,6 +154,14 @@ def _rows(action: Action, schema: Schema) -> Locking:
     keys = schema.table(action.table).keys
     by_key = _column_that_is_given(action.node.where_clause) in keys
     return Locking(Lock.ROW_EXCLUSIVE, Cost.INSTANT if by_key else Cost.SCAN)
+
+
+def _reached(action: Action, schema: Schema) -> Locking:
+    # Rows that refer are locked; or changed, where the key says what becomes of them.
+    deleted = action.node.DESCRIPTOR.name == "DeleteStmt"
+    acts = (action.also.on_delete if deleted else action.also.on_update) in {"c", "n", "d"}
+    cost = Cost.INSTANT if is_found(action, schema) else Cost.SCAN
+    return Locking(Lock.ROW_EXCLUSIVE if acts else Lock.ROW_SHARE, cost)
 
 
 def _column_that_is_given(where: Node) -> str:
@@ -242,8 +254,10 @@ DEPENDS: Mapping[str, Callable[[Action, Schema], Locking]] = {
     "Comment": _comment,
     "Update": _rows,
     "Delete": _rows,
+    REACHED: _reached,
     "AlterDomain": _domain,
     "Drop:OBJECT_SCHEMA": _cascading,
+    "Drop:OBJECT_EXTENSION": _cascading,
     "Drop:OBJECT_TYPE": _cascading,
     "Drop:OBJECT_DOMAIN": _cascading,
     "UsingIndex:PRIMARY": _key_by_index,

@@ -1,6 +1,6 @@
 """Linting: from migrations and a context to a report. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from admin.migrations.catalogue.assemble import assemble
@@ -11,6 +11,7 @@ from admin.migrations.lint.learning import learn
 from admin.migrations.lint.locking import NOTHING, locking
 from admin.migrations.lint.model import (
     Compatibility,
+    Cost,
     Finding,
     Linted,
     Locking,
@@ -19,6 +20,7 @@ from admin.migrations.lint.model import (
     longest,
     worst,
 )
+from admin.migrations.lint.reached import reached
 from admin.migrations.lint.rule import Scene
 from admin.migrations.lint.rules import RULES
 from admin.migrations.lint.schema import Schema
@@ -96,7 +98,7 @@ class _Judged:
 def _judged(migration: Migration, scene: Scene, beside: Beside | None) -> Linted:
     """A statement with its verdicts."""
     statement, context = scene.statement, scene.context
-    parts = [_of_action(action, scene) for action in actions_of(statement.node)]
+    parts = [_of_action(action, scene) for action in _actions(scene)]
     place = (migration.path, statement.line, statement.column)
     theirs = (beside or {}).get(place, ())
     findings = _without_doubles([*(each for part in parts for each in part.findings), *theirs])
@@ -104,7 +106,6 @@ def _judged(migration: Migration, scene: Scene, beside: Beside | None) -> Linted
     left = [each for each in settled if each is not None]
     kept, suppressed = suppress(statement, left, findings, squawked=beside is not None)
     strongest = max(parts, key=lambda part: part.locking.lock.rank)
-    cost = longest(part.locking.cost for part in parts)
     size = context.size(strongest.table)
     return Linted(
         file=migration.path,
@@ -113,13 +114,28 @@ def _judged(migration: Migration, scene: Scene, beside: Beside | None) -> Linted
         sql=statement.sql,
         compatibility=worst(each.compatibility for each in left),
         strongest=strongest.locking.lock,
-        cost=cost,
+        cost=longest(part.locking.cost for part in parts),
         findings=kept,
         suppressed=suppressed,
         table=strongest.table,
         size_bytes=size.bytes if size else None,
-        estimate_s=size.seconds(cost) if size else None,
+        estimate_s=_estimate(parts, strongest, context),
     )
+
+
+def _actions(scene: Scene) -> Iterator[Action]:
+    """What the statement does, and what that reaches by foreign keys."""
+    for action in actions_of(scene.node):
+        yield action
+        yield from reached(action, scene.schema)
+
+
+def _estimate(parts: Sequence[_Judged], strongest: _Judged, context: Context) -> float | None:
+    """For how long the strongest lock may be held, in seconds; None: a size isn't known."""
+    long = [part for part in parts if part.locking.cost is not Cost.INSTANT]
+    sizes = [(context.size(part.table), part.locking.cost) for part in [strongest, *long]]
+    known = [size.seconds(cost) for size, cost in sizes if size]
+    return max(known) if len(known) == len(sizes) else None
 
 
 def _of_action(action: Action, scene: Scene) -> _Judged:
