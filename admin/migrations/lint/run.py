@@ -7,6 +7,7 @@ from admin.migrations.catalogue.assemble import assemble
 from admin.migrations.catalogue.model import Catalogue, Migration
 from admin.migrations.lint.action import Action, actions_of
 from admin.migrations.lint.context import Context, Size
+from admin.migrations.lint.held import Holding
 from admin.migrations.lint.learning import learn
 from admin.migrations.lint.locking import NOTHING, locking
 from admin.migrations.lint.model import (
@@ -21,7 +22,7 @@ from admin.migrations.lint.model import (
     worst,
 )
 from admin.migrations.lint.reached import reached
-from admin.migrations.lint.rule import Scene
+from admin.migrations.lint.rule import Held, Scene
 from admin.migrations.lint.rules import RULES
 from admin.migrations.lint.schema import Schema
 from admin.migrations.lint.suppression import suppress
@@ -63,13 +64,36 @@ def lint(
     schema = schema or Schema()
     found: list[Linted] = []
     for migration in migrations:
-        schema.next_file()
-        for place, statement in enumerate(migration.statements):
-            following = migration.statements[place + 1 :]
-            scene = Scene(statement, statement.node, schema, context, NOTHING, following)
-            found.append(_judged(migration, scene, beside))
-            learn(schema, statement.node)
+        found += _of_file(_File(migration, context, beside), schema)
     return Report(tuple(found))
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A migration on its way."""
+
+    migration: Migration
+    context: Context
+    beside: Beside | None
+
+
+def _of_file(file: _File, schema: Schema) -> list[Linted]:
+    """The statements with their verdicts; the schema learns from each."""
+    schema.next_file()
+    migration, holding, found = file.migration, Holding(), []
+    for place, statement in enumerate(migration.statements):
+        scene = Scene(
+            statement,
+            statement.node,
+            schema,
+            file.context,
+            NOTHING,
+            migration.statements[place + 1 :],
+            migration.transactional,
+        )
+        found.append(_judged(file, scene, holding))
+        learn(schema, statement.node)
+    return found
 
 
 def schema_of(catalogue: Catalogue, up_to: Version) -> Schema:
@@ -95,20 +119,32 @@ class _Judged:
     table: str
 
 
-def _judged(migration: Migration, scene: Scene, beside: Beside | None) -> Linted:
-    """A statement with its verdicts."""
+def _judged(file: _File, scene: Scene, holding: Holding) -> Linted:
+    """A statement with its verdicts; what it locks is held from then on."""
     statement, context = scene.statement, scene.context
-    parts = [_of_action(action, scene) for action in _actions(scene)]
-    place = (migration.path, statement.line, statement.column)
-    theirs = (beside or {}).get(place, ())
+    actions = [*_actions(scene)]
+    locks = [_locked(action, scene.schema) for action in actions]
+    own = [
+        Held(action.table, locked.lock, statement.line)
+        for action, locked in zip(actions, locks, strict=True)
+        if locked
+    ]
+    parts = []
+    for action, locked in zip(actions, locks, strict=True):
+        long = scene.transactional and locked is not None and locked.cost is not Cost.INSTANT
+        held = holding.during(action.table, own) if long else ()
+        parts.append(_of_action(action, locked, replace(scene, held=held)))
+    holding.take(own)
+    place = (file.migration.path, statement.line, statement.column)
+    theirs = (file.beside or {}).get(place, ())
     findings = _without_doubles([*(each for part in parts for each in part.findings), *theirs])
-    settled = [_settled(each, context, migration.requires) for each in findings]
+    settled = [_settled(each, context, file.migration.requires) for each in findings]
     left = [each for each in settled if each is not None]
-    kept, suppressed = suppress(statement, left, findings, squawked=beside is not None)
+    kept, suppressed = suppress(statement, left, findings, squawked=file.beside is not None)
     strongest = max(parts, key=lambda part: part.locking.lock.rank)
     size = context.size(strongest.table)
     return Linted(
-        file=migration.path,
+        file=file.migration.path,
         line=statement.line,
         column=statement.column,
         sql=statement.sql,
@@ -138,11 +174,15 @@ def _estimate(parts: Sequence[_Judged], strongest: _Judged, context: Context) ->
     return max(known) if len(known) == len(sizes) else None
 
 
-def _of_action(action: Action, scene: Scene) -> _Judged:
+def _locked(action: Action, schema: Schema) -> Locking | None:
+    """Its lock and cost; None: this kind is not known."""
+    return NOTHING if schema.is_new(action.table) else locking(action, schema)
+
+
+def _of_action(action: Action, locked: Locking | None, scene: Scene) -> _Judged:
     """What the rules say of one action."""
     if scene.schema.is_new(action.table):
         return _Judged(NOTHING, (), action.table)
-    locked = locking(action, scene.schema)
     if locked is None:
         return _Judged(NOTHING, (_unknown(action),), action.table)
     scene = replace(scene, locking=locked)

@@ -98,7 +98,7 @@ def test_squawk_s_findings_stand_beside_ours_and_can_be_allowed(tmp_path: Path):
     assert squawk.program()
     (tmp_path / "V1.0.0__x.sql").write_text(
         "SELECT 1;\n\n-- turnout:allow squawk-ban-drop-column because nobody reads it\n"
-        "ALTER TABLE jobs DROP COLUMN a;\nCREATE INDEX i ON jobs (b);"
+        "ALTER TABLE jobs DROP COLUMN a;\nCREATE INDEX i ON others (b);"
     )
     result = CliRunner().invoke(main, ["migrations", "lint", str(tmp_path), "--json"])
     found = [
@@ -108,7 +108,11 @@ def test_squawk_s_findings_stand_beside_ours_and_can_be_allowed(tmp_path: Path):
     assert found == [
         [],
         ["drop-column"],
-        ["index-without-concurrently", "squawk/require-concurrent-index-creation"],
+        [
+            "index-without-concurrently",
+            "lock-held-long",
+            "squawk/require-concurrent-index-creation",
+        ],
     ]
 
 

@@ -1,8 +1,10 @@
 """The linter's verdicts are those of the corpus, which a real PostgreSQL has confirmed."""
 
+from functools import cache
+
 import pytest
 
-from admin.migrations.lint.model import worst
+from admin.migrations.lint.model import Linted, worst
 from admin.migrations.lint.run import lint_text
 from tests.support.statement_corpus import BASE, Case, cases
 
@@ -19,9 +21,14 @@ DIFFERENT = {
 """Cases of which the linter says something else, with what it says, and why."""
 
 
+@cache
+def judge(case: Case) -> tuple[Linted, ...]:
+    return lint_text(case.sql, given=f"{SCHEMA}\n{case.setup}").statements
+
+
 @pytest.mark.parametrize("case", cases(), ids=str)
 def test_verdicts_are_those_of_the_corpus(case: Case):
-    judged = lint_text(case.sql, given=f"{SCHEMA}\n{case.setup}").statements[-1]
+    judged = judge(case)[-1]
     found = (str(judged.compatibility), judged.lock, str(judged.cost))
     expected = (case.compatibility, case.lock, case.cost)
     if str(case) in DIFFERENT:
@@ -35,7 +42,16 @@ def test_what_differs_is_of_the_corpus():
 
 
 @pytest.mark.parametrize("case", cases(), ids=str)
+def test_a_lock_that_is_held_for_long_is_found(case: Case):
+    judged = judge(case)[-1]
+    said = [each.message for each in judged.findings if each.rule == "lock-held-long"]
+    assert bool(said) == bool(case.held)
+    table, _, lock = case.held.partition(" ")
+    assert all(f"{table} ({lock}, line " in each for each in said)
+
+
+@pytest.mark.parametrize("case", cases(), ids=str)
 def test_what_is_not_safe_has_a_finding_that_says_so(case: Case):
-    for each in lint_text(case.sql, given=f"{SCHEMA}\n{case.setup}").statements:
+    for each in judge(case):
         said = worst(finding.compatibility for finding in each.findings)
         assert said == each.compatibility
