@@ -138,7 +138,7 @@ def _judged(file: _File, scene: Scene, holding: Holding) -> Linted:
     place = (file.migration.path, statement.line, statement.column)
     theirs = (file.beside or {}).get(place, ())
     findings = _without_doubles([*(each for part in parts for each in part.findings), *theirs])
-    settled = [_settled(each, context, file.migration.requires) for each in findings]
+    settled = [_settled(each, context, file.migration) for each in findings]
     left = [each for each in settled if each is not None]
     kept, suppressed = suppress(statement, left, findings, squawked=file.beside is not None)
     strongest = max(parts, key=lambda part: part.locking.lock.rank)
@@ -213,13 +213,15 @@ def _without_doubles(found: Iterable[Finding]) -> list[Finding]:
     return list(dict.fromkeys(found))
 
 
-def _settled(finding: Finding, context: Context, requires: Version | None) -> Finding | None:
+def _settled(finding: Finding, context: Context, migration: Migration) -> Finding | None:
     """The finding as it is with these versions; None: nobody is left whom it would break."""
     if finding.compatibility is Compatibility.SAFE or finding.rule == "unknown-statement":
         return finding
-    if context.outlived(requires):
+    # What is as new as the migration was written for it, or for what comes after.
+    floor = migration.requires or migration.version
+    if context.outlived(floor):
         return None
-    names = [str(each) for each in context.too_old(requires)]
+    names = [str(each) for each in context.too_old(floor)]
     if not names:
         return finding
     those = "may run, or come back" if len(names) > 1 else "may run, or comes back"
