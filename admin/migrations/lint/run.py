@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from admin.migrations.catalogue.assemble import assemble
-from admin.migrations.catalogue.model import Catalogue, Migration
+from admin.migrations.catalogue.model import Catalogue, Kind, Migration
 from admin.migrations.lint.action import Action, actions_of
+from admin.migrations.lint.bringing import Thing, brought_by, is_brought
 from admin.migrations.lint.context import Context, Size
 from admin.migrations.lint.held import Holding
 from admin.migrations.lint.learning import learn
@@ -57,24 +58,37 @@ def lint(
     schema: Schema | None = None,
     beside: Beside | None = None,
 ) -> Report:
-    """The report on migrations, in this order.
+    """The report on migrations, in this order; undos come last, the newest first, as they would run.
 
     schema: what is there before the first. beside: None: no other program was asked.
     """
     schema = schema or Schema()
+    migrations = tuple(migrations)
+    undos = {each.version: each for each in migrations if each.kind is Kind.UNDO}
     found: list[Linted] = []
+    back: list[list[Linted]] = []
     for migration in migrations:
+        if migration.kind is Kind.UNDO:
+            continue
+        undo = undos.pop(migration.version, None)
+        brought = brought_by(migration, schema) if undo else frozenset()
         found += _of_file(_File(migration, context, beside), schema)
-    return Report(tuple(found))
+        if undo:
+            # What the migration has made is there when its undo begins, and what came later is gone.
+            there = schema.copy()
+            back.append(_of_file(_File(undo, context, beside, brought), there))
+    back += [_of_file(_File(each, context, beside), schema.copy()) for each in undos.values()]
+    return Report((*found, *(each for statements in reversed(back) for each in statements)))
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A migration on its way."""
+    """A migration on its way. brought: of an undo, what its migration had brought."""
 
     migration: Migration
     context: Context
     beside: Beside | None
+    brought: frozenset[Thing] = frozenset()
 
 
 def _of_file(file: _File, schema: Schema) -> list[Linted]:
@@ -133,7 +147,7 @@ def _judged(file: _File, scene: Scene, holding: Holding) -> Linted:
     for action, locked in zip(actions, locks, strict=True):
         long = scene.transactional and locked is not None and locked.cost is not Cost.INSTANT
         held = holding.during(action.table, own) if long else ()
-        parts.append(_of_action(action, locked, replace(scene, held=held)))
+        parts.append(_of_action(action, locked, replace(scene, held=held), file.brought))
     holding.take(own)
     place = (file.migration.path, statement.line, statement.column)
     theirs = (file.beside or {}).get(place, ())
@@ -179,7 +193,9 @@ def _locked(action: Action, schema: Schema) -> Locking | None:
     return NOTHING if schema.is_new(action.table) else locking(action, schema)
 
 
-def _of_action(action: Action, locked: Locking | None, scene: Scene) -> _Judged:
+def _of_action(
+    action: Action, locked: Locking | None, scene: Scene, brought: frozenset[Thing]
+) -> _Judged:
     """What the rules say of one action."""
     if scene.schema.is_new(action.table):
         return _Judged(NOTHING, (), action.table)
@@ -192,6 +208,8 @@ def _of_action(action: Action, locked: Locking | None, scene: Scene) -> _Judged:
             verdict = rule.judge(action, scene)
             if verdict:
                 findings.append(_finding(rule.name, verdict))
+    if brought and is_brought(action, brought):
+        findings = [each for each in findings if each.compatibility is Compatibility.SAFE]
     return _Judged(locked, tuple(findings), action.table)
 
 
@@ -217,12 +235,16 @@ def _settled(finding: Finding, context: Context, migration: Migration) -> Findin
     """The finding as it is with these versions; None: nobody is left whom it would break."""
     if finding.compatibility is Compatibility.SAFE or finding.rule == "unknown-statement":
         return finding
-    # What is as new as the migration was written for it, or for what comes after.
-    floor = migration.requires or migration.version
-    if context.outlived(floor):
+    # What is as new as the migration was written for it, or for what comes after; an undo is for those before.
+    is_undo = migration.kind is Kind.UNDO
+    floor = migration.version if is_undo or not migration.requires else migration.requires
+    if context.outlived(floor) and not is_undo:
         return None
     names = [str(each) for each in context.too_old(floor)]
     if not names:
         return finding
-    those = "may run, or come back" if len(names) > 1 else "may run, or comes back"
-    return replace(finding, message=f"{finding.message} ({', '.join(names)} {those})")
+    if is_undo:
+        said = f"{', '.join(names)} {'stay' if len(names) > 1 else 'stays'}"
+    else:
+        said = f"{', '.join(names)} may run, or {'come' if len(names) > 1 else 'comes'} back"
+    return replace(finding, message=f"{finding.message} ({said})")
