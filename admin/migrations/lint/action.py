@@ -11,6 +11,7 @@ import postgast
 
 from admin.migrations.catalogue.model import Node
 from admin.migrations.catalogue.transactions import word
+from admin.migrations.lint.blocks import block_of
 from admin.migrations.lint.sqltext import name_of, object_name, quoted, strings
 
 _BY_OBJECT = {
@@ -61,14 +62,27 @@ def _others(node: Node) -> list[Action]:
     if name == "CreateStmt":
         return list(_created(node))
     if name in _WITH_OTHERS:
-        found = [_plain(node), *(_plain(each) for each in _within(node))]
-        return [*found, *_read(node)] if name == "InsertStmt" else found
+        return _with_others(node)
+    if name == "DoStmt":
+        within = [each for inner in block_of(node).nodes for each in actions_of(inner)]
+        return [_plain(node), *within]
     if name in {"CreatePublicationStmt", "AlterPublicationStmt"}:
         return _published(node)
     kind = name.removesuffix("Stmt")
     if name == "GrantStmt":
         kind = "Grant" if node.is_grant else "Revoke"
     return [Action(kind, table, node) for table in _tables(node)]
+
+
+def _with_others(node: Node) -> list[Action]:
+    """A statement of rows, those in its WITH, and what it reads."""
+    found = [_plain(node), *(_plain(each) for each in _within(node))]
+    match node.DESCRIPTOR.name:
+        case "SelectStmt":
+            found += [each for each in _read(node) if each.table != found[0].table]
+        case "InsertStmt":
+            found += _read(node)
+    return found
 
 
 def _made(node: Node) -> list[Action]:
@@ -81,7 +95,9 @@ def _made(node: Node) -> list[Action]:
 
 def _read(node: Node) -> Iterator[Action]:
     """The tables that a query reads, or, of a view, names."""
-    source = node.select_stmt if node.DESCRIPTOR.name == "InsertStmt" else node.query
+    sources = {"InsertStmt": "select_stmt", "SelectStmt": ""}
+    field = sources.get(node.DESCRIPTOR.name, "query")
+    source = getattr(node, field) if field else node
     kinds = postgast.pg_query_pb2
     own = {each.ctename for each in postgast.find_nodes(node, kinds.CommonTableExpr)}
     view = node.DESCRIPTOR.name == "ViewStmt"

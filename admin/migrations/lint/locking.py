@@ -13,7 +13,6 @@ from admin.migrations.lint.schema import Schema
 
 NOTHING = Locking()
 _SHARED = Locking(Lock.ACCESS_SHARE)
-_SHARED_SCAN = Locking(Lock.ACCESS_SHARE, Cost.SCAN)
 _ROWS = Locking(Lock.ROW_EXCLUSIVE)
 _MILD = Locking(Lock.SHARE_UPDATE_EXCLUSIVE)
 _NO_WRITES = Locking(Lock.SHARE_ROW_EXCLUSIVE)
@@ -91,7 +90,6 @@ TABLE: Mapping[str, Locking] = {
     **_rows(_NO_WRITES, "Referred"),
     **_rows(_EXCLUSIVE, "Detached"),
     **_rows(_SHARED, "Named", "Copied", "OBJECT_INDEX:AT_AttachPartition"),
-    "Read": _SHARED_SCAN,
     "Reference": _NO_WRITES,
     "Inheritance": _MILD,
     **_rows(

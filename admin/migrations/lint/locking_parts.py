@@ -141,7 +141,20 @@ def _lock(action: Action, _: Schema) -> Locking:
     return Locking(_MODES[action.node.mode])
 
 
+def _read(action: Action, _: Schema) -> Locking:
+    if _is_of_postgresql(action.table):
+        return Locking()
+    return Locking(Lock.ACCESS_SHARE, Cost.SCAN)
+
+
+def _is_of_postgresql(table: str) -> bool:
+    """Whether it is one of PostgreSQL's own tables, which are small, and wait for nobody."""
+    return table.startswith(("pg_", "information_schema."))
+
+
 def _select(action: Action, _: Schema) -> Locking:
+    if _is_of_postgresql(action.table):
+        return Locking()
     cost = Cost.SCAN if action.table else Cost.INSTANT
     if _OF_SEQUENCES & defaults.functions(action.node):
         return Locking(Lock.ROW_EXCLUSIVE, cost)
@@ -251,6 +264,7 @@ DEPENDS: Mapping[str, Callable[[Action, Schema], Locking]] = {
     "RefreshMatView": _refresh,
     "Lock": _lock,
     "Select": _select,
+    "Read": _read,
     "Comment": _comment,
     "Update": _rows,
     "Delete": _rows,

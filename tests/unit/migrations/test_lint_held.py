@@ -39,6 +39,7 @@ def test_it_says_what_is_locked_since_which_line_and_for_how_long():
         "ALTER TABLE others ADD CONSTRAINT c CHECK (a > 0)",
         "ALTER TABLE others ADD COLUMN b uuid DEFAULT gen_random_uuid()",
         "ALTER TABLE jobs VALIDATE CONSTRAINT c",
+        "DO $$ BEGIN UPDATE others SET a = 1; END $$",
     ],
 )
 def test_whatever_takes_long_is_found(long: str):
