@@ -56,7 +56,10 @@ async def make(call: Call, given: PlanBody) -> web.StreamResponse:
         raise Problem("plan-refused", "; ".join(faults), extra={"faults": faults}) from None
     if given.dry_run:
         return reply(_drafted(prepared))
-    name = await keep(parts.store.database, prepared, call.author, name)
+    try:
+        name = await keep(parts.store.database, prepared, call.author, name)
+    except TargetFault as error:
+        raise Problem("plan-refused", str(error), extra={"faults": [str(error)]}) from None
     if given.run:
         await _command(call, name, PlanEvent.RUN)
     state = await _state(call, name)

@@ -67,7 +67,7 @@ async def prepare(database: Database, settings: Settings, wish: Wish) -> Prepare
 
 
 async def keep(database: Database, prepared: Prepared, author: Author, name: str = "") -> str:
-    """Write the plan down; its name, by default a new one."""
+    """Write the plan down; its name, by default a new one. targets.TargetFault."""
     async with database.connection() as connection, connection.transaction():
         # At once with those of the plan all that are known: one may lie where another lay.
         names = {row["name"] for row in await connection.fetch(_KNOWN)}

@@ -23,7 +23,7 @@ from admin.migrations.states import (
     WaveState,
     after,
 )
-from admin.migrations.targets import Target
+from admin.migrations.targets import Target, TargetFault
 from admin.routing.audit import Author
 from admin.routing.database import Connection
 
@@ -138,10 +138,18 @@ async def create(connection: Connection, made: Draft, author: Author, name: str 
 
 
 async def know(connection: Connection, targets: Iterable[Target]) -> None:
-    """Have the ledger know where these targets lie now."""
+    """Have the ledger know where these targets lie now. TargetFault: one has another name there."""
     rows = [(each.name, each.tenant, each.server, each.database, each.schema) for each in targets]
-    if rows:
+    if not rows:
+        return
+    try:
         await connection.execute(_TARGETS, *(list(column) for column in zip(*rows, strict=True)))
+    except asyncpg.UniqueViolationError as error:
+        _, _, place = (error.detail or "").partition("=")
+        raise TargetFault(
+            f"{place.partition(')')[0]}) is known to the ledger by the name of another target, which the"
+            " settings don't name any more: give it that name back (`turnout migrations targets`)"
+        ) from None
 
 
 async def command(connection: Connection, plan: str, event: PlanEvent, author: Author) -> bool:

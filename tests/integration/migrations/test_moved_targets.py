@@ -14,7 +14,7 @@ from admin.migrations.ledger.plans import applied, know
 from admin.migrations.plan import Wish
 from admin.migrations.planning import keep, know_targets, prepare
 from admin.migrations.states import JobEvent, PlanEvent
-from admin.migrations.targets import Target
+from admin.migrations.targets import Target, TargetFault
 from tests.support.migrations import AUTHOR, Ledger, catalogue, file, settings
 
 Works = Callable[..., Awaitable[Any]]
@@ -92,6 +92,15 @@ async def test_the_settings_swap_them_and_a_plan_of_one_alone_knows_it(
     assert await two.jobs(plan) == {"queued": 1}
     assert await stands(two) == {"acme": ("two", False), "bodoni": ("one", False)}
     await know_targets(two.database, explicit(HERE, THERE))
+    assert await stands(two) == {"acme": ("one", False), "bodoni": ("two", False)}
+
+
+async def test_a_place_that_the_ledger_knows_by_another_name_is_refused(two: Ledger) -> None:
+    async with two.database.connection() as connection:
+        with pytest.raises(
+            TargetFault, match=r"^\(main, , one\) is known to the ledger by the name"
+        ):
+            await know(connection, [replace(HERE, name="renamed"), THERE])
     assert await stands(two) == {"acme": ("one", False), "bodoni": ("two", False)}
 
 
