@@ -97,12 +97,17 @@ WITH ended AS (
       FROM ended JOIN turnout.migration_files file USING (plan, position)
 ), looked AS (
     UPDATE turnout.migration_targets target SET looked_at = clock_timestamp()
-      FROM ended WHERE target.name = ended.target AND $9::jsonb IS NOT NULL
+      FROM ended WHERE target.name = ended.target AND target.fence = ended.fence
+       AND $9::jsonb IS NOT NULL
+), here AS (
+    -- Another fence: the target lies elsewhere by now, of which this says nothing.
+    SELECT ended.target FROM ended JOIN turnout.migration_targets target
+                                     ON target.name = ended.target AND target.fence = ended.fence
 ), had AS (
     INSERT INTO turnout.migration_applied AS mine
         (target, key, version, name, kind, phase, requires, checksum, plan, fence, applied_at,
          duration_ms)
-    SELECT ended.target, found.* FROM ended, jsonb_to_recordset($9::jsonb) AS found(
+    SELECT here.target, found.* FROM here, jsonb_to_recordset($9::jsonb) AS found(
                key text, version text, name text, kind text, phase text, requires text,
                checksum text, plan text, fence bigint, applied_at timestamptz,
                duration_ms double precision)
@@ -110,10 +115,11 @@ WITH ended AS (
        SET name = excluded.name, phase = excluded.phase, requires = excluded.requires,
            checksum = excluded.checksum, plan = excluded.plan, fence = excluded.fence,
            applied_at = excluded.applied_at, duration_ms = excluded.duration_ms
-     WHERE mine.fence <= excluded.fence
+     -- All of it: what the ledger had may be of another place, whose fences don't compare.
+     WHERE mine.fence <= excluded.fence OR $10
 ), gone AS (
-    DELETE FROM turnout.migration_applied stale USING ended
-     WHERE $10 AND stale.target = ended.target
+    DELETE FROM turnout.migration_applied stale USING here
+     WHERE $10 AND stale.target = here.target
        AND NOT EXISTS (SELECT FROM jsonb_array_elements($9::jsonb) found
                         WHERE found ->> 'key' = stale.key)
 )
