@@ -84,20 +84,22 @@ async def execute(job: Job, sessions: Sessions, settings: Settings, progress: Pr
             return await _applied(work)
     except asyncpg.PostgresError as error:
         raise _told(error, job, None) from error
-    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except TimeoutError as error:
+        raise Again(LOST, "the server hangs: it did not even keep its own time-outs") from error
+    except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise Again(LOST, f"the connection was lost ({type(error).__name__})") from error
 
 
 async def _applied(work: Work) -> Result:
+    at_once = work.job.file.transactional and work.job.file.batch is None
     try:
-        if work.job.file.transactional and work.job.file.batch is None:
+        if at_once:
             return await _in_one_transaction(work)
         from admin.migrations import stepwise  # noqa: PLC0415 - it builds on this file
 
         return await stepwise.apply(work)
     finally:
-        if not work.session.connection.is_closed():
-            await work.session.rollback()
+        await work.session.leave(unlocks=not at_once)
 
 
 async def _in_one_transaction(work: Work) -> Result:

@@ -5,7 +5,7 @@ Rules:
    has given the job to somebody else: a ledger that is away is waited for.
 2. A job whose lease is no longer ours is dropped at once; what it still writes, the target refuses.
 3. Asked to drain, a worker claims nothing more, lets its jobs end, and gives back in time what
-   doesn't: what was committed stays, what wasn't is rolled back.
+   doesn't: what was committed stays, what wasn't is rolled back. It ends whatever hangs or is away.
 4. Whoever comes by moves on what is due: workers and admins alike.
 """
 
@@ -39,6 +39,8 @@ PLANS_KEPT = 8
 """Plans whose files are kept in memory."""
 RENEWALS = 3
 """How often a lease is renewed while it lasts."""
+GIVE_BACK_S = 5.0
+"""How long a lane that is to end has for leaving its target, and telling the ledger."""
 AGAIN_S = 0.25
 """How soon a ledger that is away is asked again."""
 
@@ -117,8 +119,12 @@ class Worker:
         for lease in self._leases.values():
             lease.make_room()
         _, late = await asyncio.wait(lanes, timeout=self._settings.drain_s)
-        for lane in late:
-            lane.cancel()
+        # The first time they give their jobs back. Where the ledger is away that has no end, and it
+        # takes the jobs back by itself once their leases are over.
+        while late:
+            for lane in late:
+                lane.cancel()
+            _, late = await asyncio.wait(late, timeout=GIVE_BACK_S)
 
     async def _lane(self) -> None:
         while not self._draining.is_set():
