@@ -16,7 +16,16 @@ import asyncpg
 
 from admin.migrations.catalogue_check import refused
 from admin.migrations.config import Settings
-from admin.migrations.faults import LOST, RETRYABLE, Again, Failed, Failure, remedy
+from admin.migrations.faults import (
+    LOST,
+    MAX_TEXT,
+    RETRYABLE,
+    Again,
+    Failed,
+    Failure,
+    message_of,
+    remedy,
+)
 from admin.migrations.files import Applied, File, Row, Statement
 from admin.migrations.target.session import Limits, Session, Sessions
 from admin.migrations.target.versions import Versions
@@ -146,15 +155,15 @@ def _told(error: asyncpg.PostgresError, job: Job, statement: Statement | None) -
     sql = statement.sql if statement else ""
     line, column = _place(error, statement)
     failure = Failure(
-        str(error.args[0] if error.args else type(error).__name__),
+        message_of(state, str(error.args[0] if error.args else type(error).__name__)),
         remedy(state, job.plan),
         code="statement" if statement else "target",
         sqlstate=state,
-        hint=getattr(error, "hint", None) or "",
+        hint=(getattr(error, "hint", None) or "")[:MAX_TEXT],
         file=job.file.path,
         line=line,
         column=column,
-        statement=sql[:2000],
+        statement=sql[:MAX_TEXT],
     )
     return Again(state, failure=failure) if state in RETRYABLE else Failed(failure)
 

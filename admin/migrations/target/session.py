@@ -99,17 +99,17 @@ class Session:
 
 
 class Sessions:
-    """The sessions of one worker; those that are idle are kept, a bounded number for each database."""
+    """The sessions of one worker; those that are idle are kept, a bounded number for each server."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str] | None = None) -> None:
         """environ: where references of the kind env: are looked up; None: this process's."""
         self._settings, self._environ = settings, environ
-        self._idle: dict[tuple[str, str], list[Connection]] = defaultdict(list)
+        self._idle: dict[str, list[tuple[str, Connection]]] = defaultdict(list)
+        """By server: its databases and their connections, the one that was used last at the end."""
 
     @asynccontextmanager
     async def open(self, target: Target, fence: int, limits: Limits) -> AsyncIterator[Session]:
         """A session for one job. Again, Failed: it can't be had."""
-        key = (target.server, target.database)
         connection = await self._take(target)
         good = False
         try:
@@ -119,21 +119,37 @@ class Sessions:
             yield Session(connection, target, path, limits)
             good = not connection.is_closed() and not connection.is_in_transaction()
         finally:
-            if good and len(self._idle[key]) < self._settings.idle_connections:
-                self._idle[key].append(connection)
+            if good:
+                await self._keep(target, connection)
             else:
                 await _close(connection)
 
     async def close(self) -> None:
         """End those that are idle."""
-        idle = [each for kept in self._idle.values() for each in kept]
+        idle = [each for kept in self._idle.values() for _, each in kept]
         self._idle.clear()
         await asyncio.gather(*map(_close, idle))
 
+    async def _keep(self, target: Target, connection: Connection) -> None:
+        """For the next job; beyond the bound, that which was used longest ago is closed for it."""
+        kept = self._idle[target.server]
+        kept.append((target.database, connection))
+        over = len(kept) - self._settings.idle_connections
+        if over > 0:
+            closing = [each for _, each in kept[:over]]
+            del kept[:over]
+            await asyncio.gather(*map(_close, closing))
+
+    def _kept(self, target: Target) -> Connection | None:
+        """An idle one on the target's database, no longer kept."""
+        kept = self._idle[target.server]
+        for index in reversed(range(len(kept))):
+            if kept[index][0] == target.database:
+                return kept.pop(index)[1]
+        return None
+
     async def _take(self, target: Target) -> Connection:
-        kept = self._idle[target.server, target.database]
-        while kept:
-            connection = kept.pop()
+        while (connection := self._kept(target)) is not None:
             try:
                 await connection.execute("DISCARD ALL", timeout=self._settings.connect_timeout_s)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -166,6 +182,10 @@ class Sessions:
             )
         except ReferenceFault as error:
             raise Failed(_missing(target, str(error))) from None
+        except ValueError:
+            # Its words repeat parts of the URL, and what isn't percent-encoded in one is a password.
+            message = f"{server.url}: what stands there is no URL that can be used"
+            raise Failed(_missing(target, message)) from None
         except asyncpg.PostgresError as error:
             state = error.sqlstate or LOST
             if state in RETRYABLE:
