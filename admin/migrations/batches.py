@@ -25,7 +25,7 @@ SELECT coalesce((SELECT max(extract(epoch FROM replay_lag)) FROM pg_stat_replica
          WHERE state = 'active' AND backend_type = 'client backend' AND pid <> pg_backend_pid())
 """
 _TYPE = """
-SELECT format_type(a.atttypid, a.atttypmod), greatest(c.reltuples, 0)::bigint
+SELECT format_type(a.atttypid, a.atttypmod), greatest(c.reltuples, 0)::bigint, a.attnotnull
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
  WHERE a.attrelid = to_regclass($1) AND attname = $2 AND attnum > 0 AND NOT attisdropped
 """
@@ -63,13 +63,16 @@ async def _prepare(work: Work) -> None:
 
 
 async def _column(work: Work, batch: Batch) -> tuple[str, int]:
-    """The key's type, and about how many rows there are. Failed: there is no such column."""
+    """The key's type, and about how many rows there are. Failed: there is no such key."""
     name = batch.key.strip('"') if batch.key.startswith('"') else batch.key.lower()
     found = await work.session.connection.fetchrow(_TYPE, batch.table, name)
-    if found is None:
+    if found is None or not found["attnotnull"]:
+        fault = f"there is no column {batch.key} in {batch.table}"
+        if found is not None:
+            fault = f"{batch.key} of {batch.table} is not NOT NULL: rows without it lie in no batch"
         raise Failed(
             Failure(
-                f"turnout:batch: there is no column {batch.key} in {batch.table}",
+                f"turnout:batch: {fault}",
                 f"Mend the header. {THEN.format(plan=work.job.plan)}",
                 code="batch",
                 file=work.job.file.path,

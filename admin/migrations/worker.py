@@ -171,8 +171,6 @@ class Worker:
                 raise
             task.uncancel()
             said.warning("the lease was lost")
-        except Fenced as error:
-            said.warning("fenced", reason=str(error))
         finally:
             if self._leases.get(mine.id) is lease:
                 del self._leases[mine.id]
@@ -180,7 +178,7 @@ class Worker:
     async def _outcome(
         self, mine: Claim, lease: Lease, said: structlog.stdlib.BoundLogger
     ) -> Callable[[Connection], Awaitable[bool]]:
-        """Run the job; what there is to tell the ledger of it. Fenced."""
+        """Run the job; what there is to tell the ledger of it."""
         if mine.deaths >= self._settings.deaths:
             return self._failed(mine, _deadly(mine), said)
         try:
@@ -189,14 +187,10 @@ class Worker:
             job = Job(mine.plan, mine.target, mine.fence, file, files)
             await self._admit(file, mine.plan)
             result = await execute(job, self._sessions, self._settings, lease)
-        except Fenced:
-            raise
         except Interrupted:
             return lambda c: jobs.give_back(c, mine, None, 0.0, counts=False)
-        except Failed as error:
-            return self._failed(mine, error.failure, said)
-        except Again as error:
-            return self._again(mine, error, said)
+        except (Fenced, Failed, Again) as error:
+            return self._not_done(mine, error, said)
         except Exception as error:  # noqa: BLE001 - logged, and bounded like any other try
             said.exception("a fault of this program")
             unforeseen = Again("", f"a fault of the worker ({type(error).__name__}): see its log")
@@ -224,6 +218,15 @@ class Worker:
                 )
             )
 
+    def _not_done(
+        self, mine: Claim, error: Fenced | Failed | Again, said: structlog.stdlib.BoundLogger
+    ) -> Callable[[Connection], Awaitable[bool]]:
+        if isinstance(error, Failed):
+            return self._failed(mine, error.failure, said)
+        if isinstance(error, Again):
+            return self._again(mine, error, said)
+        return self._fenced(mine, error, said)
+
     def _failed(
         self, mine: Claim, failure: Failure, said: structlog.stdlib.BoundLogger
     ) -> Callable[[Connection], Awaitable[bool]]:
@@ -248,6 +251,22 @@ class Worker:
         )
         said.info("tries again", sqlstate=error.sqlstate, tries=tries, after_s=round(pause_s, 2))
         return lambda c: jobs.give_back(c, mine, failure, pause_s, counts=True)
+
+    def _fenced(
+        self, mine: Claim, error: Fenced, said: structlog.stdlib.BoundLogger
+    ) -> Callable[[Connection], Awaitable[bool]]:
+        """Whoever came after has the job, and this one's word counts for nothing.
+
+        Unless the ledger itself is behind its targets, because it was restored: then it catches up.
+        """
+        said.warning("fenced", reason=str(error))
+        tell = self._again(mine, Again("", str(error)), said)
+
+        async def catch_up(connection: Connection) -> bool:
+            await jobs.catch_up(connection, mine, error.fence)
+            return await tell(connection)
+
+        return catch_up
 
     async def _plan(self, plan: str) -> tuple[File, ...]:
         if plan not in self._files:

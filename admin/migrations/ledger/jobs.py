@@ -139,6 +139,12 @@ SELECT freed.worker, 'lapsed', freed.plan, freed.target, file.key, freed.wave, f
   FROM freed JOIN turnout.migration_files file USING (plan, position)
 RETURNING plan
 """
+_CATCH_UP: Final = """
+UPDATE turnout.migration_targets target SET fence = $3
+  FROM turnout.migration_jobs job
+ WHERE job.id = $1 AND job.fence = $2 AND job.state = 'running'
+   AND target.name = job.target AND target.fence < $3
+"""
 _OF_PLAN: Final = "SELECT plan FROM turnout.migration_jobs WHERE id = $1"
 _LOCK_PLAN: Final = "SELECT FROM turnout.migration_plans WHERE name = $1 FOR UPDATE"
 _CLAIM_TRIES: Final = 5
@@ -231,6 +237,11 @@ async def give_back(
     return await _end(
         connection, mine, JobEvent.GIVEN_BACK, None, error=error, after_s=after_s, tried=int(counts)
     )
+
+
+async def catch_up(connection: Connection, mine: Claim, fence: int) -> None:
+    """The job's target has seen this fence: the next claim gives out a higher one."""
+    await connection.execute(_CATCH_UP, mine.id, mine.fence, fence)
 
 
 async def fail(connection: Connection, mine: Claim, failure: Failure) -> bool:

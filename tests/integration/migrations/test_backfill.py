@@ -125,3 +125,21 @@ async def test_it_waits_while_the_server_is_busy(book: Ledger, works: Works) -> 
     for each in busy:
         each.terminate()
     await book.ends(plan)
+
+
+async def test_a_key_that_may_be_null_is_refused(book: Ledger, works: Works) -> None:
+    """Its rows without a key lie in no batch, and would be left out without a word."""
+    target = of_tenant("acme")
+    await book.schemas([target], ROWS.format(type="bigint", value="n"))
+    await book.there.execute(
+        "ALTER TABLE t_acme.jobs DROP CONSTRAINT jobs_pkey, ALTER COLUMN id DROP NOT NULL,"
+        " ADD UNIQUE (id); INSERT INTO t_acme.jobs (id, quantity) VALUES (NULL, 5)"
+    )
+    head = HEAD.splitlines(keepends=True)[0]
+    plan = await book.planned(backfill(head=head), [target], phases=("backfill",))
+    await works(book.worker(settings(backfill_rows_per_s=1e6)))
+    await book.ends(plan, "done", "stopped")
+    left = await book.there.fetchval("SELECT count(*) FROM t_acme.jobs WHERE copy IS NULL")
+    assert (await book.state(plan), left) == ("stopped", 951)
+    error = json.loads(await book.connection.fetchval("SELECT error FROM turnout.migration_jobs"))
+    assert (error["code"], "NOT NULL" in error["message"]) == ("batch", True)
