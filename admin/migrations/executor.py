@@ -41,6 +41,9 @@ class Progress(Protocol):
     def may_go_on(self) -> bool:
         """Whether it is not asked to make room."""
 
+    async def begins(self) -> None:
+        """The target is connected to, and will be written to. Fenced."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -90,6 +93,7 @@ async def execute(job: Job, sessions: Sessions, settings: Settings, progress: Pr
         async with sessions.open(job.target, job.fence, limits) as session:
             versions = Versions(session, job.fence, makes_schema=settings.create_schemas)
             work = Work(job, session, versions, settings, progress)
+            await progress.begins()
             return await _applied(work)
     except asyncpg.PostgresError as error:
         raise _told(error, job, None) from error

@@ -27,6 +27,7 @@ RETRYABLE: Final[Mapping[str, str]] = {
 }
 """SQLSTATE → what it means here. A lost connection that has no SQLSTATE counts as 08006."""
 LOST: Final = "08006"
+_OPEN: Final = ("08", "57P", "25P03")
 ADVICE: Final[Mapping[str, str]] = {
     "22": "Its data don't fit what the statement makes of them: mend the rows, or the statement.",
     "23": "Its data break the constraint: mend the rows, or add it NOT VALID and validate it later.",
@@ -78,6 +79,14 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     line: int = 0
     column: int = 0
     statement: str = ""
+
+
+def tells_all(sqlstate: str) -> bool:
+    """Whether the server itself has said that a transaction failed, so that nothing of it is left.
+
+    After a lost connection its commit may have been made.
+    """
+    return bool(sqlstate) and not sqlstate.startswith(_OPEN)
 
 
 def message_of(sqlstate: str, message: str) -> str:

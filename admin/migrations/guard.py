@@ -28,8 +28,8 @@ SELECT version, phase, requires FROM turnout.migration_files
 _APPLIED_STEPS = """
 SELECT DISTINCT version, phase, requires FROM turnout.migration_applied WHERE kind = 'versioned'
 """
-# What lies elsewhere by now has not been looked at. A contract counts from when it is claimed; one that
-# is no transaction also after it failed.
+# What lies elsewhere by now has not been looked at. A contract counts from when it is claimed, and then
+# for as long as something of it may be there: half of its steps, or a commit whose answer was lost.
 _TARGETS = """
 SELECT target.tenant, array(
            SELECT version FROM turnout.migration_applied
@@ -39,7 +39,7 @@ SELECT target.tenant, array(
              JOIN turnout.migration_files file USING (plan, position)
             WHERE job.target = target.name AND file.phase = 'contract'
               AND (job.state = 'running' OR
-                   (job.tries > 0 AND job.state <> 'cancelled' AND NOT file.transactional))
+                   (job.touched AND job.state NOT IN ('done', 'skipped')))
             ORDER BY version
        ) AS applied
   FROM turnout.migration_targets target

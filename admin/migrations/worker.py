@@ -48,8 +48,13 @@ AGAIN_S = 0.25
 class Lease:
     """A job in this worker's hands: what its executor tells and asks."""
 
-    def __init__(self, mine: Claim, task: "asyncio.Task[None]") -> None:
-        self.mine, self._task = mine, task
+    def __init__(
+        self, mine: Claim, task: "asyncio.Task[None]", touches: Callable[[], Awaitable[bool]]
+    ) -> None:
+        """touches: tells the ledger that the target may be changed from now on; whether it may."""
+        self.mine, self._task, self._touches = mine, task, touches
+        self.takes_away = False
+        """Whether it is a contract: of no other the ledger needs to know before it is done."""
         self.is_lost = False
         self._goes_on = True
         self._rows: tuple[int | None, int | None] = (None, None)
@@ -61,6 +66,11 @@ class Lease:
     def may_go_on(self) -> bool:
         """Whether the plan goes on, and the worker."""
         return self._goes_on
+
+    async def begins(self) -> None:
+        """Before the target is written to. Fenced."""
+        if self.takes_away and not await self._touches():
+            raise Fenced("the ledger has given the job to somebody else")
 
     def make_room(self) -> None:
         """Ask it to end between two of its steps."""
@@ -156,7 +166,7 @@ class Worker:
     async def _work(self, mine: Claim) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a lane is one
-        lease = Lease(mine, task)
+        lease = Lease(mine, task, lambda: self._ask(lambda c: jobs.touch(c, mine)))
         before = self._leases.get(mine.id)
         if before is not None:
             # Its lease lapsed while the ledger was away, and it is we who have claimed it again.
@@ -186,6 +196,7 @@ class Worker:
             file = files[mine.position]
             job = Job(mine.plan, mine.target, mine.fence, file, files)
             await self._admit(file, mine.plan)
+            lease.takes_away = file.phase == Phase.CONTRACT
             result = await execute(job, self._sessions, self._settings, lease)
         except Interrupted:
             return lambda c: jobs.give_back(c, mine, None, 0.0, counts=False)

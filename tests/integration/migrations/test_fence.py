@@ -23,6 +23,8 @@ class Steady:
     def may_go_on(self) -> bool:
         return True
 
+    async def begins(self) -> None: ...
+
 
 @pytest.fixture
 async def target(book: Ledger) -> Target:
