@@ -79,10 +79,14 @@ def statement_fault(statements: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a server says of itself. lag_s: its furthest replica. active: sessions at work."""
+    """What a server says of itself. lag_s: its furthest replica. active: sessions at work.
+
+    backfills: those at work in all of its databases, this one with them.
+    """
 
     lag_s: float
     active: int
+    backfills: int = 1
 
 
 def holds_back(load: Load, lag_limit_s: float, active_limit: int) -> str:

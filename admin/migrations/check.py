@@ -13,6 +13,7 @@ import asyncpg
 import uvloop
 
 from admin.config import Settings as AdminSettings
+from admin.migrations.batches import HAS_HIDDEN_REPLICAS
 from admin.migrations.catalogue.model import CatalogueError
 from admin.migrations.catalogue.read import read
 from admin.migrations.config import Settings
@@ -25,6 +26,10 @@ from config import ERROR, WARNING, Report, Shared, examine
 
 _HAS_SCHEMA: Final = "SELECT to_regclass('turnout.schema_ledger') IS NOT NULL"
 _SCHEMA: Final = "SELECT number, checksum FROM turnout.schema_ledger"
+_BLIND: Final = (
+    "has replicas, and the role doesn't see how far they are: its backfills fail without"
+    " GRANT pg_read_all_stats"
+)
 _SHOWN: Final = 10
 """How many faults of the folder are said."""
 
@@ -112,9 +117,10 @@ async def _server(
     try:
         async with (
             asyncio.timeout(2 * settings.connect_timeout_s),
-            sessions.open(target, 0, limits),
+            sessions.open(target, 0, limits) as session,
         ):
-            pass
+            if await session.connection.fetchval(HAS_HIDDEN_REPLICAS):
+                report.add(WARNING, where, _BLIND)
     except Failed as error:
         report.add(ERROR, where, error.failure.message)
     except Again as error:
