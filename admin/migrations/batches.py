@@ -12,7 +12,7 @@ import time
 
 import structlog
 
-from admin.migrations.backfill import Load, holds_back, pause_s
+from admin.migrations.backfill import Load, Trail, holds_back, pause_s
 from admin.migrations.executor import Work
 from admin.migrations.faults import THEN, Failed, Failure, Interrupted
 from admin.migrations.files import Batch, Row, Statement
@@ -27,6 +27,8 @@ HAS_HIDDEN_REPLICAS = "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE stat
 _LOAD = f"""
 SELECT coalesce((SELECT max(extract(epoch FROM replay_lag)) FROM pg_stat_replication), 0)::float8
            AS lag_s,
+       (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint AS written,
+       (SELECT min(replay_lsn) - '0/0'::pg_lsn FROM pg_stat_replication)::bigint AS replayed,
        (SELECT count(*) FROM pg_stat_activity
          WHERE state = 'active' AND backend_type = 'client backend' AND pid <> pg_backend_pid())
            AS active,
@@ -53,8 +55,9 @@ async def run(work: Work, batch: Batch, row: Row | None) -> None:
     await _prepare(work)
     of_type, total = await _column(work, batch)
     await work.session.connection.execute(_JOIN)
+    trail = Trail()
     while True:
-        load = await _room(work)
+        load = await _room(work, trail)
         began = time.monotonic()
         done = await _one(work, batch, position, of_type)
         if done is None:
@@ -126,13 +129,14 @@ async def _pause(work: Work, for_s: float) -> None:
         await asyncio.sleep(min(left_s, work.settings.backfill_pause_s))
 
 
-async def _load(work: Work) -> Load:
+async def _load(work: Work, trail: Trail) -> Load:
     """What the server says of itself. Failed: the worker's role doesn't see it."""
     row = await work.session.connection.fetchrow(_LOAD)
     assert row is not None  # noqa: S101 - a SELECT without FROM has a row
     unseen = row["has_hidden_replicas"] or (row["is_blind"] and work.settings.backfill_active)
     if not unseen:
-        return Load(row["lag_s"], row["active"], row["backfills"])
+        since_s = trail.lag_s(row["written"], row["replayed"], time.monotonic())
+        return Load(max(row["lag_s"], since_s), row["active"], row["backfills"])
     raise Failed(
         Failure(
             "the worker's role doesn't see how far replicas are behind, or what sessions do",
@@ -144,14 +148,14 @@ async def _load(work: Work) -> Load:
     )
 
 
-async def _room(work: Work) -> Load:
+async def _room(work: Work, trail: Trail) -> Load:
     """Until the server has room for a batch; how it stands then. Interrupted, Failed."""
     settings = work.settings
     told = ""
     while True:
         if not work.progress.may_go_on():
             raise Interrupted
-        load = await _load(work)
+        load = await _load(work, trail)
         reason = holds_back(load, settings.backfill_lag_s, settings.backfill_active)
         if not reason:
             return load

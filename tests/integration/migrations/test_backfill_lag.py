@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import pytest
 from admin.embedded import EmbeddedPostgres
 from admin.migrations.batches import HAS_HIDDEN_REPLICAS
 from tests.integration.migrations.test_backfill import ROWS, backfill
+from tests.integration.migrations.test_hanging import hanging
 from tests.support.migrations import Ledger, config_file, ledger, of_tenant, settings, until
-from tests.support.processes import Children
+from tests.support.processes import Child, Children
 from tests.support.standby import standby_of
 
 Works = Callable[..., Awaitable[Any]]
@@ -27,13 +28,16 @@ SELECT query_start FROM pg_stat_activity
 
 
 @pytest.fixture
-async def replica(
-    fresh_postgres: EmbeddedPostgres, tmp_path: Path
-) -> AsyncIterator[asyncpg.Connection]:
-    with standby_of(fresh_postgres, tmp_path / "standby") as standby:
-        connection = await asyncpg.connect(standby.url)
-        yield connection
-        await connection.close()
+def standby(fresh_postgres: EmbeddedPostgres, tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    with standby_of(fresh_postgres, tmp_path / "standby") as server:
+        yield server
+
+
+@pytest.fixture
+async def replica(standby: EmbeddedPostgres) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(standby.url)
+    yield connection
+    await connection.close()
 
 
 @pytest.fixture
@@ -47,13 +51,12 @@ async def apart(
         yield opened
 
 
-async def test_it_waits_for_a_replica_that_lies_behind_and_goes_on(
-    apart: Ledger, replica: asyncpg.Connection, spawn: Children, tmp_path: Path
-) -> None:
+async def begun(apart: Ledger, spawn: Children, folder: Path) -> tuple[str, Child]:
+    """A backfill that is under way, in five batches or more to come."""
     more = "backfill_rows_per_s = 200.0\nbackfill_lag_s = 0.4\nbackfill_pause_s = 0.05"
     worker = spawn(
         *(sys.executable, "-m", "admin.migrations"),
-        *("--config", config_file(tmp_path, apart.url, more)),
+        *("--config", config_file(folder, apart.url, more)),
         env=dict(apart.environ),
         name="w1",
     )
@@ -61,11 +64,14 @@ async def test_it_waits_for_a_replica_that_lies_behind_and_goes_on(
     there = "SELECT to_regclass('t_acme.turnout_schema_history') IS NOT NULL"
     await until(lambda: apart.there.fetchval(there))
     await until(lambda: apart.there.fetchval(POSITION))
-    await replica.execute("SELECT pg_wal_replay_pause()")
+    return plan, worker
+
+
+async def stands_still(apart: Ledger, worker: Child) -> None:
+    """Until it says that it waits; then it does, however often it looks."""
     await worker.line("a backfill waits.*a replica lies|a replica lies.*a backfill waits")
     reached = await apart.there.fetchval(POSITION)
     assert int(reached) < 950
-
     looks = set()
 
     async def looked_often() -> bool:
@@ -74,9 +80,27 @@ async def test_it_waits_for_a_replica_that_lies_behind_and_goes_on(
 
     await until(looked_often)
     assert await apart.there.fetchval(POSITION) == reached, "it went on"
+
+
+async def test_it_waits_for_a_replica_that_lies_behind_and_goes_on(
+    apart: Ledger, replica: asyncpg.Connection, spawn: Children, tmp_path: Path
+) -> None:
+    plan, worker = await begun(apart, spawn, tmp_path)
+    await replica.execute("SELECT pg_wal_replay_pause()")
+    await stands_still(apart, worker)
     await replica.execute("SELECT pg_wal_replay_resume()")
     await apart.ends(plan)
     assert await apart.there.fetchval("SELECT count(*) FROM t_acme.jobs WHERE times = 1") == 950
+
+
+async def test_it_waits_for_a_replica_that_has_fallen_silent(
+    apart: Ledger, standby: EmbeddedPostgres, spawn: Children, tmp_path: Path
+) -> None:
+    """Its lag, as PostgreSQL tells it, stays what it was when it last answered."""
+    plan, worker = await begun(apart, spawn, tmp_path)
+    with hanging(standby):
+        await stands_still(apart, worker)
+    await apart.ends(plan)
 
 
 async def test_a_role_that_can_t_see_replicas_is_not_taken_for_up_to_date(
