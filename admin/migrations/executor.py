@@ -169,7 +169,17 @@ def _told(error: asyncpg.PostgresError, job: Job, statement: Statement | None) -
         column=column,
         statement=sql[:MAX_TEXT],
     )
-    return Again(state, failure=failure) if state in RETRYABLE else Failed(failure)
+    passes = state in RETRYABLE or _met_another(error)
+    return Again(state, failure=failure) if passes else Failed(failure)
+
+
+def _met_another(error: asyncpg.PostgresError) -> bool:
+    """Whether somebody made the same object meanwhile, such as an extension that two targets need.
+
+    IF NOT EXISTS doesn't see what isn't committed, and then meets its row in PostgreSQL's catalogue.
+    """
+    doubled = isinstance(error, asyncpg.UniqueViolationError)
+    return doubled and getattr(error, "schema_name", None) == "pg_catalog"
 
 
 def _place(error: asyncpg.PostgresError, statement: Statement | None) -> tuple[int, int]:

@@ -52,6 +52,7 @@ def test_how_a_statement_runs(sql: str, step: Step) -> None:
         "SET LOCAL statement_timeout TO '1h'",
         "RESET lock_timeout",
         "RESET ALL",
+        "DISCARD ALL",
         "SET search_path TO other",
         "SET ROLE postgres",
         "CREATE INDEX CONCURRENTLY ON a (b)",
