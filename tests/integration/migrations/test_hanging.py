@@ -31,13 +31,14 @@ async def apart(database_url: str, fresh_postgres: EmbeddedPostgres) -> AsyncIte
 @contextlib.contextmanager
 def hanging(server: EmbeddedPostgres) -> Iterator[None]:
     """All of the server's processes stand still, and its sockets stay open."""
-    stopped = [server.pid, *_children(server.pid)]
-    for pid in stopped:
+    os.kill(server.pid, signal.SIGSTOP)  # first, so that it makes no more of them
+    children = _children(server.pid)
+    for pid in children:
         os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in stopped:
+        for pid in (*children, server.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
