@@ -40,8 +40,8 @@ WITH RECURSIVE known AS (
 )
 SELECT version, phase, requires FROM known WHERE kind = 'versioned'
 """
-# What lies elsewhere by now has not been looked at. A contract counts from when it is claimed; one that
-# is no transaction also after it failed. Thousands of targets have few states between them: a row for each.
+# What lies elsewhere by now has not been looked at. A contract counts from when it is claimed, and then
+# for as long as something of it may be there: half of its steps, or a commit whose answer was lost. Thousands of targets have few states between them: a row for each.
 _TARGETS = """
 WITH each AS (
     SELECT target.tenant, array(
@@ -52,7 +52,7 @@ WITH each AS (
                  JOIN turnout.migration_files file USING (plan, position)
                 WHERE job.target = target.name AND file.phase = 'contract'
                   AND (job.state = 'running' OR
-                       (job.tries > 0 AND job.state <> 'cancelled' AND NOT file.transactional))
+                       (job.touched AND job.state NOT IN ('done', 'skipped')))
                 ORDER BY version
            ) AS applied
       FROM turnout.migration_targets target
