@@ -35,6 +35,8 @@ _LONG = (
     "e2e/test_history.py",
     "e2e/test_many_migrations.py",
     "integration/migrations/test_statements.py",
+    "integration/migrations/test_hanging.py",
+    "integration/migrations/test_backfill_lag.py",
     "e2e/test_demo.py",
     "integration/redis_access/test_replies.py",
     "integration/bench/test_switch_bench.py",
