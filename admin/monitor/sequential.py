@@ -98,6 +98,11 @@ class Chart:
         """Since when the evidence of the best bet rises."""
         return self.since[self.levels.index(max(self.levels))]
 
+    def alarms(self) -> set[int]:
+        """Since when the evidence of each bet rises that is an alarm by itself."""
+        pairs = zip(self.levels, self.since, strict=True)
+        return {since for level, since in pairs if level >= self.bar}
+
     def evidence(self, floor: float) -> float:
         """How far it is: 0 at the floor, 1 at an alarm."""
         return max(0.0, (max(self.levels) - floor) / (self.bar - floor))

@@ -115,7 +115,7 @@ class Watch:
         self.stop()
         self._see(windows)
         began = self.now + 1 if watched.began is None else watched.began
-        replayed = max(began, self.now - told.rebuild_s)
+        replayed = max(began, self.now - told.rebuild_s + 1)
         state = begin(watched.standby, began, told, pilots=watched.pilots)
         read_from = windows[0].second if windows else began
         kept = [each for each in watched.baseline if each.second < read_from]
