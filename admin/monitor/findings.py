@@ -71,10 +71,11 @@ class Findings:
         evidence: dict[str, object] = {"cohort": of.cohort, "compared_with": of.compared}
         if chart is not None:
             evidence |= {
-                **{"requests": new.requests, "failures": new.failures},
-                **{"active_requests": round(of.past.requests) if by_past else old.requests},
-                **{"active_failures": round(of.past.failures) if by_past else old.failures},
-                **{"bunch": round(of.failing.bunch, 2)},
+                "requests": new.requests,
+                "failures": new.failures,
+                "active_requests": round(of.past.requests) if by_past else old.requests,
+                "active_failures": round(of.past.failures) if by_past else old.failures,
+                "bunch": round(of.failing.bunch, 2),
                 **self._evidence("errors-"),
             }
         active = before if of.compared else None
@@ -133,9 +134,11 @@ class Findings:
         evidence: dict[str, object] = {"cohort": of.cohort, "compared_with": of.timed_by}
         if level is not Level.NORMAL:
             evidence |= {
-                **{"requests": new.timed, "active_requests": old.timed},
-                **{"slower": round(slower, 3)},
-                **{"buckets": list(new.buckets), "active_buckets": list(old.buckets)},
+                "requests": new.timed,
+                "active_requests": old.timed,
+                "slower": round(slower, 3),
+                "buckets": list(new.buckets),
+                "active_buckets": list(old.buckets),
                 **self._evidence("slower-"),
             }
         active = before if of.timed_by else None
@@ -167,5 +170,7 @@ class Findings:
         """How far each chart is: 1 is an alarm."""
         floor = spent(self._second - self._began)
         charts = self._of.charts.items()
-        far = {name: round(chart.evidence(floor), 3) for name, chart in charts if name.startswith(of)}
+        far = {
+            name: round(chart.evidence(floor), 3) for name, chart in charts if name.startswith(of)
+        }
         return {"evidence": far}

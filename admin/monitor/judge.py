@@ -44,7 +44,9 @@ PILOT: Final = "pilot"
 class State:
     """What is known of a release so far. second: the last that was judged. late: windows passed over."""
 
-    def __init__(self, standby: Slot, began: int, settings: Settings, pilots: frozenset[str]) -> None:
+    def __init__(
+        self, standby: Slot, began: int, settings: Settings, pilots: frozenset[str]
+    ) -> None:
         self.standby, self.began, self.settings, self.pilots = standby, began, settings, pilots
         self.second = began - 1
         self.stepped = began
@@ -124,7 +126,7 @@ def judge(state: State, windows: Iterable[Window], external: External) -> tuple[
 def _learn(state: State, second: int, windows: list[Window]) -> None:
     """A second before the release."""
     old = _slot(windows, state.standby.other)
-    state.all.rest(second, part_of(old))
+    state.all.rest(part_of(old))
     state.connecting.learn(old)
     tenants = counts_in(windows, state.standby)
     state.tenants.learn(second, tenants)
@@ -151,7 +153,7 @@ def _take(state: State, second: int, windows: list[Window]) -> None:
     slot = added((pilots, others))
     state.endpoints.take(second, slot)
     if second < state.stepped + told.grace_s:
-        state.all.rest(second, part_of(old))
+        state.all.rest(part_of(old))
         return
     floor = spent(second - state.began)
     is_warm = second >= state.stepped + told.warm_up_s

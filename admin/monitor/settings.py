@@ -16,9 +16,7 @@ Millis = Annotated[float, Meta(gt=0, le=600_000)]
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
-class SignalSettings(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
-):
+class SignalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A figure from elsewhere. query: of Prometheus, giving one number; empty: it is pushed.
 
     is_bad: on which side of its thresholds it is bad. for_s: how long it must be so, in seconds. stale_s:
@@ -42,9 +40,9 @@ class SignalSettings(
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError("`name` is 1 to 63 of a-z, 0-9 and -")
-        if (self.warning > self.critical) is (self.is_bad == "above"):
-            if self.warning != self.critical:
-                raise ValueError("`warning` is reached before `critical`")
+        first, last = sorted((self.warning, self.critical), reverse=self.is_bad == "below")
+        if (first, last) != (self.warning, self.critical):
+            raise ValueError("`warning` is reached before `critical`")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,7 +3,14 @@
 from collections import deque
 from typing import Final
 
-from admin.monitor.model import CONNECTION_FAILURES, CONNECTION_LEAK, ENDPOINTS, Level, Part, Trigger
+from admin.monitor.model import (
+    CONNECTION_FAILURES,
+    CONNECTION_LEAK,
+    ENDPOINTS,
+    Level,
+    Part,
+    Trigger,
+)
 from admin.monitor.past import Past
 from admin.monitor.sequential import Chart, Dispersion, bets_on_one, bets_on_two, upper_rate
 from admin.monitor.settings import Settings
@@ -115,7 +122,9 @@ class Endpoints:
         """How many are left."""
         eligible, endpoints = self._now
         if not endpoints:
-            return Trigger(ENDPOINTS, Level.UNMEASURED, "no worker has told of the slot's endpoints")
+            return Trigger(
+                ENDPOINTS, Level.UNMEASURED, "no worker has told of the slot's endpoints"
+            )
         share = eligible / endpoints
         lasts = self._settings.endpoints_lost_s
         detail = f"{share:.0%} of the endpoints are eligible"

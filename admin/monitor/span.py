@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 
 from admin.monitor.model import NONE, Part
 
-
 _BLOCK: Final = 20
 """Requests of which a mean says something."""
 

@@ -83,8 +83,11 @@ class Subject:
     def charts(self) -> dict[str, Chart]:
         """By name."""
         return {
-            **{"errors-worse": self.worse, "errors-high": self.high},
-            **{"slower-typical": self.typical, "slower-tail": self.tail, "slower-mean": self.mean},
+            "errors-worse": self.worse,
+            "errors-high": self.high,
+            "slower-typical": self.typical,
+            "slower-tail": self.tail,
+            "slower-mean": self.mean,
         }
 
     @property
@@ -121,7 +124,7 @@ class Subject:
         else:
             self.past.add(old)
 
-    def rest(self, second: int, old: Part) -> None:
+    def rest(self, old: Part) -> None:
         """One second that isn't judged; the old slot's figures count as its past."""
         if old.requests and not self._has_own_past:
             self.past.add(old)

@@ -182,14 +182,18 @@ class Tenants:
         requests, failures = first.run
         before = first.past[1] / first.past[0] if first.past[0] else None
         detail = f"{worst}: {failures} of {requests} requests fail"
-        detail += f", {before:.2%} before" if before is not None else ", and nothing is known before"
+        detail += (
+            f", {before:.2%} before" if before is not None else ", and nothing is known before"
+        )
         if len(found) > 1:
             detail += f"; and {len(found) - 1} more tenants"
         evidence = {
             "tenants": {
                 tenant: {
-                    **{"requests": of.run[0], "failures": of.run[1]},
-                    **{"requests_before": round(of.past[0]), "failures_before": round(of.past[1])},
+                    "requests": of.run[0],
+                    "failures": of.run[1],
+                    "requests_before": round(of.past[0]),
+                    "failures_before": round(of.past[1]),
                 }
                 for tenant, of in found[:_SHOWN]
             },
@@ -234,5 +238,7 @@ def counts_in(windows: list[Window], standby: Slot) -> dict[str, Counts]:
     for window in windows:
         for tenant, counts in counts_of(window.tenants, standby).items():
             had = total.get(tenant)
-            total[tenant] = counts if had is None else Counts(*map(sum, zip(had, counts, strict=True)))
+            total[tenant] = (
+                counts if had is None else Counts(*map(sum, zip(had, counts, strict=True)))
+            )
     return total

@@ -33,7 +33,9 @@ class Outcome:
         if self.alarm is None:
             return f"{told}: no alarm"
         after = self.alarm_second - BEGAN
-        return f"{told}: {self.alarm.name} after {after} s at {self.percent:g} %: {self.alarm.detail}"
+        return (
+            f"{told}: {self.alarm.name} after {after} s at {self.percent:g} %: {self.alarm.detail}"
+        )
 
 
 def healthy(
@@ -86,7 +88,9 @@ SABOTAGE = {
     "connections refused": Sabotage("connection-failures", Fault(refused=0.05)),
     "equipment lost": Sabotage("equipment", Fault(equipment=5)),
     "one tenant only": Sabotage("tenant-errors", Fault(tenant=0.5)),
-    "errors only above 25 %": Sabotage("error-rate", Fault(errors=0.05, above=25.0), 50.0, after_s=0),
+    "errors only above 25 %": Sabotage(
+        "error-rate", Fault(errors=0.05, above=25.0), 50.0, after_s=0
+    ),
 }
 
 

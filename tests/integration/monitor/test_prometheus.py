@@ -31,13 +31,12 @@ async def serving(answer: Answer) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def settings(**more: object) -> Settings:
+def settings() -> Settings:
     return Settings(
         signals=(SignalSettings("cpu", 70.0, 85.0, query=QUERY),),
         prometheus_url="env:PROMETHEUS",
         prometheus_bearer="env:TOKEN",
         prometheus_timeout_s=0.5,
-        **more,
     )
 
 

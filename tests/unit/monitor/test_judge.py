@@ -17,7 +17,6 @@ BEFORE = [window(second, old=figures(400, int(second % 2))) for second in range(
 
 
 def level_of(release: Release, name: str) -> Level:
-    assert release.verdict is not None
     return trigger(release.verdict, name).level
 
 
@@ -444,7 +443,6 @@ def noisy(seed: int, seconds: int) -> list[Window]:
 
 
 def told(release: Release) -> list[object]:
-    assert release.verdict is not None
     return [release.verdict.plain(), release.state.late]
 
 

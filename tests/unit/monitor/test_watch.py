@@ -15,13 +15,18 @@ from tests.support.monitor import BEGAN, NEW, figures, healthy, trigger, window
 
 
 class Tape:
-    """A reader of windows that are played to it. fault: raised in place of an answer."""
+    """A reader of windows that are played to it. fault: raised in place of an answer; gate: waited for."""
 
     def __init__(self) -> None:
         self.windows: list[Window] = []
         self.fault: Exception | None = None
+        self.gate: asyncio.Event | None = None
+        self.reading = asyncio.Event()
 
     async def since(self, second: int) -> list[Window]:
+        if self.gate:
+            self.reading.set()
+            await self.gate.wait()
         if self.fault:
             raise self.fault
         return [each for each in self.windows if each.second >= second]
@@ -84,7 +89,7 @@ async def test_without_a_release_nothing_is_judged():
 
 
 async def test_a_release_is_watched_and_a_change_of_level_is_told():
-    stage = Stage(without_tenants())
+    stage = Stage()
     await stage.begun()
     assert (await stage.last(60)).level is Level.UNMEASURED  # no tenant is named
     assert stage.told == []
@@ -93,10 +98,6 @@ async def test_a_release_is_watched_and_a_change_of_level_is_told():
     kept = stage.watch.history[-1]
     assert kept.level is Level.CRITICAL
     assert trigger(kept, "error-rate").evidence["failures"]
-
-
-def without_tenants() -> Settings:
-    return Settings()
 
 
 async def test_a_second_waits_for_all_nodes_but_not_for_a_dead_one():
@@ -205,19 +206,11 @@ async def test_a_release_that_is_stopped_while_windows_are_read_is_not_judged():
     stage = Stage()
     await stage.begun()
     await stage.last(5)
-    reading, go = asyncio.Event(), asyncio.Event()
-    since = stage.tape.since
-
-    async def slow(second: int) -> list[Window]:
-        reading.set()
-        await go.wait()
-        return await since(second)
-
-    stage.tape.since = slow
+    stage.tape.gate = asyncio.Event()
     looking = asyncio.ensure_future(stage.watch.look())
-    await reading.wait()
+    await stage.tape.reading.wait()
     stage.watch.stop()
-    go.set()
+    stage.tape.gate.set()
     await looking
     assert stage.watch.verdict == UNKNOWN
 
