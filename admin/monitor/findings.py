@@ -1,5 +1,6 @@
 """What a subject's charts say, as triggers: levels by the thresholds, in words with numbers. Pure."""
 
+from collections.abc import Callable
 from typing import Final
 
 from admin.monitor.model import ERROR_RATE, RESPONSE_TIME, Level, Trigger
@@ -7,6 +8,7 @@ from admin.monitor.sequential import Chart, spent
 from admin.monitor.settings import Settings
 from admin.monitor.span import Totals
 from admin.monitor.subject import Subject
+from admin.monitor.tenants import Mix
 
 _BESIDE: Final = "active"
 
@@ -14,12 +16,19 @@ _BESIDE: Final = "active"
 class Findings:
     """Of one subject, at the end of a second. began: the release's first second.
 
-    warm_from: the second from which latencies count.
+    warm_from: the second from which latencies count. mix: what is expected by whose requests they are.
     """
 
     def __init__(
-        self, subject: Subject, settings: Settings, began: int, second: int, warm_from: int
+        self,
+        subject: Subject,
+        settings: Settings,
+        began: int,
+        second: int,
+        warm_from: int,
+        mix: Callable[[], Mix] = Mix,
     ) -> None:
+        self._mix = mix
         self._of, self._settings = subject, settings
         self._began, self._second, self._warm_from = began, second, warm_from
 
@@ -37,7 +46,7 @@ class Findings:
         is_high = of.raised.is_warning
         if lacking and not (is_high and of.sample >= self._settings.minimum_sample):
             return self._unmeasured(ERROR_RATE, lacking, of.sample)
-        if of.worse.is_critical and (of.high.is_critical or self._is_much()):
+        if of.worse.is_critical and self._is_much():
             return self._of_errors(Level.CRITICAL, of.worse)
         for chart in (of.worse, of.raised):
             if chart.is_warning:
@@ -45,8 +54,16 @@ class Findings:
         return self._of_errors(Level.NORMAL, None)
 
     def _is_much(self) -> bool:
-        """Whether so many more failed as is critical, since it is surely worse."""
-        of, most = self._of, self._settings.error_rate_up_points / 100.0
+        """Whether so many more failed as is critical, since it is surely worse.
+
+        If too many fail by any measure, what is more than tolerated is enough.
+        """
+        of, told = self._of, self._settings
+        is_high = of.high.is_critical
+        points = told.error_rate_tolerated_points if is_high else told.error_rate_up_points
+        most = points / 100.0
+        if of.compared == _BESIDE:
+            most += self._mix().rate
         for since in of.worse.alarms():
             new, old = of.span.since(since)
             before = old.rate if of.compared == _BESIDE else of.past.shown_rate
@@ -104,6 +121,7 @@ class Findings:
         """What the seconds say since the evidence rises; None: nothing that is warned of."""
         of, told, by_past = self._of, self._settings, self._of.timed_by != _BESIDE
         before_us = of.past.mean_us if by_past else None
+        usual = 1.0 if by_past else self._mix().slower
         sure = sorted({since for chart in of.slow for since in chart.alarms()}, reverse=True)
         for since in sure:
             new, old = of.span.since(since)
@@ -111,13 +129,15 @@ class Findings:
                 continue
             floor = spent(since - self._began)
             certain = of.slower_for_certain(new, old, self._second - since + 1, floor)
-            slower = max(of.span.usual_ratio(since, before_us) or 0.0, certain)
-            is_long = new.mean_ms > told.response_critical_ms
+            slower = max(of.span.usual_ratio(since, before_us) or 0.0, certain) / usual
+            is_long = new.mean_ms > told.response_critical_ms and (
+                slower > 1.0 + told.slower_tolerated_percent / 100.0
+            )
             if slower > 1.0 + told.slower_critical_percent / 100.0 or is_long:
                 return self._of_times(Level.CRITICAL, (new, old), since, slower)
         floor = spent(self._second - self._began)
         since = max(of.slow, key=lambda each: each.evidence(floor)).began
-        slower = of.span.usual_ratio(since, before_us) or 0.0
+        slower = (of.span.usual_ratio(since, before_us) or 0.0) / usual
         if slower > 1.0 + told.slower_tolerated_percent / 100.0:
             return self._of_times(Level.WARNING, of.span.since(since), since, slower)
         return None

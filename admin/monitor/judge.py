@@ -205,9 +205,10 @@ def _verdict(state: State, external: External) -> Verdict:
 def _traffic(state: State) -> list[Trigger]:
     second, told = state.second, state.settings
     warm_from = state.stepped + ceil(max(told.warm_up_s, told.grace_s))
+    when = (told, state.began, second, warm_from)
     judged = [
-        Findings(subject, told, state.began, second, warm_from)
-        for subject in (state.all, state.of_pilots)
+        Findings(state.all, *when, lambda: state.tenants.mix(second)),
+        Findings(state.of_pilots, *when),
     ]
     there = [each for each in judged if each.is_there] or judged[:1]
     return [
