@@ -98,6 +98,7 @@ def learn(state: State, baseline: Iterable[Window]) -> State:
     """Take in what was before, in the order of time."""
     for second, windows in by_second(baseline).items():
         _learn(state, second, windows)
+    state.tenants.step()
     return state
 
 
@@ -105,6 +106,7 @@ def stepped(state: State, second: int) -> State:
     """Other requests come to the new slot from that second on: a step of the canary, the cutover."""
     state.stepped = second
     state.all.step()
+    state.tenants.step()
     state.leak.step()
     return state
 

@@ -101,6 +101,11 @@ class Tenants:
             both = counts.old + counts.new, counts.old_failures + counts.new_failures
             self._find(tenant).settle(second, Counts(0, 0, *both, counts.old_us))
 
+    def step(self) -> None:
+        """Tenants move: whose requests go where begins anew."""
+        for found in self._known.values():
+            found.recent = (0.0, 0.0)
+
     def take(
         self,
         second: int,
