@@ -124,7 +124,7 @@ class Subject:
         else:
             self.past.add(old)
 
-    def rest(self, second: int, old: Part) -> None:
+    def rest(self, old: Part) -> None:
         """One second that isn't judged; the old slot's figures count as its past."""
         if old.requests and not self._has_own_past:
             self.past.add(old)

@@ -154,6 +154,20 @@ def test_what_a_log_in_must_be_is_pure(path: Path) -> None:
     assert impurities(path.read_text(encoding="utf-8"), path, others) == set()
 
 
+MONITOR = [
+    path
+    for path in sorted((REPOSITORY / "admin/monitor").glob("*.py"))
+    if path.stem not in {"reading", "settings", "signals", "watch"}
+]
+
+
+@pytest.mark.parametrize("path", MONITOR, ids=lambda path: path.stem)
+def test_the_judge_of_a_release_is_pure(path: Path) -> None:
+    """But for its settings, whose structs are msgspec's."""
+    may_import = {"admin.monitor", "proxy.routing"}
+    assert impurities(path.read_text(encoding="utf-8"), path, may_import) == set()
+
+
 @pytest.mark.parametrize("path", HTTP1, ids=lambda path: path.stem)
 def test_http1_is_pure(path: Path) -> None:
     assert impurities(path.read_text(encoding="utf-8"), path, {"proxy.http1"}) == set()
