@@ -19,7 +19,7 @@ SOON_S = {
     **dict.fromkeys(SABOTAGE, 20),
     "connections refused": 30,
 }
-"""Seconds within which each is found, whatever the seed; half are found in 3 to 13 s (decision 40)."""
+"""Seconds within which each is found, whatever the seed; half are found in 3 to 13 s (decision 39)."""
 
 
 @pytest.mark.timeout(600)
