@@ -12,7 +12,7 @@ import pytest
 
 from admin.gates.config import Checks, Gates, Health, Http, Performance, WarmUp
 from admin.gates.health import HealthGate
-from admin.gates.model import About, Finding, Outcome
+from admin.gates.model import About, Finding, Gate, Outcome
 from admin.gates.performance import PerformanceGate
 from admin.gates.run import run
 from admin.gates.smoke import ChecksGate, ReadyGate
@@ -384,7 +384,7 @@ async def test_without_requests_or_time_nothing_is_compared(pair: tuple[Erp, Erp
 
 async def test_all_at_once(pair: tuple[Erp, Erp]) -> None:
     table = routing(pair)
-    gates = [
+    gates: list[Gate] = [
         HealthGate(Health(), HTTP, table),
         WarmUpGate(FAST, HTTP, table),
         ChecksGate("smoke", Checks(SMOKE), HTTP, table),

@@ -13,7 +13,7 @@ from admin.gates.bounded import bounded
 from admin.gates.config import Census, Drill, Replication
 from admin.gates.drill import DrillGate
 from admin.gates.lag import Link
-from admin.gates.model import About, Finding, Measured, Outcome, UnmeasuredError
+from admin.gates.model import About, Finding, Gate, Measured, Outcome, UnmeasuredError
 from admin.gates.run import run
 from proxy.routing.model import Slot
 from tests.unit.gates.cases import ABOUT
@@ -49,9 +49,10 @@ class Bad:
 
 
 async def test_findings_come_in_order_and_a_crash_is_one_gates_own() -> None:
-    late, go = asyncio.Event(), [Good("a"), Bad(), Good("c")]
+    late = asyncio.Event()
     slow = Good("slow", late)
-    task = asyncio.create_task(run([slow, *go], ABOUT))
+    gates: list[Gate] = [slow, Good("a"), Bad(), Good("c")]
+    task = asyncio.create_task(run(gates, ABOUT))
     await slow.began.wait()
     late.set()
     findings = await task
