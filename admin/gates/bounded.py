@@ -18,13 +18,13 @@ async def bounded(gate: str, limit_s: float, measuring: Awaitable[Measured]) -> 
     """
     began = monotonic()
     try:
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(limit_s) as limit:
             found = await measuring
-    except TimeoutError:
-        found = Measured(Outcome.UNMEASURED, f"not measured within {limit_s:g} s")
     except Exception as error:  # noqa: BLE001 - a gate that crashes has not measured
         first = _first(error)
-        if isinstance(first, UnmeasuredError):
+        if limit.expired():
+            found = Measured(Outcome.UNMEASURED, f"not measured within {limit_s:g} s")
+        elif isinstance(first, UnmeasuredError):
             found = Measured(Outcome.UNMEASURED, str(first))
         else:
             found = crashed(gate, first)

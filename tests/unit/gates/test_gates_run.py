@@ -80,6 +80,17 @@ async def test_a_gate_without_an_end_is_given_one() -> None:
     assert findings[0].detail == "not measured within 0.01 s"
 
 
+async def test_a_time_out_of_something_else_is_not_the_gates_own() -> None:
+    async def measuring() -> Measured:
+        raise TimeoutError
+
+    found = await bounded("x", 60.0, measuring())
+    assert (found.outcome, found.detail) == (
+        Outcome.UNMEASURED,
+        "the measurement failed (TimeoutError)",
+    )
+
+
 async def test_who_cancels_the_run_cancels_all() -> None:
     gates = [Good(str(number), asyncio.Event()) for number in range(3)]
     task = asyncio.create_task(run(gates, ABOUT))
