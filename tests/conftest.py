@@ -44,6 +44,7 @@ _LONG = (
     "integration/proxy/test_fault_matrix.py",
     "integration/admin/test_ramp_takeover.py",
     "e2e/test_soak.py",
+    "integration/gates/test_gates_erp.py",
 )
 """Files of half a minute and more. They begin first, so that none is left for one process at the end."""
 

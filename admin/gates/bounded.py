@@ -9,6 +9,8 @@ import structlog
 from admin.gates.model import Finding, Measured, Outcome, UnmeasuredError
 
 log = structlog.get_logger(__name__)
+DETAIL_MAX = 1000
+"""Characters of a finding's sentence."""
 
 
 async def bounded(gate: str, limit_s: float, measuring: Awaitable[Measured]) -> Finding:
@@ -28,8 +30,10 @@ async def bounded(gate: str, limit_s: float, measuring: Awaitable[Measured]) -> 
             found = Measured(Outcome.UNMEASURED, str(first))
         else:
             found = crashed(gate, first)
-    took_s = round(monotonic() - began, 3)
-    return Finding(gate, found.outcome, found.detail, found.evidence, took_s)
+    detail = found.detail
+    if len(detail) > DETAIL_MAX:
+        detail = f"{detail[: DETAIL_MAX - 1]}…"
+    return Finding(gate, found.outcome, detail, found.evidence, round(monotonic() - began, 3))
 
 
 def crashed(gate: str, error: BaseException) -> Measured:

@@ -333,7 +333,7 @@ async def test_an_access_log_is_a_sample(pair: tuple[Erp, Erp], tmp_path: Path) 
 
 # ── performance ───────────────────────────────────────────────────────────────────────────────
 
-ROUNDS = Performance(rounds=30, least_rounds=20, limit_s=60.0)
+ROUNDS = Performance(rounds=20, least_rounds=15, limit_s=60.0)
 
 
 async def test_a_slower_version_fails_and_one_as_fast_does_not(pair: tuple[Erp, Erp]) -> None:
@@ -343,7 +343,7 @@ async def test_a_slower_version_fails_and_one_as_fast_does_not(pair: tuple[Erp, 
     good = await gate(routing(pair)).measure(ABOUT)
     assert good.outcome in {Outcome.PASSED, Outcome.WARNED}, good
     print(f"performance: {good.detail}; took {good.took_s} s")
-    await faulty(pair[1], delay_ms=40)
+    await faulty(pair[1], delay_ms=20)
     slow = await gate(routing(pair)).measure(ABOUT)
     assert slow.outcome is Outcome.FAILED, slow
     print(f"performance: {slow.detail}; took {slow.took_s} s")
@@ -376,7 +376,7 @@ async def test_without_requests_or_time_nothing_is_compared(pair: tuple[Erp, Erp
     hurried = msgspec.structs.replace(ROUNDS, limit_s=1.0)
     found = await PerformanceGate(hurried, HTTP, routing(pair), WARM_UP).measure(ABOUT)
     assert found.outcome is Outcome.UNMEASURED
-    assert "fewer than 20 pairs" in found.detail
+    assert "fewer than 15 pairs" in found.detail
 
 
 # ── all of them ───────────────────────────────────────────────────────────────────────────────

@@ -37,7 +37,7 @@ class Receiver:
         if self.held:
             await self.held.wait()
         status = self.statuses[min(len(self.seen), len(self.statuses)) - 1]
-        headers = {"Location": self.url} if status == 302 else {}
+        headers = {"Location": self.url} if status == 307 else {}
         return web.Response(status=status, headers=headers, text="s3cret answer")
 
     @property
@@ -104,7 +104,7 @@ async def test_without_a_secret_nothing_is_signed() -> None:
         ((429,), False, True, 3),
         ((400, 200), False, True, 1),
         ((404, 200), False, True, 1),
-        ((302, 200), False, True, 1),  # a redirect is not followed
+        ((307, 200), False, True, 1),  # a redirect is not followed
     ],
 )
 async def test_what_is_tried_again(
@@ -202,9 +202,14 @@ def runs(pid: int) -> bool:
 
 
 async def is_gone(pid: int) -> None:
-    """Wait until the process has ended."""
-    while runs(pid):
-        await asyncio.sleep(0.01)
+    """Wait until the process has ended; one that goes on is ended here, and a fault."""
+    try:
+        async with asyncio.timeout(15):
+            while runs(pid):
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        os.kill(pid, 9)
+        raise
 
 
 async def test_out_of_time_all_that_it_started_is_ended(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import pytest
 
-from admin.gates import compose
+from admin.gates import compose, fleet
 from admin.gates.checklist import go
 from admin.gates.checklist_file import shipped
 from admin.gates.config import Fleet, Gates
@@ -14,6 +14,7 @@ from admin.gates.model import About, Measured, Outcome
 from admin.gates.run import run
 from admin.migrations.config import Settings as Migrating
 from admin.routing.database import Database, DatabaseUnavailableError
+from admin.routing.fleet import Fleet as LiveFleet
 from proxy.routing.ack import Convergence, WorkerStatus, converge
 from proxy.routing.model import Endpoint, RoutingTable, Slot
 from tests.unit.gates.cases import ABOUT
@@ -22,6 +23,10 @@ TABLE = RoutingTable(
     version=7,
     endpoints={Slot.BLUE: (Endpoint("127.0.0.1", 1),), Slot.GREEN: (Endpoint("127.0.0.1", 2),)},
 )
+
+
+_REAL: type[fleet.Workers] = LiveFleet
+"""What the types say: the admin's own fleet is what the gates ask."""
 
 
 class Workers:

@@ -80,6 +80,13 @@ async def test_a_gate_without_an_end_is_given_one() -> None:
     assert findings[0].detail == "not measured within 0.01 s"
 
 
+async def test_a_sentence_has_an_end() -> None:
+    async def measuring() -> Measured:
+        raise UnmeasuredError("x" * 100_000)
+
+    assert len((await bounded("x", 1.0, measuring())).detail) == 1000
+
+
 async def test_a_time_out_of_something_else_is_not_the_gates_own() -> None:
     async def measuring() -> Measured:
         raise TimeoutError
