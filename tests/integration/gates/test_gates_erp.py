@@ -22,6 +22,7 @@ from tests.support.print_erp import Erp, Starter, starter
 from tests.support.processes import Children
 
 EXAMPLES = Path(__file__).parents[3] / "config" / "releases"
+INTEGRATION = str(EXAMPLES / "integration.toml")
 SMOKE, WARM_UP = str(EXAMPLES / "smoke.toml"), str(EXAMPLES / "warmup.toml")
 HTTP = Http()
 ABOUT = About("r-1", "1.3.0", "1.2.0", Slot.GREEN, Slot.BLUE, ("acme", "globex"))
@@ -123,6 +124,12 @@ async def test_the_shipped_smoke_tests_pass(pair: tuple[Erp, Erp]) -> None:
     assert found.evidence == {"checks": 7, "done": 8, "failed": 0}
     _, listed, _ = await pair[0].ask("GET", "/api/customers", tenant="smoke-test")
     assert [each["name"] for each in listed["items"]] == ["Smoke test of 1.3.0"]
+    # The next release goes the other way: the same checks are good for the older version.
+    way_back = replace(ABOUT, version="1.2.0", standby=Slot.BLUE, active=Slot.GREEN)
+    for about in (ABOUT, way_back):
+        for name, file in (("smoke", SMOKE), ("integration", INTEGRATION)):
+            found = await ChecksGate(name, Checks(file), HTTP, routing(pair)).measure(about)
+            assert found.outcome is Outcome.PASSED, found
 
 
 async def test_one_tenants_fault_is_found_and_nothing_is_written_then(
