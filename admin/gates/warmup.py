@@ -82,14 +82,18 @@ class _Warming:
         return whole and monotonic() < self._ends
 
     async def _send(self, endpoint: Endpoint) -> Batch:
-        """One batch; what the time-out leaves no time for counts as failed."""
+        """One batch, or what there is time for of it."""
         took: list[float] = []
-        self._sent += len(self._batch)
+        count = 0
         async with asyncio.TaskGroup() as group:
             for ask in self._batch:
                 await self._turn()
+                if monotonic() > self._ends:
+                    break
                 group.create_task(self._one(endpoint, ask, took), name="warm-up")
-        return batch_of(took, len(self._batch), len(self._batch) - len(took))
+                count += 1
+        self._sent += count
+        return batch_of(took, count, count - len(took))
 
     async def _one(self, endpoint: Endpoint, ask: Ask, took: list[float]) -> None:
         limit_s = min(self._settings.timeout_s, max(self._ends - monotonic(), 0.1))
