@@ -48,6 +48,7 @@ _LONG = (
     "integration/admin/login/test_login_oidc.py",
     "e2e/test_soak.py",
     "sim_monitor/test_monitor_simulation.py",
+    "integration/gates/test_gates_erp.py",
 )
 """Files of half a minute and more. They begin first, so that none is left for one process at the end."""
 
