@@ -1,7 +1,5 @@
 """Figures from elsewhere that the monitor watches: told by whoever has them."""
 
-from time import time
-
 from aiohttp import web
 
 from admin.api.messages import Given
@@ -9,14 +7,14 @@ from admin.api.problems import Problem
 from admin.api.release_messages import SignalBody, SignalsState, SignalState
 from admin.api.route import Call, Route, reply
 from admin.monitor.signals import UnknownSignalError
-from admin.tokens import Role
+from admin.tokens import Role, now
 
 
 async def write(call: Call, given: SignalBody) -> web.StreamResponse:
     """Take a reading. It counts as of now, at this admin."""
     name = call.request.match_info["signal"]
     try:
-        call.parts.signals.put(name, given.value, time())
+        call.parts.signals.put(name, given.value, now())
     except UnknownSignalError:
         raise Problem("not-found", "monitor.signals names no such signal") from None
     except ValueError as error:

@@ -223,11 +223,11 @@ async def test_it_goes_back_by_itself(
 @pytest.mark.timeout(120)
 async def test_it_goes_back_when_it_is_slower(plant: Plant) -> None:
     for erp in (plant.blue, plant.green):
-        await faulty(erp, delay_ms=50)
+        await faulty(erp, delay_ms=100)
     name = await plant.release(dwell_s=600)
     await plant.until(name, "canary")
     await plant.served_by_green(100)
-    await brought_back(plant, name, await faulty(plant.green, delay_ms=85), "response-time")
+    await brought_back(plant, name, await faulty(plant.green, delay_ms=165), "response-time")
 
 
 @pytest.mark.timeout(120)
@@ -246,7 +246,7 @@ async def test_it_goes_back_when_connections_leak(plant: Plant, database_url: st
         name = await plant.release(steps=[], gates=[], cutover_gates=[])
         await plant.until(name, "stabilising")
         await plant.served_by_green(500)
-        since = await faulty(plant.green, leak_every=10)
+        since = await faulty(plant.green, leak_every=30)
         await brought_back(plant, name, since, "signal:database-connections")
     finally:
         telling.cancel()
