@@ -1,0 +1,288 @@
+"""The deployment board: the figures of both slots side by side, each with its verdict.
+
+The rows are those of the strategy's "Deployment Dashboard": error rate, response time, requests per
+second, database connections, cache hit rate, equipment. What nobody measured is said to be so, and
+never shown as nought.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from admin.dashboard.model.words import percent, thousands
+from proxy.routing.model import Slot
+
+NOT_MEASURED = "not measured"
+
+
+class Counted(Protocol):
+    """Finished requests of one slot and cohort. See `proxy.routing.windows.Figures`."""
+
+    @property
+    def requests(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def statuses(self) -> Sequence[int]:
+        """How many of 1xx … 5xx."""
+        ...
+
+    @property
+    def connect_failures(self) -> int:
+        """How many found no connection."""
+        ...
+
+    @property
+    def latency_us(self) -> int:
+        """Their times added up, microseconds."""
+        ...
+
+
+class Second(Protocol):
+    """One second of one node. See `proxy.routing.windows.Window`."""
+
+    @property
+    def second(self) -> int:
+        """POSIX seconds."""
+        ...
+
+    @property
+    def groups(self) -> Mapping[tuple[Slot, str], Counted]:
+        """Figures by slot and cohort."""
+        ...
+
+
+class Triggered(Protocol):
+    """One thing that the monitor found. See `admin.monitor.model.Trigger`."""
+
+    @property
+    def name(self) -> str:
+        """As "error-rate"."""
+        ...
+
+    @property
+    def level(self) -> str:
+        """normal, warning, critical or unmeasured."""
+        ...
+
+    @property
+    def detail(self) -> str:
+        """In words."""
+        ...
+
+
+class Judged(Protocol):
+    """The monitor's verdict. See `admin.monitor.model.Verdict`."""
+
+    @property
+    def level(self) -> str:
+        """The worst."""
+        ...
+
+    @property
+    def triggers(self) -> Sequence[Triggered]:
+        """What was found."""
+        ...
+
+    @property
+    def measured(self) -> Sequence[str]:
+        """What was looked at."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A figure from outside, of one or both slots. unit: as "%", or empty."""
+
+    active: float | None = None
+    standby: float | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """Devices by slot. there, of: of a drain's roll, how many are connected of how many were;
+    None without one.
+    """  # noqa: D205 - one sentence a field
+
+    active: int
+    standby: int
+    there: int | None = None
+    of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """A slot's requests over some seconds. failures: 5xx, and those that found no connection."""
+
+    requests: int = 0
+    failures: int = 0
+    latency_us: int = 0
+
+    def plus(self, figures: Counted) -> "Totals":
+        """With these too."""
+        return Totals(
+            self.requests + figures.requests,
+            self.failures + figures.statuses[4] + figures.connect_failures,
+            self.latency_us + figures.latency_us,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the board. level: normal, warning, critical, unmeasured, or watched: measured, and
+    judged by nobody. detail: the monitor's words.
+    """  # noqa: D205 - one sentence a field
+
+    name: str
+    active: str
+    standby: str
+    level: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The board. seconds: what its figures are of. level: the worst of all."""
+
+    active: str
+    standby: str
+    seconds: int
+    rows: Sequence[Row]
+    level: str = "unmeasured"
+    details: Sequence[str] = field(default_factory=tuple)
+
+
+def totals(seconds: Iterable[Second]) -> dict[Slot, Totals]:
+    """Each slot's requests, of all its cohorts. Empty: nothing was measured."""
+    found: dict[Slot, Totals] = {}
+    for second in seconds:
+        for (slot, _), figures in second.groups.items():
+            found[slot] = found.get(slot, Totals()).plus(figures)
+    return found
+
+
+def board(
+    active: Slot,
+    seconds: int,
+    measured: Mapping[Slot, Totals],
+    signals: Mapping[str, Signal],
+    equipment: Equipment | None,
+    verdict: Judged | None,
+) -> Board:
+    """The board of these figures. measured: each slot's requests in so many seconds."""
+    both = [measured.get(active), measured.get(active.other)]
+    rate, cache = signals.get("database-connections"), signals.get("cache-hit-rate")
+    drawn = [
+        ("Error rate", "error-rate", *map(_error_rate, both)),
+        ("Avg response time", "response-time", *map(_response_time, both)),
+        ("Requests/s", "requests", *(_per_second(each, seconds) for each in both)),
+        ("Database connections", "signal:database-connections", *_signal(rate)),
+        ("Cache hit rate", "signal:cache-hit-rate", *_signal(cache)),
+        ("Equipment connected", "equipment", *_equipment(equipment)),
+    ]
+    return Board(
+        str(active),
+        str(active.other),
+        seconds,
+        [_row(*each, verdict) for each in drawn],
+        "watched" if verdict is None and measured else _level_of(verdict),
+        [each.detail for each in verdict.triggers if each.detail] if verdict else [],
+    )
+
+
+def _level_of(verdict: Judged | None) -> str:
+    return "unmeasured" if verdict is None else str(verdict.level)
+
+
+def _row(name: str, trigger: str, active: str, standby: str, verdict: Judged | None) -> Row:
+    if {active, standby} == {NOT_MEASURED}:
+        return Row(name, active, standby, "unmeasured")
+    found = {each.name: each for each in verdict.triggers} if verdict else {}
+    if trigger in found:
+        return Row(name, active, standby, str(found[trigger].level), found[trigger].detail)
+    judged = verdict is not None and trigger in verdict.measured
+    return Row(name, active, standby, "normal" if judged else "watched")
+
+
+def _error_rate(of: Totals | None) -> str:
+    if of is None or not of.requests:
+        return NOT_MEASURED
+    return percent(round(of.failures * 100 / of.requests, 2))
+
+
+def _response_time(of: Totals | None) -> str:
+    if of is None or not of.requests:
+        return NOT_MEASURED
+    ms = of.latency_us / of.requests / 1000
+    return f"{ms:.1f} ms" if ms < 10 else f"{thousands(round(ms))} ms"
+
+
+def _per_second(of: Totals | None, seconds: int) -> str:
+    if of is None or seconds <= 0:
+        return NOT_MEASURED
+    rate = of.requests / seconds
+    return f"{rate:.1f}" if rate < 10 else thousands(round(rate))
+
+
+def _signal(signal: Signal | None) -> tuple[str, str]:
+    if signal is None:
+        return NOT_MEASURED, NOT_MEASURED
+
+    def shown(value: float | None) -> str:
+        return NOT_MEASURED if value is None else f"{value:.6g}{signal.unit and ' ' + signal.unit}"
+
+    return shown(signal.active), shown(signal.standby)
+
+
+def _equipment(equipment: Equipment | None) -> tuple[str, str]:
+    if equipment is None:
+        return NOT_MEASURED, NOT_MEASURED
+
+    active = thousands(equipment.active)
+    if equipment.there is not None and equipment.of is not None:
+        active = f"{thousands(equipment.there)}/{thousands(equipment.of)}"
+    return active, thousands(equipment.standby)
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Lines over time, as uPlot takes them. times: POSIX seconds. lines: slot → a value a second."""
+
+    times: Sequence[int]
+    lines: Mapping[str, Sequence[float | None]]
+    unit: str
+
+
+def plots(seconds: Iterable[Second]) -> dict[str, Plot]:
+    """Error rate, response time and requests per second, by slot. A second without is None."""
+    by_second: dict[int, dict[Slot, Totals]] = {}
+    for each in seconds:
+        here = by_second.setdefault(each.second, {})
+        for (slot, _), figures in each.groups.items():
+            here[slot] = here.get(slot, Totals()).plus(figures)
+    times = list(range(min(by_second), max(by_second) + 1)) if by_second else []
+
+    def lines(value: Callable[[Totals | None], float | None]) -> dict[str, list[float | None]]:
+        return {
+            str(slot): [value(by_second.get(at, {}).get(slot)) for at in times] for slot in Slot
+        }
+
+    return {
+        "errors": Plot(times, lines(_error_percent), "%"),
+        "latency": Plot(times, lines(_milliseconds), "ms"),
+        "requests": Plot(times, lines(_requests), "/s"),
+    }
+
+
+def _error_percent(of: Totals | None) -> float | None:
+    return round(of.failures * 100 / of.requests, 3) if of and of.requests else None
+
+
+def _milliseconds(of: Totals | None) -> float | None:
+    return round(of.latency_us / of.requests / 1000, 2) if of and of.requests else None
+
+
+def _requests(of: Totals | None) -> float | None:
+    return None if of is None else float(of.requests)

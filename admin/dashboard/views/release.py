@@ -1,0 +1,135 @@
+"""The release: where it stands, whether it may go on, and the words that it takes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from admin.api.problems import Problem
+from admin.dashboard.deeds import Deed, carry_out
+from admin.dashboard.forms import Form
+from admin.dashboard.model.release import HARMLESS, WORDS, release_shown, tried_by
+from admin.dashboard.visit import Visit
+
+HOME = "/ui/release"
+CURRENT = "current"
+KINDS = ("patch", "minor", "major", "breaking")
+EVENTS = 50
+EARLIER = 20
+_RELEASES = "/v1/releases"
+_ONE = "/v1/releases/{name}"
+_ABOUT: Mapping[str, str] = {
+    "promote": "The release goes on to its next step at once; what its dwell time would still show is not waited for.",
+    "resume": "Timers run on from where they stood, and the release goes on by itself.",
+    "rollback": "All traffic returns to the slot that it came from; the release ends as rolled back.",
+    "abort": "The release is given up, and ends as aborted; what it had moved returns.",
+    "finalize": "The stabilisation window ends; the other slot is brought to the same version, and after that there is no way back to the old one.",
+}
+
+
+async def look(visit: Visit) -> web.StreamResponse:
+    """The release that runs, or the last one; where none can be, why."""
+    return await _page(visit, CURRENT)
+
+
+async def one(visit: Visit) -> web.StreamResponse:
+    """An earlier release."""
+    return await _page(visit, visit.request.match_info["name"])
+
+
+async def _page(visit: Visit, name: str) -> web.StreamResponse:
+    document = await _document(visit, name)
+    earlier = await _plain(visit, _RELEASES, {}, limit=EARLIER)
+    events = None
+    if document is not None:
+        names = {"name": str(document["name"])}
+        events = await _plain(visit, _ONE + "/events", names, limit=EVENTS)
+    return await visit.page(
+        "release.html",
+        release=None if document is None else release_shown(document),
+        events=[] if events is None else events.get("items", []),
+        earlier=[] if earlier is None else earlier.get("items", []),
+        is_set_up=visit.ops.api.knows("POST", _RELEASES),
+        kinds=KINDS,
+    )
+
+
+async def _document(visit: Visit, name: str) -> dict[str, Any] | None:
+    found = await visit.ops.found(_ONE, {"name": name})
+    return None if found is None else dict(msgspec.to_builtins(found))
+
+
+async def _plain(
+    visit: Visit, path: str, names: Mapping[str, str], **query: Any
+) -> dict[str, Any] | None:
+    """A list's document; None where there is no such call."""
+    if not visit.ops.api.knows("GET", path):
+        return None
+    found = await visit.ops.read(path, names, **query)
+    return dict(msgspec.to_builtins(found))
+
+
+async def begin(visit: Visit, form: Form) -> web.StreamResponse:
+    """Start a release."""
+    given = {name: form.text(name) for name in ("version", "kind", "note") if form.text(name)}
+    if "version" not in given:
+        raise Problem("invalid-change", "version: which one is released?")
+    deed = Deed(
+        *("POST", _RELEASES),
+        title=f"Start the release of {given['version']}",
+        back=HOME,
+        given=given,
+        word=given["version"],
+        says=[
+            "It is deployed to the standby slot by its plan; nobody is moved before its canary.",
+            "Its gates decide how far it goes by itself.",
+        ],
+    )
+    return await carry_out(visit, form, deed)
+
+
+async def say(visit: Visit, form: Form) -> web.StreamResponse:
+    """Promote, pause, resume, roll back, abort, finalise."""
+    name, word = visit.request.match_info["name"], visit.request.match_info["word"]
+    path = f"{_ONE}/{word}"
+    if word not in WORDS or not visit.ops.api.knows("POST", path):
+        raise Problem("not-found", f"a release knows {', '.join(WORDS)}")
+    document = await _document(visit, name)
+    if document is None:
+        raise Problem("not-found", "there is no such release")
+    table = await visit.ops.api.parts.store.current()
+    note = form.text("note")
+    deed = Deed(
+        *("POST", path),
+        title=f"{WORDS[word]} {document['name']}",
+        back=HOME,
+        names={"name": str(document["name"])},
+        given={"note": note} if note else {},
+        word="" if word in HARMLESS else str(document["name"]),
+        tried=tried_by(word, document, str(table.active)),
+        says=[_ABOUT[word]] if word in _ABOUT else [],
+    )
+    return await carry_out(visit, form, deed)
+
+
+async def sign(visit: Visit, form: Form) -> web.StreamResponse:
+    """Sign a gate, for or against."""
+    name, gate = visit.request.match_info["name"], form.text("gate")
+    approves = form.text("approve") == "yes"
+    deed = Deed(
+        *("POST", _ONE + "/sign"),
+        title=f"{'Approve' if approves else 'Refuse'} {gate}",
+        back=HOME,
+        names={"name": name},
+        given={"gate": gate, "approve": approves, "note": form.text("note")},
+    )
+    return await carry_out(visit, form, deed)
+
+
+LOOKS: Mapping[str, Any] = {HOME: look, HOME + "/{name}": one}
+SENDS: Mapping[str, Any] = {
+    HOME: begin,
+    HOME + "/{name}/sign": sign,
+    HOME + "/{name}/{word}": say,
+}
