@@ -3,10 +3,10 @@
 from datetime import datetime
 
 def moment(text: str | None) -> str:
-    """A time of the API, as it is shown: to the second, in UTC."""
+    """A time of the API, which is UTC, to the second."""
     if not text:
         return "–"
-    return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}"
 
 
 def thousands(number: float) -> str:
