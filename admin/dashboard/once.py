@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from admin.api.problems import Problem
+
 MAX_REMEMBERED = 1000
 """Forms whose outcome is remembered, for a second click."""
 
@@ -27,7 +29,8 @@ class Once:
         except BaseException as error:
             # A refusal changed nothing: the same form may be sent again.
             self._outcomes.pop((subject, key), None)
-            outcome.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+            given_up = Problem("internal", "the first sending of this form was given up")
+            outcome.set_exception(error if isinstance(error, Exception) else given_up)
             raise
         outcome.set_result(answer)
         return answer

@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 
 from admin.api.guard import problem_of
+from admin.api.problems import Problem
 from admin.dashboard.forms import new_key
 from admin.dashboard.model.frame import PLACES, Frame, frame
 from admin.dashboard.once import Once
@@ -37,8 +38,18 @@ class Visit:
 
     @property
     def query(self) -> Mapping[str, str]:
-        """What the address asks for; of a name that comes twice, the last."""
-        return {name: value.strip() for name, value in self.request.query.items()}
+        """What the address asks for; of a name that comes twice, the last. Problem 400."""
+        asked = {name: value.strip() for name, value in self.request.query.items()}
+        if not all(value.isprintable() for value in asked.values()):
+            raise Problem("invalid-query", "a parameter holds a character that can't be printed")
+        return asked
+
+    def named(self, name: str) -> str:
+        """What the path names. Problem 404."""
+        value = self.request.match_info[name]
+        if not value.isprintable():
+            raise Problem("not-found", "there is no such thing")
+        return value
 
     def may(self, role: Role) -> bool:
         """Whether the visitor's role is enough."""

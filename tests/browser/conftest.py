@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -104,6 +105,10 @@ def fill(demo: Demo) -> None:
     for number in range(20):
         for _ in range(20 - number):
             demo.ask(f"press-{number:05}")
+    deadline = time.monotonic() + STEP_S
+    while demo("GET", "/v1/traffic")["requests"] < 210:
+        assert time.monotonic() < deadline, "the workers don't tell of their traffic"
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")

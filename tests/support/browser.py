@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from selenium import webdriver
+from selenium.common.exceptions import (
+    NoSuchElementException,
+    StaleElementReferenceException,
+    TimeoutException,
+)
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -20,6 +25,7 @@ AXE = Path(__file__).parent / "axe" / "axe.min.js"
 SERIOUS = frozenset({"serious", "critical"})
 WIDE, PHONE = (1280, 900), (320, 640)
 PATIENCE_S = 20.0
+NOT_YET = (NoSuchElementException, StaleElementReferenceException)
 
 
 def missing() -> str:
@@ -102,15 +108,13 @@ class Browser:
         return self.one("main").text
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        """What the condition gives, once that is something."""
-        from selenium.common.exceptions import (
-            NoSuchElementException,
-            StaleElementReferenceException,
-        )
-
-        ignored = (NoSuchElementException, StaleElementReferenceException)
-        wait = WebDriverWait(self.driver, PATIENCE_S, 0.05, ignored_exceptions=ignored)
-        return wait.until(lambda _: condition())
+        """What the condition gives, once that is something. AssertionError shows the page."""
+        wait = WebDriverWait(self.driver, PATIENCE_S, 0.05, ignored_exceptions=NOT_YET)
+        try:
+            return wait.until(lambda _: condition())
+        except TimeoutException:
+            text = self.driver.find_element(By.TAG_NAME, "body").text
+            raise AssertionError(f"{self.driver.current_url} says: {text}") from None
 
     def says(self, text: str) -> None:
         """Wait until the page says so."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from admin.api.canary_messages import MoveItem, WhatIfState
 from admin.api.messages import CensusPage
-from admin.dashboard.model.words import counted, percent
+from admin.dashboard.model.words import counted, percent, thousands
 
 SHOWN = 20
 """Moves that are listed."""
@@ -66,7 +66,7 @@ def _moving(found: WhatIfState) -> str:
     for move in found.moves:
         way = (move.from_slot, move.to_slot)
         directions[way] = directions.get(way, 0) + 1
-    text = f"{counted(found.moving, 'tenant')} of {found.known} known"
+    text = f"{counted(found.moving, 'tenant')} of {thousands(found.known)} known"
     if len(directions) == 1:
         before, after = next(iter(directions))
         verb = "moves" if found.moving == 1 else "move"
@@ -88,7 +88,10 @@ def _connected(connections: Connections | None) -> str:
     if connections is None:
         return "Their open device connections: not measured; no worker names devices."
     least = "" if connections.is_all else "at least "
+    if not connections.devices:
+        return f"None of their devices is connected{', as far as is known' if least else ''}."
+    stays = "stays where it is" if connections.connections == 1 else "stay where they are"
     return (
         f"{least}{counted(connections.connections, 'connection')} of"
-        f" {counted(connections.devices, 'device')} stay where they are until a drain ends them."
+        f" {counted(connections.devices, 'device')} {stays} until a drain."
     ).capitalize()

@@ -115,7 +115,7 @@ def _time(steps: list[float], dwells: list[float]) -> str:
 
 async def say(visit: Visit, form: Form) -> web.StreamResponse:
     """Pause the ramp, let it go on, turn it around, end it."""
-    word = visit.request.match_info["word"]
+    word = visit.named("word")
     if word not in WORDS:
         raise Problem("not-found", f"a ramp knows {', '.join(WORDS)}")
     deed = Deed("POST", f"/v1/canary/ramp/{Event(word)}", f"{word.capitalize()} the ramp", HOME)

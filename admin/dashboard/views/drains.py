@@ -38,7 +38,7 @@ async def look(visit: Visit) -> web.StreamResponse:
 
 async def begin(visit: Visit, form: Form) -> web.StreamResponse:
     """Drain the slot."""
-    slot, tenants = visit.request.match_info["slot"], form.words("tenants")
+    slot, tenants = visit.named("slot"), form.words("tenants")
     given: dict[str, Any] = {"tenants": tenants or "all"}
     for name in ("per_second", "limit_s"):
         if form.number(name) is not None:
@@ -85,7 +85,7 @@ def _limit(visit: Visit, given: dict[str, Any]) -> str:
 
 async def stop(visit: Visit, form: Form) -> web.StreamResponse:
     """Stop the slot's drain."""
-    slot = visit.request.match_info["slot"]
+    slot = visit.named("slot")
     if slot not in tuple(Slot):
         raise Problem("not-found", 'the slots are "blue" and "green"')
     deed = Deed("DELETE", _PATH, f"Stop the drain of {slot}", HOME, {"slot": slot})

@@ -43,7 +43,7 @@ async def look(visit: Visit) -> web.StreamResponse:
 
 async def plan(visit: Visit) -> web.StreamResponse:
     """One plan."""
-    names = {"plan": visit.request.match_info["plan"]}
+    names = {"plan": visit.named("plan")}
     state: PlanState = await visit.ops.read(_PLANS + "/{plan}", names)
     query = {"plan": names["plan"], "limit": PAGE}
     history: MigrationHistoryPage = await visit.ops.read("/v1/migrations/history", **query)
@@ -52,7 +52,7 @@ async def plan(visit: Visit) -> web.StreamResponse:
 
 async def say(visit: Visit, form: Form) -> web.StreamResponse:
     """Begin the plan, pause it, let it go on, try again, give it up."""
-    name, word = visit.request.match_info["plan"], visit.request.match_info["word"]
+    name, word = visit.named("plan"), visit.named("word")
     if word not in WORDS:
         raise Problem("not-found", f"a plan knows {', '.join(WORDS)}")
     dangerous = word in _DANGEROUS

@@ -35,7 +35,7 @@ async def look(visit: Visit) -> web.StreamResponse:
 
 async def one(visit: Visit) -> web.StreamResponse:
     """An earlier release."""
-    return await _page(visit, visit.request.match_info["name"])
+    return await _page(visit, visit.named("name"))
 
 
 async def _page(visit: Visit, name: str) -> web.StreamResponse:
@@ -91,7 +91,7 @@ async def begin(visit: Visit, form: Form) -> web.StreamResponse:
 
 async def say(visit: Visit, form: Form) -> web.StreamResponse:
     """Promote, pause, resume, roll back, abort, finalise."""
-    name, word = visit.request.match_info["name"], visit.request.match_info["word"]
+    name, word = visit.named("name"), visit.named("word")
     path = f"{_ONE}/{word}"
     if word not in WORDS or not visit.ops.api.knows("POST", path):
         raise Problem("not-found", f"a release knows {', '.join(WORDS)}")
@@ -115,7 +115,7 @@ async def say(visit: Visit, form: Form) -> web.StreamResponse:
 
 async def sign(visit: Visit, form: Form) -> web.StreamResponse:
     """Sign a gate, for or against."""
-    name, gate = visit.request.match_info["name"], form.text("gate")
+    name, gate = visit.named("name"), form.text("gate")
     approves = form.text("approve") == "yes"
     deed = Deed(
         *("POST", _ONE + "/sign"),

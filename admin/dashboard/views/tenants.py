@@ -42,7 +42,7 @@ async def look(visit: Visit) -> web.StreamResponse:
 
 async def explain(visit: Visit) -> web.StreamResponse:
     """One tenant: where it goes, why, and what a change would do."""
-    tenant, asked = visit.request.match_info["tenant"], visit.query
+    tenant, asked = visit.named("tenant"), visit.query
     names = {"tenant": tenant}
     tried = {name: asked.get(name, "") for name in ("weight", "active", "pin")}
     found: Explanation = await visit.ops.read("/v1/tenants/{tenant}/route", names, **tried)
@@ -92,7 +92,7 @@ async def move(visit: Visit, form: Form) -> web.StreamResponse:
 
 
 def _named(visit: Visit) -> str:
-    tenant = visit.request.match_info["tenant"]
+    tenant = visit.named("tenant")
     if not is_tenant(tenant):
         raise Problem("invalid-tenant", "this is no tenant's name")
     return tenant
