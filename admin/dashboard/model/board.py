@@ -144,7 +144,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The board. seconds: what its figures are of. level: the worst of all."""
+    """The board. seconds: what its figures are of. level: the worst of all. details: what the monitor
+    found beside its rows.
+    """  # noqa: D205 - one sentence a field
 
     active: str
     standby: str
@@ -174,6 +176,7 @@ def board(
     """The board of these figures. measured: each slot's requests in so many seconds."""
     both = [measured.get(active), measured.get(active.other)]
     rate, cache = signals.get("database-connections"), signals.get("cache-hit-rate")
+    triggers = () if verdict is None else verdict.triggers
     drawn = [
         ("Error rate", "error-rate", *map(_error_rate, both)),
         ("Avg response time", "response-time", *map(_response_time, both)),
@@ -182,13 +185,14 @@ def board(
         ("Cache hit rate", "signal:cache-hit-rate", *_signal(cache)),
         ("Equipment connected", "equipment", *_equipment(equipment)),
     ]
+    known = {trigger for _, trigger, _, _ in drawn}
     return Board(
         str(active),
         str(active.other),
         seconds,
         [_row(*each, verdict) for each in drawn],
         "watched" if verdict is None and measured else _level_of(verdict),
-        [each.detail for each in verdict.triggers if each.detail] if verdict else [],
+        [f"{each.name}: {each.detail}" for each in triggers if each.name not in known],
     )
 
 

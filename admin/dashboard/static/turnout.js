@@ -114,7 +114,8 @@
       { label: "green", stroke: colour("--green"), width: 2, dash: [6, 4], points: { show: false } },
     ],
     axes: [
-      { stroke: colour("--muted"), grid: { show: false }, ticks: { show: false }, space: 80 },
+      { stroke: colour("--muted"), grid: { show: false }, ticks: { show: false }, space: 70, size: 28,
+        values: (_, values) => values.map((at) => new Date(at * 1000).toISOString().slice(11, 16)) },
       { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, size: 56,
         values: (_, values) => values.map((value) => `${value} ${unit}`) },
     ],

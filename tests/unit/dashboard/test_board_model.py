@@ -69,13 +69,14 @@ def test_a_slot_without_a_request_has_no_error_rate_but_a_rate_of_requests():
 
 def test_a_row_has_the_level_and_the_words_of_its_trigger():
     about = "green 5 %, blue 0.2 %, of 400 requests"
-    verdict = Verdict("critical", (Found("error-rate", "critical", about),))
+    beside = Found("tenant-errors", "warning", "acme 7 of 9")
+    verdict = Verdict("critical", (Found("error-rate", "critical", about), beside))
     measured = {Slot.BLUE: Totals(100, 0, 100), Slot.GREEN: Totals(100, 5, 100)}
     found = shown(measured=measured, verdict=verdict)
     assert (found.rows[0].level, found.rows[0].detail) == ("critical", about)
     assert found.rows[1].level == "normal"  # it was looked at, and nothing was found
     assert found.rows[2].level == "watched"  # it was measured, and is not judged
-    assert (found.level, list(found.details)) == ("critical", [about])
+    assert (found.level, list(found.details)) == ("critical", ["tenant-errors: acme 7 of 9"])
 
 
 def test_what_is_measured_while_nobody_judges_is_not_called_normal():
