@@ -67,77 +67,88 @@ def add(
 
     sessions: who looks, by default whoever brings a bearer token. sources: see there.
     """
-    static = Files()
-    pages, once, api = Pages(static), Once(), Api(parts, routes)
-    secret = parts.settings.token_secret
-    known = sessions or TokenSessions(parts.authenticator, secret)
+    static, settings = Files(), parts.settings
+    known = sessions or TokenSessions(parts.authenticator, settings.token_secret)
+    ways = Ways(known, Api(parts, routes), Pages(static), sources or Sources())
+    for path in ("/ui", "/ui/"):
+        app.router.add_get(path, _home, allow_head=False)
+    app.router.add_get("/ui/static/{name}", _file(static), allow_head=False)
+    app.router.add_post("/ui/theme", ways.sent(_theme), expect_handler=keep_waiting)
+    for path, look in LOOKS.items():
+        app.router.add_get(path, ways.shown(look), allow_head=False)
+    for path, send in SENDS.items():
+        app.router.add_post(path, ways.sent(send), expect_handler=keep_waiting)
 
-    async def visit(request: web.Request) -> Visit:
-        session = await known.of(request)
-        ops = Operations(api, request, session.principal)
-        return Visit(request, session, ops, pages, once, sources or Sources())
 
-    def shown(look: Look) -> Way:
+class Ways:
+    """The ways to the views: session, form, and their problems as pages."""
+
+    def __init__(self, sessions: Sessions, api: Api, pages: Pages, sources: Sources) -> None:
+        self._sessions, self._api, self._pages, self._sources = sessions, api, pages, sources
+        self._once = Once()
+
+    def shown(self, look: Look) -> Way:
+        """The way to a page."""
+
         async def way(request: web.Request) -> web.StreamResponse:
-            return await look(await visit(request))
+            return await look(await self._visit(request))
 
-        return _with_errors(way, pages)
+        return self._with_errors(way)
 
-    def sent(send: Send) -> Way:
+    def sent(self, send: Send) -> Way:
+        """The way to what takes a form."""
+
         async def way(request: web.Request) -> web.StreamResponse:
-            visited = await visit(request)
-            form = await forms.read(request, visited.session, parts.settings)
-            return await send(visited, form)
+            visit = await self._visit(request)
+            form = await forms.read(request, visit.session, self._api.parts.settings)
+            return await send(visit, form)
 
-        return _with_errors(way, pages)
+        return self._with_errors(way)
 
-    async def file(request: web.Request) -> web.StreamResponse:
+    async def _visit(self, request: web.Request) -> Visit:
+        session = await self._sessions.of(request)
+        ops = Operations(self._api, request, session.principal)
+        return Visit(request, session, ops, self._pages, self._once, self._sources)
+
+    def _with_errors(self, way: Way) -> Way:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            try:
+                return await way(request)
+            except (ClientConnectionResetError, web.HTTPRedirection):
+                raise
+            except Exception as error:
+                problem = problem_of(error)
+                if problem is None:
+                    log.exception("a page failed", request_id=request[REQUEST_ID])
+                    problem = Problem("internal", "it is in the log under this request's id")
+                return self._problem(request, problem)
+
+        return guarded
+
+    def _problem(self, request: web.Request, problem: Problem) -> web.StreamResponse:
+        context = {
+            "problem": problem,
+            "request_id": request[REQUEST_ID],
+            "theme": theme_of(request),
+            "back": request.path if request.method == "GET" else "/ui/board",
+        }
+        response = self._pages.response("problem.html", context, problem.status)
+        response.headers.update(problem.headers)
+        return response
+
+
+async def _home(_: web.Request) -> web.StreamResponse:
+    return web.Response(status=303, headers={"Location": "/ui/board"})
+
+
+def _file(static: Files) -> Way:
+    async def way(request: web.Request) -> web.StreamResponse:
         found = static.response(request.match_info["name"])
         if found is None:
             raise Problem("not-found", "there is no such file")
         return found
 
-    async def home(_: web.Request) -> web.StreamResponse:
-        return web.Response(status=303, headers={"Location": "/ui/board"})
-
-    for path in ("/ui", "/ui/"):
-        app.router.add_get(path, home, allow_head=False)
-    app.router.add_get("/ui/static/{name}", file, allow_head=False)
-    app.router.add_post("/ui/theme", sent(_theme), expect_handler=keep_waiting)
-    for path, look in LOOKS.items():
-        app.router.add_get(path, shown(look), allow_head=False)
-    for path, send in SENDS.items():
-        app.router.add_post(path, sent(send), expect_handler=keep_waiting)
-
-
-def _with_errors(way: Way, pages: Pages) -> Way:
-    """The same with its problems as pages."""
-
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        try:
-            return await way(request)
-        except (ClientConnectionResetError, web.HTTPRedirection):
-            raise
-        except Exception as error:
-            problem = problem_of(error)
-            if problem is None:
-                log.exception("a page failed", request_id=request[REQUEST_ID])
-                problem = Problem("internal", "it is written in the log under this request's id")
-            return _problem(request, pages, problem)
-
-    return guarded
-
-
-def _problem(request: web.Request, pages: Pages, problem: Problem) -> web.StreamResponse:
-    context = {
-        "problem": problem,
-        "request_id": request[REQUEST_ID],
-        "theme": theme_of(request),
-        "back": request.path if request.method == "GET" else "/ui/board",
-    }
-    response = pages.response("problem.html", context, problem.status)
-    response.headers.update(problem.headers)
-    return response
+    return way
 
 
 async def _theme(visit: Visit, form: forms.Form) -> web.StreamResponse:
@@ -156,5 +167,3 @@ async def _theme(visit: Visit, form: forms.Form) -> web.StreamResponse:
             secure=secure,
         )
     return response
-
-

@@ -19,6 +19,7 @@ from admin.dashboard.forms import Form, new_key
 from admin.dashboard.model.foresight import Foresight, connections_of, foresee
 from admin.dashboard.visit import Visit
 
+
 @dataclass(frozen=True, slots=True)
 class Deed:
     """One call of the API, as a form asks for it.
@@ -48,7 +49,9 @@ async def carry_out(visit: Visit, form: Form, deed: Deed) -> web.StreamResponse:
         return await _ask(visit, form, deed, f"Type {deed.word} to go on; nothing was done.", 422)
     made = deed
     if deed.versioned and form.whole("expected_version") is not None:
-        made = replace(deed, given={**deed.given, "expected_version": form.whole("expected_version")})
+        made = replace(
+            deed, given={**deed.given, "expected_version": form.whole("expected_version")}
+        )
     try:
         answer = await _made(visit, made, form.key)
     except Exception as error:
@@ -98,5 +101,5 @@ async def _foreseen(visit: Visit, deed: Deed) -> Foresight:
     if deed.tried is None:
         return Foresight(None, list(deed.says))
     found = await visit.ops.make("POST", "/v1/routing/whatif", given={**deed.tried, "limit": 1000})
-    census = await visit.ops.read("/v1/census", limit=1000)
+    census = await visit.ops.read("/v1/census", query={"limit": 1000})
     return foresee(found, connections_of(census, found.moves), deed.says)

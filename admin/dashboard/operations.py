@@ -39,10 +39,13 @@ class Operations:
         self.api, self._request, self._principal = api, request, principal
 
     async def read(
-        self, path: str, names: Mapping[str, str] = NO_NAMES, **query: Any
+        self,
+        path: str,
+        names: Mapping[str, str] = NO_NAMES,
+        query: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The answer to a GET, as its type. None for a query that isn't given. Problem."""
-        asked = {name: value for name, value in query.items() if value not in {None, ""}}
+        """The answer to a GET, as its type. None or nothing: a query that isn't given. Problem."""
+        asked = {name: value for name, value in (query or {}).items() if value not in {None, ""}}
         return await self.make("GET", path, names, asked)
 
     async def found(self, path: str, names: Mapping[str, str] = NO_NAMES) -> Any:

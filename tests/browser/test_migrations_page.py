@@ -65,8 +65,8 @@ def ended(browser: Browser) -> None:
 
 
 async def test_a_plan_goes_through_its_waves(
-    book: Ledger,  # noqa: F811 - the fixture
-    works: Works,  # noqa: F811 - the fixture
+    book: Ledger,
+    works: Works,
     redis_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -52,8 +52,12 @@ RELEASES = {
 def frame(place: str, theme: str = "auto") -> dict[str, Any]:
     return {
         "frame": Frame(
-            *(12, SlotStanding("blue", "active", "1.2.0", 2)),
-            *(SlotStanding("green", "standby", "1.3.0", 2), 5.0, 10_000, False),
+            version=12,
+            active=SlotStanding("blue", "active", "1.2.0", 2),
+            standby=SlotStanding("green", "standby", "1.3.0", 2),
+            canary=5.0,
+            tenants=10_000,
+            held=False,
         ),
         "places": PLACES,
         "here": place,
@@ -126,15 +130,13 @@ class serving:  # noqa: N801 - read as `with serving(folder)`
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: Any) -> None:
         pass
 
 
 @pytest.mark.parametrize("path", [path for path, _ in pages()])
 @pytest.mark.parametrize("look", ["", "-dark", "-phone"])
-def test_it_is_seen_whole_and_without_a_serious_fault(
-    shown: Browser, path: str, look: str
-) -> None:
+def test_it_is_seen_whole_and_without_a_serious_fault(shown: Browser, path: str, look: str) -> None:
     shown.look(PHONE if look == "-phone" else WIDE, dark=look == "-dark")
     shown.open(f"/{path}/")
     if "board" in path:

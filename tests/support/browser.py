@@ -92,7 +92,8 @@ class Browser:
 
     def one(self, selector: str) -> WebElement:
         """The first element that fits, once there is one."""
-        return self.until(lambda: self.driver.find_element(By.CSS_SELECTOR, selector))
+        found: WebElement = self.until(lambda: self.driver.find_element(By.CSS_SELECTOR, selector))
+        return found
 
     def all(self, selector: str) -> list[WebElement]:
         """All that fit now."""
@@ -101,7 +102,8 @@ class Browser:
     def button(self, text: str) -> WebElement:
         """The button that says so, once there is one."""
         path = f"//button[normalize-space()={text!r}]"
-        return self.until(lambda: self.driver.find_element(By.XPATH, path))
+        found: WebElement = self.until(lambda: self.driver.find_element(By.XPATH, path))
+        return found
 
     def text(self) -> str:
         """What the page says."""
@@ -155,7 +157,9 @@ class Browser:
         assert "error" not in found, found
         return [
             f"{each['id']} ({each['impact']}): {each['help']}: "
-            + json.dumps([node["html"][:160] + " " + node["failureSummary"] for node in each["nodes"][:3]])
+            + json.dumps(
+                [node["html"][:160] + " " + node["failureSummary"] for node in each["nodes"][:3]]
+            )
             for each in found["violations"]
             if each["impact"] in SERIOUS
         ]

@@ -69,7 +69,7 @@ def release(**changed: Any) -> dict[str, Any]:
         signed = {"automatic": True, "measured_at": "2026-11-28T08:59:30+00:00"}
         return {"gate": name, "phase": phase, "outcome": outcome, "detail": detail} | signed | more
 
-    waits = {"automatic": False, "measured_at": None, "signed_by": None}
+    waits: dict[str, Any] = {"automatic": False, "measured_at": None, "signed_by": None}
     document = {
         "name": "r-2026-11-28-1",
         "version": "1.3.0",

@@ -174,13 +174,13 @@ def board(
     verdict: Judged | None,
 ) -> Board:
     """The board of these figures. measured: each slot's requests in so many seconds."""
-    both = [measured.get(active), measured.get(active.other)]
+    one, other = measured.get(active), measured.get(active.other)
     rate, cache = signals.get("database-connections"), signals.get("cache-hit-rate")
     triggers = () if verdict is None else verdict.triggers
-    drawn = [
-        ("Error rate", "error-rate", *map(_error_rate, both)),
-        ("Avg response time", "response-time", *map(_response_time, both)),
-        ("Requests/s", "requests", *(_per_second(each, seconds) for each in both)),
+    drawn: list[tuple[str, str, str, str]] = [
+        ("Error rate", "error-rate", _error_rate(one), _error_rate(other)),
+        ("Avg response time", "response-time", _response_time(one), _response_time(other)),
+        ("Requests/s", "requests", _per_second(one, seconds), _per_second(other, seconds)),
         ("Database connections", "signal:database-connections", *_signal(rate)),
         ("Cache hit rate", "signal:cache-hit-rate", *_signal(cache)),
         ("Equipment connected", "equipment", *_equipment(equipment)),

@@ -43,9 +43,7 @@ def connections_of(census: CensusPage, moves: Sequence[MoveItem]) -> Connections
     return Connections(len(here), sum(each.connections for each in here), is_all)
 
 
-def foresee(
-    found: WhatIfState, connections: Connections | None, says: Iterable[str]
-) -> Foresight:
+def foresee(found: WhatIfState, connections: Connections | None, says: Iterable[str]) -> Foresight:
     """The what-if and the census as sentences."""
     sentences = [*says, _moving(found), _traffic(found)]
     if found.moving:

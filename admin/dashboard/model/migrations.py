@@ -42,8 +42,11 @@ class PlanShown:
 
 def plan_shown(plan: PlanState) -> PlanShown:
     """The plan as its page shows it. A plan that was only tried takes no word."""
+    waves = [_wave(each) for each in plan.waves]
     may = [str(word) for word in WORDS if plan.name and (State(plan.state), word) in PLANS]
-    return PlanShown(plan, [_wave(each) for each in plan.waves], may)
+    if not any(wave.failed for wave in waves):
+        may = [word for word in may if word != PlanEvent.RETRY]
+    return PlanShown(plan, waves, may)
 
 
 def _wave(wave: WaveState) -> WaveShown:

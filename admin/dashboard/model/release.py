@@ -116,15 +116,23 @@ def release_shown(document: Mapping[str, Any]) -> ReleaseShown:
     verdict = document.get("verdict") or {}
     state = str(document.get("state", "unknown"))
     return ReleaseShown(
-        *(_text(document, name) for name in ("name", "version", "from_version", "kind")),
-        *(_text(document, name) for name in ("active", "standby")),
-        state,
-        state in OVER,
-        bool(document.get("paused")),
-        bool(document.get("go")),
-        *(_text(document, name) for name in ("reason", "started_by")),
-        *(document.get(name) for name in ("started_at", "since", "ended_at")),
-        *(document.get(name) for name in ("dwell_left_s", "window_left_s")),
+        name=_text(document, "name"),
+        version=_text(document, "version"),
+        from_version=_text(document, "from_version"),
+        kind=_text(document, "kind"),
+        active=_text(document, "active"),
+        standby=_text(document, "standby"),
+        state=state,
+        is_over=state in OVER,
+        paused=bool(document.get("paused")),
+        go=bool(document.get("go")),
+        reason=_text(document, "reason"),
+        started_by=_text(document, "started_by"),
+        started_at=document.get("started_at"),
+        since=document.get("since"),
+        ended_at=document.get("ended_at"),
+        dwell_left_s=document.get("dwell_left_s"),
+        window_left_s=document.get("window_left_s"),
         phases=_phases(document, state),
         steps=_steps(document, state),
         level=str(verdict.get("level", "unmeasured")),
@@ -192,7 +200,7 @@ def _steps(document: Mapping[str, Any], state: str) -> list[StepShown]:
     """step: the index of the step that stands, from 0; None before the first."""
     at, found = document.get("step"), document.get("steps") or ()
     phase = int(document.get("phase") or 0)
-    past = phase > 3 or state in {"cutting-over", "done"}  # noqa: PLR2004 - validation is over
+    past = phase > 3 or state in {"cutting-over", "done"}
     return [
         StepShown(
             number + 1,

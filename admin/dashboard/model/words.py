@@ -2,10 +2,14 @@
 
 from datetime import datetime
 
+NOTHING = "\u2013"
+"""Stands for what there is none of."""
+
+
 def moment(text: str | None) -> str:
     """A time of the API, which is UTC, to the second."""
     if not text:
-        return "–"
+        return NOTHING
     return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}"
 
 
@@ -16,13 +20,13 @@ def thousands(number: float) -> str:
 
 def percent(value: float | None) -> str:
     """A percentage, as short as it can be said."""
-    return "–" if value is None else f"{value:.4g}\u202f%"
+    return NOTHING if value is None else f"{value:.4g}\u202f%"
 
 
 def duration(seconds: float | None) -> str:
     """Seconds as a person says them: 45 s, 12 min 30 s, 3 h 5 min, 2 d 4 h."""
     if seconds is None:
-        return "–"
+        return NOTHING
     whole = round(seconds)
     for size, name, under, below in _SCALES:
         if whole >= size:

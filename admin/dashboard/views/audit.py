@@ -16,7 +16,9 @@ async def look(visit: Visit) -> web.StreamResponse:
     """A page of rows, newest first."""
     asked = {name: visit.query.get(name, "") for name in FILTERS}
     cursor = visit.query.get("cursor", "")
-    page: AuditPage = await visit.ops.read("/v1/audit", **asked, cursor=cursor, limit=PAGE)
+    page: AuditPage = await visit.ops.read(
+        "/v1/audit", query={**asked, "cursor": cursor, "limit": PAGE}
+    )
     return await visit.page(
         "audit.html",
         rows=page.items,

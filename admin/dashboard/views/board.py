@@ -54,20 +54,20 @@ async def _known(visit: Visit, name: str, *given: Any) -> Any:
 async def _equipment(visit: Visit, active: Slot) -> Equipment | None:
     """Devices by slot, and how many of the last drain's are there; None: nobody tells."""
     try:
-        census: CensusPage = await visit.ops.read("/v1/census", limit=1)
+        census: CensusPage = await visit.ops.read("/v1/census", query={"limit": 1})
     except Exception as error:
         if problem_of(error) is None:
             raise
         return None
     if not census.taken:
         return None
-    counts = [census.slots[str(slot)].devices for slot in (active, active.other)]
+    here, there = (census.slots[str(slot)].devices for slot in (active, active.other))
     names = {"slot": str(active.other)}
     drain: DrainReport | None = await visit.ops.found("/v1/slots/{slot}/drain", names)
     roll = None if drain is None else drain.census
     if roll is None:
-        return Equipment(*counts)
-    return Equipment(*counts, there=roll.back + roll.still, of=roll.before)
+        return Equipment(here, there)
+    return Equipment(here, there, there=roll.back + roll.still, of=roll.before)
 
 
 LOOKS = {"/ui/board": look, "/ui/board.json": figures}

@@ -26,7 +26,7 @@ async def look(visit: Visit) -> web.StreamResponse:
     canary: CanaryState = await visit.ops.read("/v1/canary")
     ramp = await visit.ops.found("/v1/canary/ramp")
     try:
-        traffic: TrafficPage | None = await visit.ops.read("/v1/traffic", limit=BUSIEST)
+        traffic: TrafficPage | None = await visit.ops.read("/v1/traffic", query={"limit": BUSIEST})
     except Exception as error:
         if problem_of(error) is None:
             raise

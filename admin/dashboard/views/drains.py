@@ -27,10 +27,10 @@ async def look(visit: Visit) -> web.StreamResponse:
         roll: RollPage | None = None
         if drain is not None and drain.census is not None:
             query = {"standing": "missing", "limit": DEVICES}
-            roll = await visit.ops.read(_PATH + "/census", names, **query)
+            roll = await visit.ops.read(_PATH + "/census", names, query)
         slots[str(slot)] = (drain, roll)
     wanted = {name: asked.get(name, "") for name in ("slot", "tenant", "cursor")}
-    census: CensusPage = await visit.ops.read("/v1/census", **wanted, limit=DEVICES)
+    census: CensusPage = await visit.ops.read("/v1/census", query={**wanted, "limit": DEVICES})
     return await visit.page(
         "drains.html", slots=slots, census=census, asked=wanted, done=str(State.DONE)
     )
@@ -56,11 +56,9 @@ async def begin(visit: Visit, form: Form) -> web.StreamResponse:
     return await carry_out(visit, form, deed)
 
 
-async def _says(
-    visit: Visit, slot: str, tenants: list[str], given: dict[str, Any]
-) -> list[str]:
+async def _says(visit: Visit, slot: str, tenants: list[str], given: dict[str, Any]) -> list[str]:
     """What the drain will end, in numbers."""
-    census: CensusPage = await visit.ops.read("/v1/census", limit=1)
+    census: CensusPage = await visit.ops.read("/v1/census", query={"limit": 1})
     here = census.slots.get(slot)
     pace = given.get("per_second", 100.0)
     if here is None or not census.taken:

@@ -25,9 +25,9 @@ _DANGEROUS = frozenset({PlanEvent.RUN, PlanEvent.CANCEL, PlanEvent.RETRY, PlanEv
 async def look(visit: Visit) -> web.StreamResponse:
     """Plans, newest first, and whether all can go to standby and back."""
     cursor = visit.query.get("cursor", "")
-    plans: PlansPage = await visit.ops.read(_PLANS, cursor=cursor, limit=PAGE)
+    plans: PlansPage = await visit.ops.read(_PLANS, query={"cursor": cursor, "limit": PAGE})
     query = {"unserved": "true", "limit": PAGE}
-    matrix: Compatibility = await visit.ops.read("/v1/migrations/compatibility", **query)
+    matrix: Compatibility = await visit.ops.read("/v1/migrations/compatibility", query=query)
     more = f"{HOME}?{urlencode({'cursor': plans.next})}" if plans.next else ""
     return await visit.page(
         "migrations.html",
@@ -46,7 +46,7 @@ async def plan(visit: Visit) -> web.StreamResponse:
     names = {"plan": visit.named("plan")}
     state: PlanState = await visit.ops.read(_PLANS + "/{plan}", names)
     query = {"plan": names["plan"], "limit": PAGE}
-    history: MigrationHistoryPage = await visit.ops.read("/v1/migrations/history", **query)
+    history: MigrationHistoryPage = await visit.ops.read("/v1/migrations/history", query=query)
     return await visit.page("plan.html", shown=plan_shown(state), history=history.items)
 
 
@@ -118,10 +118,10 @@ def _foreseen(tried: PlanState) -> list[str]:
     took = "it was never applied before, so how long it takes is not known"
     if tried.estimate_s is not None:
         took = f"about {duration(tried.estimate_s)} of work"
+    jobs = f"{counted(tried.jobs, 'job')} on {counted(tried.targets, 'schema')}"
     return [
         f"Migrations: {files}.",
-        f"{counted(tried.jobs, 'job')} on {counted(tried.targets, 'schema')};"
-        f" {tried.up_to_date} have them already.",
+        f"{jobs}; {tried.up_to_date} have them already.",
         f"Jobs by wave: {waves}; {took}.",
         "It is written down, and begins when you say so on its page.",
     ]

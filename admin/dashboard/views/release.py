@@ -40,11 +40,11 @@ async def one(visit: Visit) -> web.StreamResponse:
 
 async def _page(visit: Visit, name: str) -> web.StreamResponse:
     document = await _document(visit, name)
-    earlier = await _plain(visit, _RELEASES, {}, limit=EARLIER)
+    earlier = await _plain(visit, _RELEASES, {}, {"limit": EARLIER})
     events = None
     if document is not None:
         names = {"name": str(document["name"])}
-        events = await _plain(visit, _ONE + "/events", names, limit=EVENTS)
+        events = await _plain(visit, _ONE + "/events", names, {"limit": EVENTS})
     return await visit.page(
         "release.html",
         release=None if document is None else release_shown(document),
@@ -61,12 +61,12 @@ async def _document(visit: Visit, name: str) -> dict[str, Any] | None:
 
 
 async def _plain(
-    visit: Visit, path: str, names: Mapping[str, str], **query: Any
+    visit: Visit, path: str, names: Mapping[str, str], query: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """A list's document; None where there is no such call."""
     if not visit.ops.api.knows("GET", path):
         return None
-    found = await visit.ops.read(path, names, **query)
+    found = await visit.ops.read(path, names, query)
     return dict(msgspec.to_builtins(found))
 
 

@@ -25,7 +25,7 @@ async def look(visit: Visit) -> web.StreamResponse:
     asked = visit.query
     prefix, slot, cursor = asked.get("prefix", ""), asked.get("slot", ""), asked.get("cursor", "")
     given = {"prefix": prefix, "slot": slot, "cursor": cursor, "limit": PAGE}
-    page: TenantsPage = await visit.ops.read("/v1/tenants", **given)
+    page: TenantsPage = await visit.ops.read("/v1/tenants", query=given)
     limits = await visit.ops.api.parts.guard.limits()
     schemas = {item.tenant: state_of(limits.schemas, item.tenant) for item in page.items}
     kept = {"prefix": prefix, "slot": slot}
@@ -45,7 +45,7 @@ async def explain(visit: Visit) -> web.StreamResponse:
     tenant, asked = visit.named("tenant"), visit.query
     names = {"tenant": tenant}
     tried = {name: asked.get(name, "") for name in ("weight", "active", "pin")}
-    found: Explanation = await visit.ops.read("/v1/tenants/{tenant}/route", names, **tried)
+    found: Explanation = await visit.ops.read("/v1/tenants/{tenant}/route", names, tried)
     return await visit.page("tenant.html", tenant=found, tried=tried)
 
 

@@ -14,7 +14,7 @@ async def look(visit: Visit) -> web.StreamResponse:
     fleet: WorkersState = await visit.ops.read("/v1/workers")
     live = [worker for worker in fleet.workers if worker.lease_ms > 0]
     # Who is waited for comes first: it is what one looks for.
-    ordered = sorted(fleet.workers, key=lambda worker: (worker.current and worker.lease_ms > 0))
+    ordered = sorted(fleet.workers, key=lambda worker: worker.current and worker.lease_ms > 0)
     return await visit.page(
         "workers.html",
         fleet=fleet,

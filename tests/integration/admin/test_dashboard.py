@@ -33,7 +33,9 @@ async def fields(call: Client, path: str, action: str) -> dict[str, str]:
 
 def hidden(page: str, action: str) -> dict[str, str]:
     form = next(
-        each for each in re.findall(r"<form.*?</form>", page, re.DOTALL) if f'action="{action}"' in each
+        each
+        for each in re.findall(r"<form.*?</form>", page, re.DOTALL)
+        if f'action="{action}"' in each
     )
     return dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', form))
 
@@ -116,7 +118,11 @@ async def test_an_address_that_can_t_be_used_is_a_page_and_no_fault(
 
 async def test_what_is_asked_for_is_shown_and_not_run(call: Client) -> None:
     bad = "<script>alert(1)</script>"
-    for path in (f"/ui/tenants?prefix={bad}", f"/ui/canary?percent={bad}", f"/ui/audit?actor={bad}"):
+    for path in (
+        f"/ui/tenants?prefix={bad}",
+        f"/ui/canary?percent={bad}",
+        f"/ui/audit?actor={bad}",
+    ):
         page = (await call("GET", path))[1]
         assert bad not in page
 
@@ -263,7 +269,7 @@ async def test_a_drain_says_how_many_are_connected(
     worker.draining = 3
     worker.seats = [Seat(Slot.BLUE, "websocket", "acme", name) for name in "abc"]
     await call("PUT", "/v1/tenants/acme/pin", {"slot": "green"})
-    while (await call("GET", "/v1/census"))[1]["slots"]["blue"]["devices"] < 3:  # noqa: ASYNC110
+    while (await call("GET", "/v1/census"))[1]["slots"]["blue"]["devices"] < 3:
         pass
     action = "/ui/drains/blue/begin"
     form = {**await fields(call, "/ui/drains", action), "per_second": "1", "limit_s": "60"}

@@ -10,7 +10,7 @@ from admin.dashboard.forms import Form
 from admin.dashboard.model.canary import ramp_shown
 from admin.dashboard.model.foresight import connections_of, foresee
 from admin.dashboard.model.migrations import plan_shown
-from admin.dashboard.model.words import counted, duration, moment, percent, thousands
+from admin.dashboard.model.words import NOTHING, counted, duration, moment, percent, thousands
 from admin.dashboard.once import MAX_REMEMBERED, Once
 from admin.dashboard.render import Files, Pages
 from admin.dashboard.session import Session, check_csrf
@@ -107,7 +107,9 @@ def test_no_ramp_is_no_ramp():
 
 def plan(state, name="m-1", **jobs):
     wave = WaveState(0, "pilots", "open", jobs)
-    return PlanState(name=name, state=state, targets=10, up_to_date=0, jobs=10, waves=[wave], runs=[])
+    return PlanState(
+        name=name, state=state, targets=10, up_to_date=0, jobs=10, waves=[wave], runs=[]
+    )
 
 
 def test_a_plan_s_waves_and_words_come_from_its_table():
@@ -124,7 +126,7 @@ def test_a_plan_s_waves_and_words_come_from_its_table():
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (None, "–"),
+        (None, NOTHING),
         (0, "0 s"),
         (0.25, "250 ms"),
         (45, "45 s"),
@@ -141,7 +143,7 @@ def test_durations_as_people_say_them(seconds, text):
 def test_numbers_and_times_as_people_read_them():
     assert thousands(1_234_567) == "1\u202f234\u202f567"
     assert (counted(1, "try", "tries"), counted(2, "try", "tries")) == ("1 try", "2 tries")
-    assert (percent(None), percent(0.3)) == ("–", "0.3\u202f%")
+    assert (percent(None), percent(0.3)) == (NOTHING, "0.3\u202f%")
     assert moment("2026-11-28T09:10:11.123+00:00") == "2026-11-28 09:10:11"
 
 
