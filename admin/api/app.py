@@ -32,6 +32,7 @@ from admin.api.guard import STARTED, guard, set_headers
 from admin.api.problems import REQUEST_ID, Problem
 from admin.api.route import Call, Parts, Route
 from admin.dashboard import app as dashboard
+from admin.dashboard.session import TokenSessions
 from admin.tokens import Principal
 
 ROUTES: tuple[Route, ...] = (
@@ -68,7 +69,9 @@ def create_app(parts: Parts) -> web.Application:
         )
     document = openapi.document(ROUTES)
     app.router.add_get("/openapi.json", openapi.handler(document), allow_head=False)
-    dashboard.add(app, parts, ROUTES)
+    # Who looks at the dashboard: the one place where a log-in is plugged in.
+    sessions = TokenSessions(parts.authenticator.authenticate, parts.settings.token_secret)
+    dashboard.add(app, parts, ROUTES, sessions)
     app.router.add_get("/docs", docs.handler(document), allow_head=False)
     return app
 

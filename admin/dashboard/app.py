@@ -13,14 +13,13 @@ from admin.dashboard import forms
 from admin.dashboard.once import Once
 from admin.dashboard.operations import Api, Operations
 from admin.dashboard.render import Files, Pages
-from admin.dashboard.session import Sessions, TokenSessions
+from admin.dashboard.session import Session, Sessions, check_own_page
 from admin.dashboard.sources import Sources
 from admin.dashboard.views import (
     audit,
     board,
     canary,
     drains,
-    live,
     migrations,
     release,
     tenants,
@@ -42,7 +41,6 @@ LOOKS: Mapping[str, Look] = {
     **drains.LOOKS,
     **migrations.LOOKS,
     **audit.LOOKS,
-    **live.LOOKS,
 }
 """What is shown, by path."""
 SENDS: Mapping[str, Send] = {
@@ -60,16 +58,15 @@ def add(
     app: web.Application,
     parts: Parts,
     routes: Iterable[Route],
-    sessions: Sessions | None = None,
+    sessions: Sessions,
     sources: Sources | None = None,
 ) -> None:
     """Put the pages into the application. routes: the API's calls.
 
-    sessions: who looks, by default whoever brings a bearer token. sources: see there.
+    sessions: who looks. sources: of what the API doesn't give; without it, it isn't measured.
     """
-    static, settings = Files(), parts.settings
-    known = sessions or TokenSessions(parts.authenticator, settings.token_secret)
-    ways = Ways(known, Api(parts, routes), Pages(static), sources or Sources())
+    static = Files()
+    ways = Ways(sessions, Api(parts, routes), Pages(static), sources or Sources())
     for path in ("/ui", "/ui/"):
         app.router.add_get(path, _home, allow_head=False)
     app.router.add_get("/ui/static/{name}", _file(static), allow_head=False)
@@ -91,7 +88,8 @@ class Ways:
         """The way to a page."""
 
         async def way(request: web.Request) -> web.StreamResponse:
-            return await look(await self._visit(request))
+            visit = await self._visit(request)
+            return await look(visit) if isinstance(visit, Visit) else visit
 
         return self._with_errors(way)
 
@@ -100,13 +98,18 @@ class Ways:
 
         async def way(request: web.Request) -> web.StreamResponse:
             visit = await self._visit(request)
+            if not isinstance(visit, Visit):
+                return visit
             form = await forms.read(request, visit.session, self._api.parts.settings)
             return await send(visit, form)
 
         return self._with_errors(way)
 
-    async def _visit(self, request: web.Request) -> Visit:
+    async def _visit(self, request: web.Request) -> Visit | web.StreamResponse:
+        check_own_page(request)
         session = await self._sessions.of(request)
+        if not isinstance(session, Session):
+            return session
         ops = Operations(self._api, request, session.principal)
         return Visit(request, session, ops, self._pages, self._once, self._sources)
 
@@ -143,7 +146,7 @@ async def _home(_: web.Request) -> web.StreamResponse:
 
 def _file(static: Files) -> Way:
     async def way(request: web.Request) -> web.StreamResponse:
-        found = static.response(request.match_info["name"])
+        found = static.response(request.match_info["name"], request.query.get("v", ""))
         if found is None:
             raise Problem("not-found", "there is no such file")
         return found

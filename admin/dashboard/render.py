@@ -46,17 +46,21 @@ class Files:
         """Where the file is had."""
         return f"/ui/static/{name}?v={self._digests[name]}"
 
-    def response(self, name: str) -> web.Response | None:
-        """The file; None: there is none of this name."""
+    def response(self, name: str, digest: str = "") -> web.Response | None:
+        """The file; None: there is none of this name. digest: which content is asked for.
+
+        Whoever asks without one, as a page that isn't made here, asks again each time.
+        """
         if name not in self._content:
             return None
         kind = STATIC[name][1]
+        keep = A_YEAR if digest == self._digests[name] else "no-cache"
         charset = "utf-8" if kind.startswith("text/") else None
         return web.Response(
             body=self._content[name],
             content_type=kind,
             charset=charset,
-            headers={"Cache-Control": A_YEAR, "X-Content-Type-Options": "nosniff"},
+            headers={"Cache-Control": keep, "X-Content-Type-Options": "nosniff"},
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from admin.dashboard.model.board import Equipment, Signal, board, plots, totals
+from admin.dashboard.model.board import Equipment, Judged, Signal, Trigger, board, plots, totals
 from admin.dashboard.model.frame import PLACES, Frame, SlotStanding
 from admin.dashboard.model.release import release_shown
 from admin.dashboard.render import STATIC, Files, Pages
@@ -24,15 +24,15 @@ from admin.tokens import Principal, Role
 from proxy.routing.model import Slot
 from tests.browser.conftest import OUT
 from tests.support.browser import PHONE, WIDE, Browser, chromium
-from tests.support.shown import EVENTS, Found, Verdict, release, windows
+from tests.support.shown import EVENTS, release, windows
 
 BOARDS: dict[str, Any] = {
-    "healthy": Verdict(),
-    "sick": Verdict(
+    "healthy": Judged("normal", measured=("error-rate", "response-time")),
+    "sick": Judged(
         "critical",
         (
-            Found("error-rate", "critical", "green 5.2 %, blue 0.2 %, of 400 requests"),
-            Found("response-time", "warning", "p95 of green 214 ms, of blue 180 ms"),
+            Trigger("error-rate", "critical", "green 5.2 %, blue 0.2 %, of 400 requests"),
+            Trigger("response-time", "warning", "p95 of green 214 ms, of blue 180 ms"),
         ),
     ),
 }

@@ -1,7 +1,7 @@
 """A release's document and windows of figures, as the API and the nodes give them, for pages of tests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from proxy.routing.model import Slot
@@ -14,7 +14,7 @@ class Counts:
     requests: int
     statuses: Sequence[int]
     latency_us: int
-    connect_failures: int = 0
+    broken: int = 0
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,6 @@ class Window:
 
     second: int
     groups: Mapping[tuple[Slot, str], Counts]
-
-
-@dataclass(frozen=True)
-class Found:
-    """A trigger."""
-
-    name: str
-    level: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the monitor says."""
-
-    level: str = "normal"
-    triggers: Sequence[Found] = ()
-    measured: Sequence[str] = field(default=("error-rate", "response-time"))
 
 
 def counts(requests: int, failures: int, ms: float) -> Counts:
@@ -80,7 +62,7 @@ def release(**changed: Any) -> dict[str, Any]:
         "state": "canary",
         "phase": 3,
         "paused": False,
-        "step": 1,
+        "step": 2,
         "steps": [{"percent": p, "dwell_s": 600.0} for p in (1, 5, 25, 100)],
         "dwell_left_s": 412.0,
         "window_left_s": None,
@@ -97,15 +79,16 @@ def release(**changed: Any) -> dict[str, Any]:
             gate("schema", 3, "warned", "2 tenants' schemas lack 1.3.0; they stay on blue"),
             gate("performance", 3, "passed", "p95 84 ms against 81 ms on the same 500 requests"),
             gate("replication", 3, "unmeasured", "no database link exists"),
-            gate("QA spot check", 3, "", **waits),
+            gate("QA spot check", 3, "awaited", **waits),
             gate(
-                *("release manager", 4, "passed"),
+                *("release manager", 4, "signed"),
                 automatic=False,
                 signed_by="grace",
                 note="quiet hour",
             ),
         ],
         "go": False,
+        "missing": ["QA spot check awaits a signature", "replication was not measured"],
         "verdict": {
             "level": "warning",
             "triggers": [
@@ -121,8 +104,19 @@ def release(**changed: Any) -> dict[str, Any]:
     return {**document, **changed}
 
 
+def event(seq: int, at: str, kind: str, **body: Any) -> dict[str, Any]:
+    """A row of a release's trail."""
+    return {
+        "seq": seq,
+        "at": f"2026-11-28T{at}:00+00:00",
+        "kind": kind,
+        "actor": "ada",
+        "body": body,
+    }
+
+
 EVENTS = [
-    {"at": "2026-11-28T09:10:00+00:00", "event": "step", "actor": "system", "detail": "5 %"},
-    {"at": "2026-11-28T09:00:00+00:00", "event": "step", "actor": "system", "detail": "1 %"},
-    {"at": "2026-11-28T08:55:00+00:00", "event": "started", "actor": "ada", "detail": ""},
+    event(3, "09:10", "step", percent=5, version=12, acked=2),
+    event(2, "09:00", "step", percent=1, version=11, acked=2),
+    event(1, "08:55", "started"),
 ]

@@ -7,12 +7,13 @@ never shown as nought.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from admin.dashboard.model.words import percent, thousands
 from proxy.routing.model import Slot
 
 NOT_MEASURED = "not measured"
+UNMEASURED = "unmeasured"
 
 
 class Counted(Protocol):
@@ -29,8 +30,8 @@ class Counted(Protocol):
         ...
 
     @property
-    def connect_failures(self) -> int:
-        """How many found no connection."""
+    def broken(self) -> int:
+        """How many broke off at the endpoint, without an answer."""
         ...
 
     @property
@@ -53,42 +54,38 @@ class Second(Protocol):
         ...
 
 
-class Triggered(Protocol):
-    """One thing that the monitor found. See `admin.monitor.model.Trigger`."""
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """One thing that the monitor watches. detail: in words. active, standby: its figures."""
 
-    @property
-    def name(self) -> str:
-        """As "error-rate"."""
-        ...
-
-    @property
-    def level(self) -> str:
-        """normal, warning, critical or unmeasured."""
-        ...
-
-    @property
-    def detail(self) -> str:
-        """In words."""
-        ...
+    name: str
+    level: str
+    detail: str
+    active: float | None = None
+    standby: float | None = None
 
 
-class Judged(Protocol):
-    """The monitor's verdict. See `admin.monitor.model.Verdict`."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The monitor's verdict. level: the worst. measured: names of what was looked at."""
 
-    @property
-    def level(self) -> str:
-        """The worst."""
-        ...
+    level: str
+    triggers: Sequence[Trigger] = ()
+    measured: Sequence[str] = ()
 
-    @property
-    def triggers(self) -> Sequence[Triggered]:
-        """What was found."""
-        ...
 
-    @property
-    def measured(self) -> Sequence[str]:
-        """What was looked at."""
-        ...
+def judged(document: Mapping[str, Any] | None) -> Judged | None:
+    """A verdict as plain JSON has it; None without one."""
+    if not document:
+        return None
+    triggers = tuple(_trigger(each) for each in document.get("triggers") or ())
+    measured = tuple(str(each) for each in document.get("measured") or ())
+    return Judged(str(document.get("level", UNMEASURED)), triggers, measured)
+
+
+def _trigger(document: Mapping[str, Any]) -> Trigger:
+    name, level, detail = (str(document.get(each) or "") for each in ("name", "level", "detail"))
+    return Trigger(name, level, detail, document.get("active"), document.get("standby"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +111,21 @@ class Equipment:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """A slot's requests over some seconds. failures: 5xx, and those that found no connection."""
+    """A slot's requests over some seconds. timed: those that were answered. failures: answers of 500
+    and above, and what broke off at the endpoint; as the monitor counts them.
+    """  # noqa: D205 - one sentence a field
 
     requests: int = 0
     failures: int = 0
+    timed: int = 0
     latency_us: int = 0
 
     def plus(self, figures: Counted) -> "Totals":
         """With these too."""
         return Totals(
-            self.requests + figures.requests,
-            self.failures + figures.statuses[4] + figures.connect_failures,
+            self.requests + figures.requests + figures.broken,
+            self.failures + figures.statuses[4] + figures.broken,
+            self.timed + figures.requests,
             self.latency_us + figures.latency_us,
         )
 
@@ -175,7 +176,8 @@ def board(
 ) -> Board:
     """The board of these figures. measured: each slot's requests in so many seconds."""
     one, other = measured.get(active), measured.get(active.other)
-    rate, cache = signals.get("database-connections"), signals.get("cache-hit-rate")
+    said = signals_of(verdict) | dict(signals)
+    rate, cache = said.get("database-connections"), said.get("cache-hit-rate")
     triggers = () if verdict is None else verdict.triggers
     drawn: list[tuple[str, str, str, str]] = [
         ("Error rate", "error-rate", _error_rate(one), _error_rate(other)),
@@ -192,8 +194,21 @@ def board(
         seconds,
         [_row(*each, verdict) for each in drawn],
         "watched" if verdict is None and measured else _level_of(verdict),
-        [f"{each.name}: {each.detail}" for each in triggers if each.name not in known],
+        [
+            f"{each.name}: {each.detail}"
+            for each in triggers
+            if each.name not in known and each.level in {"warning", "critical"}
+        ],
     )
+
+
+def signals_of(verdict: Judged | None) -> dict[str, Signal]:
+    """Figures from outside that the monitor has looked at."""
+    return {
+        each.name.removeprefix("signal:"): Signal(each.active, each.standby)
+        for each in (() if verdict is None else verdict.triggers)
+        if each.name.startswith("signal:")
+    }
 
 
 def _level_of(verdict: Judged | None) -> str:
@@ -205,7 +220,8 @@ def _row(name: str, trigger: str, active: str, standby: str, verdict: Judged | N
         return Row(name, active, standby, "unmeasured")
     found = {each.name: each for each in verdict.triggers} if verdict else {}
     if trigger in found:
-        return Row(name, active, standby, str(found[trigger].level), found[trigger].detail)
+        level, detail = found[trigger].level, found[trigger].detail
+        return Row(name, active, standby, level, detail if level != "normal" else "")
     judged = verdict is not None and trigger in verdict.measured
     return Row(name, active, standby, "normal" if judged else "watched")
 
@@ -217,9 +233,9 @@ def _error_rate(of: Totals | None) -> str:
 
 
 def _response_time(of: Totals | None) -> str:
-    if of is None or not of.requests:
+    if of is None or not of.timed:
         return NOT_MEASURED
-    ms = of.latency_us / of.requests / 1000
+    ms = of.latency_us / of.timed / 1000
     return f"{ms:.1f} ms" if ms < 10 else f"{thousands(round(ms))} ms"
 
 
@@ -285,7 +301,7 @@ def _error_percent(of: Totals | None) -> float | None:
 
 
 def _milliseconds(of: Totals | None) -> float | None:
-    return round(of.latency_us / of.requests / 1000, 2) if of and of.requests else None
+    return round(of.latency_us / of.timed / 1000, 2) if of and of.timed else None
 
 
 def _requests(of: Totals | None) -> float | None:

@@ -23,10 +23,12 @@ WORDS: Mapping[str, str] = {
     "resume": "Resume",
     "rollback": "Roll back",
     "abort": "Abort",
-    "finalize": "Finalise",
+    "finalise": "Finalise",
 }
 """What may be said to a release, and how its button says it."""
 HARMLESS = frozenset({"pause"})
+RELEASES, ONE, CURRENT = "/v1/releases", "/v1/releases/{release}", "current"
+"""The API's calls, and what names the release that runs."""
 OVER = frozenset({"done", "rolled-back", "aborted"})
 LEAVING = frozenset({"rolling-back", "rolled-back", "aborting", "aborted"})
 _SIGNS: Mapping[str, str] = {
@@ -34,7 +36,9 @@ _SIGNS: Mapping[str, str] = {
     "warned": "warning",
     "failed": "critical",
     "unmeasured": "unmeasured",
-    "approved": "normal",
+    "not-applicable": "watched",
+    "signed": "normal",
+    "awaited": "unmeasured",
     "refused": "critical",
 }
 
@@ -97,7 +101,10 @@ class ReleaseShown:
     is_over: bool
     paused: bool
     go: bool
+    missing: Sequence[str]
     reason: str
+    fault: str
+    waits_for: str
     started_by: str
     started_at: str | None
     since: str | None
@@ -126,6 +133,9 @@ def release_shown(document: Mapping[str, Any]) -> ReleaseShown:
         is_over=state in OVER,
         paused=bool(document.get("paused")),
         go=bool(document.get("go")),
+        missing=[str(each) for each in document.get("missing") or ()],
+        fault=_text(document, "fault"),
+        waits_for=_text(document, "waits_for"),
         reason=_text(document, "reason"),
         started_by=_text(document, "started_by"),
         started_at=document.get("started_at"),
@@ -138,7 +148,7 @@ def release_shown(document: Mapping[str, Any]) -> ReleaseShown:
         level=str(verdict.get("level", "unmeasured")),
         triggers=[
             TriggerShown(*(_text(each, name) for name in ("name", "level", "detail")))
-            for each in verdict.get("triggers") or ()
+            for each in sorted(verdict.get("triggers") or (), key=_rank)
         ],
         may=[
             (word, WORDS[word], word not in HARMLESS)
@@ -146,6 +156,13 @@ def release_shown(document: Mapping[str, Any]) -> ReleaseShown:
             if word in WORDS
         ],
     )
+
+
+def _rank(trigger: Mapping[str, Any]) -> int:
+    """The worst first."""
+    order = ("critical", "warning", "unmeasured", "normal")
+    level = trigger.get("level")
+    return order.index(level) if level in order else len(order)
 
 
 def _text(document: Mapping[str, Any], name: str) -> str:
@@ -183,37 +200,38 @@ def _gate(document: Mapping[str, Any]) -> GateShown:
     automatic = bool(document.get("automatic"))
     outcome = _text(document, "outcome") or "unmeasured"
     signed_by = _text(document, "signed_by")
+    is_open = not automatic and not signed_by
     return GateShown(
         _text(document, "gate"),
         automatic,
-        outcome if automatic or signed_by else "waits for a signature",
+        "waits for a signature" if is_open else outcome,
         _SIGNS.get(outcome, "unmeasured"),
         _text(document, "detail"),
         document.get("measured_at"),
         signed_by,
         _text(document, "note"),
-        not automatic and not signed_by,
+        is_open,
     )
 
 
 def _steps(document: Mapping[str, Any], state: str) -> list[StepShown]:
-    """step: the index of the step that stands, from 0; None before the first."""
-    at, found = document.get("step"), document.get("steps") or ()
+    """step: the one that stands, from 1; 0 where none does."""
+    at, found = int(document.get("step") or 0), document.get("steps") or ()
     phase = int(document.get("phase") or 0)
     past = phase > 3 or state in {"cutting-over", "done"}
     return [
         StepShown(
-            number + 1,
+            number,
             float(each.get("percent") or 0),
             float(each.get("dwell_s") or 0),
             "done" if past else _step_standing(number, at, state),
         )
-        for number, each in enumerate(found)
+        for number, each in enumerate(found, 1)
     ]
 
 
-def _step_standing(number: int, at: Any, state: str) -> str:
-    if not isinstance(at, int) or number > at or state not in {"canary", *LEAVING}:
+def _step_standing(number: int, at: int, state: str) -> str:
+    if not at or number > at or state not in {"canary", *LEAVING}:
         return "ahead"
     if number < at:
         return "done"
@@ -241,7 +259,6 @@ def tried_by(word: str, document: Mapping[str, Any], active: str) -> dict[str, A
 
 def _following(document: Mapping[str, Any]) -> float | None:
     """The percentage of the step that a promotion leads to; None: it is past the last."""
-    steps, at = document.get("steps") or (), document.get("step")
-    is_running = document.get("state") == "canary" and isinstance(at, int)
-    position = at + 1 if is_running and isinstance(at, int) else 0
+    steps = document.get("steps") or ()
+    position = int(document.get("step") or 0) if document.get("state") == "canary" else 0
     return float(steps[position]["percent"]) if position < len(steps) else None

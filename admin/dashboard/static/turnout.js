@@ -51,7 +51,7 @@
   };
 
   const listen = () => {
-    const feed = new EventSource("/ui/events");
+    const feed = new EventSource("/v1/events");
     let lost = false;
     feed.onopen = () => {
       say("live", "Live");
@@ -87,6 +87,10 @@
   for (const failure of ["htmx:sendError", "htmx:timeout"]) {
     document.addEventListener(failure, () => say("lost", "Connection lost, trying again"));
   }
+
+  // What a page asks for by itself is no use of a session: it doesn't keep one alive.
+  const BACKGROUND = { "X-Turnout-Background": "1" };
+  document.addEventListener("htmx:configRequest", (event) => Object.assign(event.detail.headers, BACKGROUND));
 
   // ── ticking ─────────────────────────────────────────────────────────────────────────────────
 
@@ -137,7 +141,7 @@
     for (const [element, chart] of drawn) if (!element.isConnected) { chart.destroy(); drawn.delete(element); }
     const addresses = new Set(places.map((place) => place.dataset.figures));
     for (const address of addresses) {
-      const answer = await fetch(address).catch(() => null);
+      const answer = await fetch(address, { headers: BACKGROUND }).catch(() => null);
       if (!answer || !answer.ok) continue;
       const figures = await answer.json();
       for (const place of places) {

@@ -1,5 +1,6 @@
 """The deployment board, and the figures of its plots."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -8,7 +9,8 @@ from aiohttp import web
 
 from admin.api.guard import problem_of
 from admin.api.messages import CensusPage, DrainReport
-from admin.dashboard.model.board import Equipment, board, plots, totals
+from admin.dashboard.model.board import Equipment, board, judged, plots, totals
+from admin.dashboard.model.release import CURRENT, ONE, OVER
 from admin.dashboard.visit import Visit
 from proxy.routing.model import Slot
 
@@ -29,7 +31,7 @@ async def look(visit: Visit) -> web.StreamResponse:
         totals(windows or ()),
         signals or {},
         await _equipment(visit, table.active),
-        await _known(visit, "verdict"),
+        judged(await _verdict(visit)),
     )
     return await visit.page("board.html", board=shown, plotted=visit.sources.windows is not None)
 
@@ -49,6 +51,16 @@ async def _known(visit: Visit, name: str, *given: Any) -> Any:
         if problem_of(error) is None:
             raise
         return None
+
+
+async def _verdict(visit: Visit) -> Mapping[str, Any] | None:
+    """The monitor's verdict on the release that runs; None without one."""
+    if visit.sources.verdict is not None:
+        told: Mapping[str, Any] | None = await _known(visit, "verdict")
+        return told
+    release = await visit.ops.found(ONE, {"release": CURRENT})
+    document = {} if release is None else dict(msgspec.to_builtins(release))
+    return None if document.get("state") in OVER else document.get("verdict")
 
 
 async def _equipment(visit: Visit, active: Slot) -> Equipment | None:

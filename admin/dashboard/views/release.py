@@ -9,22 +9,29 @@ from aiohttp import web
 from admin.api.problems import Problem
 from admin.dashboard.deeds import Deed, carry_out
 from admin.dashboard.forms import Form
-from admin.dashboard.model.release import HARMLESS, WORDS, release_shown, tried_by
+from admin.dashboard.model.release import (
+    CURRENT,
+    HARMLESS,
+    ONE,
+    RELEASES,
+    WORDS,
+    release_shown,
+    tried_by,
+)
 from admin.dashboard.visit import Visit
 
 HOME = "/ui/release"
-CURRENT = "current"
 KINDS = ("patch", "minor", "major", "breaking")
 EVENTS = 50
+MAX_EVENTS = 1000
+"""Of a release, those that are read: the last of them are shown."""
 EARLIER = 20
-_RELEASES = "/v1/releases"
-_ONE = "/v1/releases/{name}"
 _ABOUT: Mapping[str, str] = {
     "promote": "The release goes on to its next step at once; what its dwell time would still show is not waited for.",
     "resume": "Timers run on from where they stood, and the release goes on by itself.",
     "rollback": "All traffic returns to the slot that it came from; the release ends as rolled back.",
     "abort": "The release is given up, and ends as aborted; what it had moved returns.",
-    "finalize": "The stabilisation window ends; the other slot is brought to the same version, and after that there is no way back to the old one.",
+    "finalise": "The stabilisation window ends; the other slot is brought to the same version, and after that there is no way back to the old one.",
 }
 
 
@@ -40,23 +47,23 @@ async def one(visit: Visit) -> web.StreamResponse:
 
 async def _page(visit: Visit, name: str) -> web.StreamResponse:
     document = await _document(visit, name)
-    earlier = await _plain(visit, _RELEASES, {}, {"limit": EARLIER})
+    earlier = await _plain(visit, RELEASES, {}, {"limit": EARLIER})
     events = None
     if document is not None:
-        names = {"name": str(document["name"])}
-        events = await _plain(visit, _ONE + "/events", names, {"limit": EVENTS})
+        names = {"release": str(document["name"])}
+        events = await _plain(visit, ONE + "/events", names, {"limit": MAX_EVENTS})
     return await visit.page(
         "release.html",
         release=None if document is None else release_shown(document),
-        events=[] if events is None else events.get("items", []),
-        earlier=[] if earlier is None else earlier.get("items", []),
-        is_set_up=visit.ops.api.knows("POST", _RELEASES),
+        events=[] if events is None else events.get("events", [])[::-1][:EVENTS],
+        earlier=[] if earlier is None else earlier.get("releases", []),
+        is_set_up=visit.ops.api.knows("POST", RELEASES),
         kinds=KINDS,
     )
 
 
 async def _document(visit: Visit, name: str) -> dict[str, Any] | None:
-    found = await visit.ops.found(_ONE, {"name": name})
+    found = await visit.ops.found(ONE, {"release": name})
     return None if found is None else dict(msgspec.to_builtins(found))
 
 
@@ -76,7 +83,7 @@ async def begin(visit: Visit, form: Form) -> web.StreamResponse:
     if "version" not in given:
         raise Problem("invalid-change", "version: which one is released?")
     deed = Deed(
-        *("POST", _RELEASES),
+        *("POST", RELEASES),
         title=f"Start the release of {given['version']}",
         back=HOME,
         given=given,
@@ -92,7 +99,7 @@ async def begin(visit: Visit, form: Form) -> web.StreamResponse:
 async def say(visit: Visit, form: Form) -> web.StreamResponse:
     """Promote, pause, resume, roll back, abort, finalise."""
     name, word = visit.named("name"), visit.named("word")
-    path = f"{_ONE}/{word}"
+    path = f"{ONE}/{word}"
     if word not in WORDS or not visit.ops.api.knows("POST", path):
         raise Problem("not-found", f"a release knows {', '.join(WORDS)}")
     document = await _document(visit, name)
@@ -104,7 +111,7 @@ async def say(visit: Visit, form: Form) -> web.StreamResponse:
         *("POST", path),
         title=f"{WORDS[word]} {document['name']}",
         back=HOME,
-        names={"name": str(document["name"])},
+        names={"release": str(document["name"])},
         given={"note": note} if note else {},
         word="" if word in HARMLESS else str(document["name"]),
         tried=tried_by(word, document, str(table.active)),
@@ -115,14 +122,14 @@ async def say(visit: Visit, form: Form) -> web.StreamResponse:
 
 async def sign(visit: Visit, form: Form) -> web.StreamResponse:
     """Sign a gate, for or against."""
-    name, gate = visit.named("name"), form.text("gate")
+    name, signer = visit.named("name"), form.text("signer")
     approves = form.text("approve") == "yes"
     deed = Deed(
-        *("POST", _ONE + "/sign"),
-        title=f"{'Approve' if approves else 'Refuse'} {gate}",
+        *("POST", ONE + "/sign"),
+        title=f"{'Approve' if approves else 'Refuse'} as {signer}",
         back=HOME,
-        names={"name": name},
-        given={"gate": gate, "approve": approves, "note": form.text("note")},
+        names={"release": name},
+        given={"signer": signer, "approve": approves, "note": form.text("note")},
     )
     return await carry_out(visit, form, deed)
 

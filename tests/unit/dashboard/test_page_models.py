@@ -218,10 +218,12 @@ def test_static_files_are_those_of_the_table_alone():
     static = Files()
     assert static.response("../app.py") is None
     assert static.response("vendor") is None
-    served = static.response("htmx.js")
-    assert served is not None
-    assert "immutable" in served.headers["Cache-Control"]
-    assert static.url("htmx.js").startswith("/ui/static/htmx.js?v=")
+    place, _, digest = static.url("htmx.js").partition("?v=")
+    assert place == "/ui/static/htmx.js"
+    for asked, kept in ((digest, "immutable"), ("", "no-cache"), ("older", "no-cache")):
+        served = static.response("htmx.js", asked)
+        assert served is not None
+        assert kept in served.headers["Cache-Control"]
 
 
 def test_no_template_holds_a_script_a_style_or_an_escape_from_escaping():
