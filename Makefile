@@ -55,7 +55,7 @@ test-fast: .venv/.ready ## unit and contract tests
 
 .PHONY: test-browser
 test-browser: .venv/.ready ## the dashboard in Chromium (apt-get install chromium chromium-driver)
-	TURNOUT_BROWSER=1 $(BIN)/pytest tests/browser $(ARGS)
+	TEST_BROWSER=1 $(BIN)/pytest tests/browser $(ARGS)
 
 .PHONY: check
 check: .venv/.ready ## format, lint, types, import contracts

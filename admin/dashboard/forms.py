@@ -13,6 +13,8 @@ from admin.config import Settings
 from admin.dashboard.session import Session, check_csrf
 
 MAX_FIELDS = 2000
+MAX_KEY = 200
+"""Characters of a form's key: as many as an Idempotency-Key has."""
 OWN = frozenset({"csrf", "key", "typed"})
 """Fields of every form; all others are what it asks for."""
 
@@ -54,7 +56,7 @@ class Form:
     @property
     def key(self) -> str:
         """Names this rendering of the form: sent twice, it is carried out once."""
-        return self.text("key")
+        return self.text("key")[:MAX_KEY]
 
     @property
     def asked(self) -> list[tuple[str, str]]:

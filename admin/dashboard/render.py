@@ -65,9 +65,10 @@ class Files:
 
 
 class Pages:
-    """The templates."""
+    """The templates. headers: what every page carries."""
 
-    def __init__(self, static: Files) -> None:
+    def __init__(self, static: Files, headers: Mapping[str, str] = HEADERS) -> None:
+        self._headers = headers
         self._environment = Environment(
             loader=PackageLoader("admin.dashboard"),
             autoescape=True,
@@ -82,4 +83,6 @@ class Pages:
     def response(self, template: str, context: Mapping[str, Any], status: int) -> web.Response:
         """The page."""
         text = self._environment.get_template(template).render(context)
-        return web.Response(status=status, text=text, content_type="text/html", headers=HEADERS)
+        return web.Response(
+            status=status, text=text, content_type="text/html", headers=self._headers
+        )

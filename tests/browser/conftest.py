@@ -1,6 +1,6 @@
 """The demo with ten thousand tenants, and a browser on its dashboard: for each file of tests one.
 
-Screenshots stay in tests/browser/out. Without Chromium these tests are skipped; TURNOUT_BROWSER=1
+Screenshots stay in tests/browser/out. Without Chromium these tests are skipped; TEST_BROWSER=1
 makes that a failure.
 """
 
@@ -29,7 +29,7 @@ STEP_S = 120.0
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip all of this folder where no browser can be driven, and say why."""
     reason = missing()
-    if reason and not os.environ.get("TURNOUT_BROWSER"):
+    if reason and not os.environ.get("TEST_BROWSER"):
         here = Path(__file__).parent
         for item in items:
             if here in item.path.parents:

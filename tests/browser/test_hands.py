@@ -1,10 +1,16 @@
 """Without a mouse, without scripts, without a connection: the pages go on being of use."""
 
+import sys
+from pathlib import Path
+
 from selenium.webdriver.common.keys import Keys
 
-from tests.browser.conftest import Demo
+from admin.tokens import create_token
+from tests.browser.conftest import OUT, STEP_S, Demo, free_port
 from tests.browser.test_story import where
-from tests.support.browser import WIDE, Browser
+from tests.integration.admin.conftest import SECRET
+from tests.support.browser import WIDE, Browser, chromium
+from tests.support.processes import Child, Children
 
 
 def test_a_tenant_is_moved_by_the_keyboard_alone(browser: Browser, demo: Demo) -> None:
@@ -69,16 +75,33 @@ def test_what_is_ticked_is_not_taken_away_by_news(browser: Browser, demo: Demo) 
     assert browser.one("input[value=press-00041]").is_selected()
 
 
-def test_a_lost_connection_is_seen_and_mended(browser: Browser, demo: Demo) -> None:
-    browser.open("/ui/workers")
-    browser.until(lambda: browser.one("#link").get_attribute("data-state") == "live")
-    browser.offline(is_so=True)
-    try:
-        browser.driver.execute_script("document.dispatchEvent(new Event('htmx:sendError'))")
+def test_a_lost_connection_is_seen_and_mended(
+    spawn: Children, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    port = free_port()
+    config = tmp_path / "turnout.toml"
+    config.write_text(
+        f"redis_url = '{redis_url}'\nredis_prefix = 'lost'\ndatabase_url = '{database_url}'\n"
+        f"[admin]\nlisten = '127.0.0.1:{port}'\ntoken_secret = '{SECRET}'\n"
+    )
+
+    def state() -> str | None:
+        return browser.one("#link").get_attribute("data-state")
+
+    def admin() -> Child:
+        child = spawn(sys.executable, "-m", "admin", "--config", config)
+        child.wait_line('"address"', STEP_S)
+        return child
+
+    first = admin()
+    with chromium(f"http://127.0.0.1:{port}", OUT) as browser:
+        browser.authorize(create_token(SECRET, "ada", "viewer", 3600))
+        browser.open("/ui/workers")
+        browser.until(lambda: state() == "live")
+        first.kill()
+        browser.until(lambda: state() == "lost")
         browser.says("Connection lost, trying again")
         browser.picture("lost")
         assert browser.faults() == []
-    finally:
-        browser.offline(is_so=False)
-    browser.open("/ui/workers")
-    browser.until(lambda: browser.one("#link").get_attribute("data-state") == "live")
+        admin()
+        browser.until(lambda: state() == "live")

@@ -87,6 +87,7 @@ def pages() -> Iterator[tuple[str, str]]:
             "events": EVENTS,
             "earlier": [document],
             "is_set_up": True,
+            "can_drill": True,
             "kinds": ("minor",),
         }
         yield f"ui/release-{name}", str(render.response("release.html", context, 200).text)

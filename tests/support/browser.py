@@ -49,11 +49,6 @@ class Browser:
         headers = {"Authorization": f"Bearer {token}"}
         self._command("Network.setExtraHTTPHeaders", {"headers": headers})
 
-    def offline(self, is_so: bool) -> None:
-        """Take the network away, or give it back."""
-        about = {"offline": is_so, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-        self._command("Network.emulateNetworkConditions", about)
-
     def scripts(self, enabled: bool) -> None:
         """Whether pages that are opened from now on may run scripts."""
         self._command("Emulation.setScriptExecutionDisabled", {"value": not enabled})

@@ -28,6 +28,7 @@ WORDS: Mapping[str, str] = {
 """What may be said to a release, and how its button says it."""
 HARMLESS = frozenset({"pause"})
 RELEASES, ONE, CURRENT = "/v1/releases", "/v1/releases/{release}", "current"
+DRILLS = "/v1/drills"
 """The API's calls, and what names the release that runs."""
 OVER = frozenset({"done", "rolled-back", "aborted"})
 LEAVING = frozenset({"rolling-back", "rolled-back", "aborting", "aborted"})

@@ -11,6 +11,7 @@ from admin.dashboard.deeds import Deed, carry_out
 from admin.dashboard.forms import Form
 from admin.dashboard.model.release import (
     CURRENT,
+    DRILLS,
     HARMLESS,
     ONE,
     RELEASES,
@@ -58,6 +59,7 @@ async def _page(visit: Visit, name: str) -> web.StreamResponse:
         events=[] if events is None else events.get("events", [])[::-1][:EVENTS],
         earlier=[] if earlier is None else earlier.get("releases", []),
         is_set_up=visit.ops.api.knows("POST", RELEASES),
+        can_drill=visit.ops.api.knows("POST", DRILLS),
         kinds=KINDS,
     )
 
@@ -92,6 +94,23 @@ async def begin(visit: Visit, form: Form) -> web.StreamResponse:
             "It is deployed to the standby slot by its plan; nobody is moved before its canary.",
             "Its gates decide how far it goes by itself.",
         ],
+    )
+    return await carry_out(visit, form, deed)
+
+
+async def drill(visit: Visit, form: Form) -> web.StreamResponse:
+    """Begin a drill: everybody to standby, and back."""
+    table = await visit.ops.api.parts.store.current()
+    window_s = form.number("window_s")
+    given = {"window_s": window_s} if window_s is not None else {}
+    deed = Deed(
+        *("POST", DRILLS),
+        title="Begin a drill",
+        back=HOME,
+        given=given,
+        word="drill",
+        tried={"cutover": {"to": str(table.standby)}},
+        says=[f"Everybody goes to {table.standby}, stays there for a while, and comes back:"],
     )
     return await carry_out(visit, form, deed)
 
@@ -137,6 +156,7 @@ async def sign(visit: Visit, form: Form) -> web.StreamResponse:
 LOOKS: Mapping[str, Any] = {HOME: look, HOME + "/{name}": one}
 SENDS: Mapping[str, Any] = {
     HOME: begin,
+    "/ui/drill": drill,
     HOME + "/{name}/sign": sign,
     HOME + "/{name}/{word}": say,
 }

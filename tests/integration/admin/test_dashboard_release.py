@@ -31,6 +31,7 @@ class Anything(Given, forbid_unknown_fields=False):
     note: str = ""
     signer: str = ""
     approve: bool = False
+    window_s: float = 0.0
 
 
 class Releases:
@@ -47,6 +48,7 @@ class Releases:
             self._route("GET", "/v1/releases", {"releases": [self.document], "next": None}),
             self._route("POST", "/v1/releases", self.document),
             self._route("GET", one, self.document),
+            self._route("POST", "/v1/drills", self.document),
             self._route("GET", f"{one}/events", {"events": EVENTS[::-1], "next": None}),
             *(self._route("POST", f"{one}/{word}", self.document) for word in words),
         )
@@ -135,6 +137,17 @@ async def test_a_release_is_started_by_typing_its_version(call: Client, releases
     again = {**hidden(question, PAGE), "typed": "1.4.0"}
     assert (await send(call, PAGE, again))[0] == 303
     assert (releases.given[0][2].version, releases.given[0][2].note) == ("1.4.0", "go")
+
+
+async def test_a_drill_says_who_goes_there_and_back(call: Client, releases: Releases) -> None:
+    await call("PUT", "/v1/tenants/a", {})
+    releases.document.update(state="done", phase=6, may=[])
+    form = {**await fields(call, PAGE, "/ui/drill"), "window_s": "30"}
+    question = (await send(call, "/ui/drill", form))[1]
+    assert "1 tenant of 1 known moves from blue to green." in question
+    again = {**hidden(question, "/ui/drill"), "typed": "drill"}
+    assert (await send(call, "/ui/drill", again))[0] == 303
+    assert (releases.given[0][0], releases.given[0][2].window_s) == ("drills", 30)
 
 
 async def test_a_word_that_no_release_knows_is_not_found(call: Client, releases: Releases) -> None:
