@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.browser import WIDE, Browser, chromium, missing
+from tests.support.chromium import WIDE, Browser, chromium, missing
 from tests.support.processes import Children
 
 OUT = Path(__file__).parent / "out"

@@ -9,7 +9,7 @@ from admin.tokens import create_token
 from tests.browser.conftest import OUT, STEP_S, Demo, free_port
 from tests.browser.test_story import where
 from tests.integration.admin.conftest import SECRET
-from tests.support.browser import WIDE, Browser, chromium
+from tests.support.chromium import WIDE, Browser, chromium
 from tests.support.processes import Child, Children
 
 

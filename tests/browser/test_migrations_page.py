@@ -17,7 +17,7 @@ from tests.browser.conftest import OUT
 from tests.browser.test_story import confirm
 from tests.integration.admin.conftest import SECRET, Client, published
 from tests.integration.migrations.conftest import book, works
-from tests.support.browser import PHONE, WIDE, Browser, chromium
+from tests.support.chromium import PHONE, WIDE, Browser, chromium
 from tests.support.migrations import Ledger, of_tenants, settings
 
 Works = Callable[..., Awaitable[Any]]

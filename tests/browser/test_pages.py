@@ -5,7 +5,7 @@ import statistics
 import pytest
 
 from tests.browser.conftest import TENANTS, Demo
-from tests.support.browser import PHONE, WIDE, Browser
+from tests.support.chromium import PHONE, WIDE, Browser
 
 PAGES = {
     "board": "/ui/board",

@@ -23,7 +23,7 @@ from admin.dashboard.session import Session
 from admin.tokens import Principal, Role
 from proxy.routing.model import Slot
 from tests.browser.conftest import OUT
-from tests.support.browser import PHONE, WIDE, Browser, chromium
+from tests.support.chromium import PHONE, WIDE, Browser, chromium
 from tests.support.shown import EVENTS, release, windows
 
 BOARDS: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser.conftest import Demo
-from tests.support.browser import Browser
+from tests.support.chromium import Browser
 
 
 def where(demo: Demo, tenant: str) -> tuple[str, str]:
