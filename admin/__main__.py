@@ -20,6 +20,8 @@ import uvloop
 from admin.bootstrap import StartError, running
 from admin.config import MIN_SECRET_BYTES, Settings
 from admin.migrations.config import Settings as MigrationSettings
+from admin.monitor.settings import Settings as MonitorSettings
+from admin.releases.config import Settings as ReleaseSettings
 from admin.schema import SchemaError
 from config import ERROR, ConfigError, Shared, examine, load
 
@@ -44,26 +46,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         shared, settings = load(arguments.config, "admin", Settings)
         _, migrating = load(arguments.config, "migrations", MigrationSettings)
+        _, releasing = load(arguments.config, "releases", ReleaseSettings)
+        _, monitoring = load(arguments.config, "monitor", MonitorSettings)
         if arguments.listen:
             settings = msgspec.structs.replace(settings, listen=arguments.listen)
     except (ConfigError, ValueError) as error:
         return _fail(str(error), 2)
     log_to_stderr(settings.log_level)
     try:
-        uvloop.run(serve(shared, settings, migrating))
+        uvloop.run(serve(shared, settings, migrating, releasing, monitoring))
     except (StartError, SchemaError) as error:
         return _fail(str(error), 1)
     return 0
 
 
-async def serve(shared: Shared, settings: Settings, migrating: MigrationSettings) -> None:
+async def serve(
+    shared: Shared,
+    settings: Settings,
+    migrating: MigrationSettings,
+    releasing: ReleaseSettings,
+    monitoring: MonitorSettings,
+) -> None:
     """The admin until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     log = structlog.get_logger("admin")
-    async with running(shared, settings, migrating) as address:
+    async with running(shared, settings, migrating, releasing, monitoring) as address:
         log.info("listening", address=address)
         await stop.wait()
         log.info("stopping")

@@ -20,10 +20,15 @@ from admin.census.reading import Reader
 from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
+from admin.login.door import Logins
 from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
 from admin.migrations.watch import watch
 from admin.migrations.worker import advance
+from admin.monitor.reading import Windows
+from admin.monitor.settings import Settings as MonitorSettings
+from admin.releases.compose import Needs, compose
+from admin.releases.config import Settings as ReleaseSettings
 from admin.routing.control import Control
 from admin.routing.database import Database, DatabaseUnavailableError, Pool, open_pool
 from admin.routing.events import Hub
@@ -55,7 +60,11 @@ class StartError(Exception):
 
 @asynccontextmanager
 async def running(
-    shared: Shared, settings: Settings, migrating: MigrationSettings | None = None
+    shared: Shared,
+    settings: Settings,
+    migrating: MigrationSettings | None = None,
+    releasing: ReleaseSettings | None = None,
+    monitoring: MonitorSettings | None = None,
 ) -> AsyncIterator[str]:
     """The whole admin for as long as the block runs; yields the address that it listens on.
 
@@ -73,7 +82,7 @@ async def running(
         stack.push_async_callback(database.close)
         async with pool.acquire() as connection:
             await migrate(connection, migrations(), settings.database_wait_s)
-        parts, tasks = _compose(stack, shared, settings, database, migrating)
+        parts, tasks = _compose(stack, shared, settings, database, migrating, releasing, monitoring)
         stack.push_async_callback(tasks.close)
         runner = web.AppRunner(
             create_app(parts),
@@ -113,6 +122,8 @@ def _compose(
     settings: Settings,
     database: Database,
     migrating: MigrationSettings | None = None,
+    releasing: ReleaseSettings | None = None,
+    monitoring: MonitorSettings | None = None,
 ) -> tuple[Parts, Tasks]:
     keys = Keys(shared.redis_prefix)
     access = Access(shared, keys.table)
@@ -152,15 +163,28 @@ def _compose(
     last_hour = LastHour(redis, keys)
     ramps = Ramps(control, hub, tasks, last_hour, may_be_made, Problem)
     tasks.start("ramps", ramps.run)
-    known = Authenticator(settings)
     migrating = migrating or MigrationSettings()
     if migrating.servers:  # else there are no plans to look at, several times a second
         tasks.start("advance", lambda: advance(database, migrating.look_s))
         tasks.start("migrations", lambda: watch(database, hub))
+    windows = Windows(redis, keys, skipped=metrics.windows_skipped.inc)
+    releasing = releasing or ReleaseSettings()
+    needs = Needs(
+        *(control, hub, tasks, switches, drains, rolls, windows),
+        *(may_be_made, Problem, metrics.count_notification),
+    )
+    releases, _, signals = compose(
+        stack, settings, releasing, migrating, monitoring or MonitorSettings(), needs
+    )
     parts = Parts(
-        *(settings, control, hub, known, metrics, switches, drains, ramps, last_hour, rolls),
+        *(settings, control, hub, metrics, switches, drains, ramps, last_hour, rolls),
         guard=guard,
         migrations=migrating,
+        releases=releases,
+        releasing=releasing,
+        windows=windows,
+        signals=signals,
+        logins=Logins(settings, database, Authenticator(settings)),
     )
     return parts, tasks
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from admin.login.config import Login, Oidc, check_public_url
 from config import split_address
 
 _OTHERS_AT_ONCE = 4  # a drain for each slot, the census, and a ramp
@@ -58,10 +59,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     census_devices: Annotated[int, Meta(ge=1, le=200_000)] = 20_000
     steps: dict[str, tuple[str, ...]] = {}
     step_urls: tuple[str, ...] = ()
+    public_url: str = ""
+    environment: Annotated[str, Meta(pattern="^[a-z0-9-]{1,63}$")] = "production"
+    login: Login = Login()
+    oidc: Oidc = Oidc()
     log_level: Level = "info"
 
     def __post_init__(self) -> None:
         _checked("listen", lambda: split_address(self.listen))
+        check_public_url(self.public_url)
         for network in self.endpoint_networks:
             _checked("endpoint_networks", lambda text=network: ipaddress.ip_network(text))
         if not all(self.steps.values()):

@@ -16,7 +16,7 @@ from config.redis_url import Kind, RedisUrl, parse_redis_url
 Section = TypeVar("Section", bound=msgspec.Struct)
 
 _WRONG_CHOICE = re.compile(r"Invalid enum value .*( - at `[^`]*`)$", re.DOTALL)
-SECTIONS = frozenset({"proxy", "admin", "migrations"})
+SECTIONS = frozenset({"proxy", "admin", "migrations", "monitor", "releases"})
 
 
 class ConfigError(Exception):
@@ -200,7 +200,7 @@ def _at(of: Any, place: str) -> Any:
 def choices(of: Any) -> str:
     """What values of this type, or its items, there are to choose from."""
     while get_origin(of) not in {None, Literal}:
-        of = get_args(of)[0]
+        of = get_args(of)[-1 if get_origin(of) is dict else 0]
     known = [str(choice) for choice in (get_args(of) or of)]
     return ", ".join(choice or "(empty)" for choice in known)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from admin.canary import model as ramps
 from admin.migrations import states as migrations
+from admin.releases import model as releases
 from admin.switches import model as switches
 from proxy.exchange import tunnel
 from proxy.exchange.states import TRANSITIONS
@@ -99,6 +100,18 @@ def job() -> str:
     return "\n".join([*lines, *(f"    {state} --> [*]" for state in ends)])
 
 
+def release() -> str:
+    """The life of a release, but for its pauses."""
+    lines = ["stateDiagram-v2", "    [*] --> PLANNED"]
+    ways: dict[tuple[str, str], list[str]] = {}
+    for (state, event), after in releases.TRANSITIONS.items():
+        if event not in {releases.Event.PAUSE, releases.Event.RESUME}:
+            ways.setdefault((state.name, after.name), []).append(str(event))
+    lines += [f"    {of} --> {to}: {', '.join(events)}" for (of, to), events in ways.items()]
+    ends = (state for state in releases.State if state in releases.ENDED)
+    return "\n".join([*lines, *(f"    {state.name} --> [*]" for state in ends)])
+
+
 DIAGRAMS = {
     "exchange": exchange,
     "health": health,
@@ -108,6 +121,7 @@ DIAGRAMS = {
     "ramp": ramp,
     "plan": plan,
     "job": job,
+    "release": release,
 }
 
 

@@ -30,6 +30,7 @@ from proxy.observability.readiness import FOLLOWING, readiness
 from proxy.observability.telemetry import GROUPS, Telemetry, group_base
 from proxy.tasks import Tasks
 from proxy.traffic import Reporter
+from proxy.windows import Teller
 
 _SETTLE_STEP_S = 0.02
 _SETTLE_STEPS = 20
@@ -70,6 +71,7 @@ _GROUP_COUNTERS = (
         telemetry.RETRIES_REFUSED,
     ),
     ("turnout_aborted", "Exchanges that broke off.", telemetry.ABORTED),
+    ("turnout_broken_off", "Those whose answer broke off.", telemetry.ANSWERS_BROKEN),
     (
         "turnout_queue_timeouts",
         "Requests refused after they had waited for room.",
@@ -155,6 +157,12 @@ _SUPERVISOR_COUNTERS = (
         "Times that settings were put in use: at the start and by each reload.",
         telemetry.SETTINGS_LOADED,
     ),
+    (
+        "turnout_windows_told",
+        "Windows of what was served that Redis was told.",
+        telemetry.WINDOWS_TOLD,
+    ),
+    ("turnout_windows_lost", "Those that it could not be told.", telemetry.WINDOWS_LOST),
 )
 _LAST_ACCEPT_S = 0.2
 
@@ -165,10 +173,11 @@ def run(
     lifeline: int,
     keeper: Keeper,
     reporter: Reporter,
+    teller: Teller,
 ) -> None:
     """Serve until told to end, or until the supervisor is gone."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(telemetry_of_all, listening, lifeline, keeper, reporter))
+        runner.run(_serve(telemetry_of_all, listening, lifeline, keeper, reporter, teller))
 
 
 async def _serve(
@@ -177,6 +186,7 @@ async def _serve(
     lifeline: int,
     keeper: Keeper,
     reporter: Reporter,
+    teller: Teller,
 ) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -192,6 +202,7 @@ async def _serve(
     tasks.start(keeper.keep(), "keep the table")
     tasks.start(keeper.bury(), "say goodbye for the dead")
     tasks.start(reporter.report(), "tell of traffic")
+    tasks.start(teller.run(), "tell windows")
     await ended.wait()
     loop.remove_reader(lifeline)
     # After an upgrade another answers here: what was accepted just now is answered still.
@@ -200,6 +211,7 @@ async def _serve(
     await runner.cleanup()
     await tasks.cancel()
     await reporter.tell()
+    await teller.end()
 
 
 def app(telemetry_of_all: Telemetry) -> web.Application:

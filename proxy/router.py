@@ -37,7 +37,7 @@ class Route:
     tenant_line: names the tenant to the endpoint; empty without one. request_line, answer_line:
     what the endpoint and the client are told, each ended by the request's id. body_bytes: of a
     request of this tenant; 0: as of all. labels: tenant, slot, cohort and reason, as logs name them. count:
-    of its tenant; None if tenants aren't counted.
+    of its tenant in this slot; None if tenants aren't counted.
     """
 
     __slots__ = (
@@ -350,11 +350,15 @@ class Router:
         if tenant is None:
             return Route(decision.slot, decision.reason, b"")
         tenant_line = f"{self._tenant_header}: {tenant}".encode()
-        count = None if self._tenants is None else TenantCount(tenant, self._tenants)
+        number = _SLOT_NUMBERS[decision.slot]
+        count = None if self._tenants is None else TenantCount(tenant, number, self._tenants)
         body_bytes = self._body_bytes.get(tenant, 0)
         return Route(decision.slot, decision.reason, tenant_line, tenant, count, body_bytes)
 
 
 def _another(route: Route, slot: Slot, reason: Reason) -> Route:
     """The same tenant's, to this slot for this reason."""
-    return Route(slot, reason, route.tenant_line, route.labels[0], route.count, route.body_bytes)
+    count = route.count
+    if count is not None and slot is not route.slot:
+        count = TenantCount(count.tenant, _SLOT_NUMBERS[slot], count.touched)
+    return Route(slot, reason, route.tenant_line, route.labels[0], count, route.body_bytes)

@@ -49,6 +49,7 @@ _LONG = (
     "integration/switches/test_without_postgresql.py",
     "integration/proxy/test_fault_matrix.py",
     "integration/admin/test_ramp_takeover.py",
+    "integration/admin/login/test_login_oidc.py",
     "e2e/test_soak.py",
 )
 """Files of half a minute and more. They begin first, so that none is left for one process at the end."""

@@ -19,11 +19,14 @@ from admin.api import (
     openapi,
     ramp,
     refusals,
+    releases,
     routing,
+    sessions,
     switches,
     tenants,
     traffic,
     whatif,
+    windows,
     workers,
 )
 from admin.api.auth import require
@@ -32,7 +35,9 @@ from admin.api.guard import STARTED, guard, set_headers
 from admin.api.problems import REQUEST_ID, Problem
 from admin.api.route import Call, Parts, Route
 from admin.dashboard import app as dashboard
-from admin.dashboard.session import TokenSessions
+from admin.dashboard.session import DoorSessions
+from admin.dashboard.sources import Sources
+from admin.login.pages import Pages
 from admin.tokens import Principal
 
 ROUTES: tuple[Route, ...] = (
@@ -42,14 +47,17 @@ ROUTES: tuple[Route, ...] = (
     *ramp.ROUTES,
     *whatif.ROUTES,
     *traffic.ROUTES,
+    *windows.ROUTES,
     *cutover.ROUTES,
     *switches.ROUTES,
     *endpoints.ROUTES,
     *compatibility.ROUTES,
     *migrations.ROUTES,
+    *releases.ROUTES,
     *drains.ROUTES,
     *census.ROUTES,
     *workers.ROUTES,
+    *sessions.ROUTES,
     *audit.ROUTES,
     *events.ROUTES,
     *health.ROUTES,
@@ -69,18 +77,19 @@ def create_app(parts: Parts) -> web.Application:
         )
     document = openapi.document(ROUTES)
     app.router.add_get("/openapi.json", openapi.handler(document), allow_head=False)
-    # Who looks at the dashboard: the one place where a log-in is plugged in.
-    sessions = TokenSessions(parts.authenticator.authenticate, parts.settings.token_secret)
-    dashboard.add(app, parts, ROUTES, sessions)
+    sessions = DoorSessions(parts.logins, parts.settings.token_secret)
+    sources = Sources(windows=parts.windows.latest)
+    dashboard.add(app, parts, ROUTES, sessions, sources, parts.logins.headers)
     app.router.add_get("/docs", docs.handler(document), allow_head=False)
+    Pages(parts.logins).add_to(app)
     return app
 
 
 def serve(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """The way to the route's handler: token, role, what is given."""
+    """The way to the route's handler: token or session, role, what is given."""
 
     async def way(request: web.Request) -> web.StreamResponse:
-        principal = None if route.role is None else parts.authenticator.authenticate(request)
+        principal = None if route.role is None else await parts.logins.principal(request)
         try:
             return await _handle(route, parts, request, principal)
         except Exception as error:

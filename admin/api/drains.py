@@ -12,6 +12,7 @@ from admin.api.route import Call, Route, reply
 from admin.drains.controller import RunningError, name_of_new
 from admin.drains.model import Drain
 from admin.drains.store import Record
+from admin.hooks.webhook import lies_under
 from admin.tokens import Role
 from proxy.routing.decision import routed
 from proxy.routing.model import RoutingTable, Slot
@@ -21,9 +22,7 @@ async def begin(call: Call, given: DrainBody) -> web.StreamResponse:
     """Begin to drain the slot. Answers before anything has ended: look at it, or follow the events."""
     settings, slot = call.parts.settings, slot_of(call)
     tenants = tenants_of(given.tenants)
-    if given.webhook is not None and not any(
-        given.webhook.startswith(prefix) for prefix in settings.step_urls
-    ):
+    if given.webhook is not None and not lies_under(given.webhook, settings.step_urls):
         raise Problem("invalid-change", "body.webhook: lies under none of admin.step_urls")
     drain = Drain(
         name_of_new(),

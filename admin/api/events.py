@@ -1,6 +1,7 @@
 """The live feed: server-sent events (HTML Living Standard, section 9.2).
 
-Rules: a listener that reads too slowly is cut off, as is one whose token expires; a comment goes
+Rules: a listener that reads too slowly is cut off, as is one whose token
+expires, or whose session ends, within a heartbeat; a comment goes
 out while nothing happens, so that dead connections are found.
 """
 
@@ -13,7 +14,6 @@ from admin.api.messages import EventsQuery
 from admin.api.problems import Problem
 from admin.api.route import Call, Route
 from admin.routing.events import KINDS, Subscription, TooManyListenersError
-from admin.tokens import now
 
 
 async def read(call: Call, given: EventsQuery) -> web.StreamResponse:
@@ -41,7 +41,9 @@ async def _feed(call: Call, subscription: Subscription, response: web.StreamResp
     heartbeat_s = call.parts.settings.events_heartbeat_s
     # The first comment tells the listener that it is subscribed: nothing is missed from here.
     await response.write(b": listening\n\n")
-    while call.principal is not None and call.principal.expires > now():
+    assert call.principal is not None  # noqa: S101 - the route has a role
+    holds = call.parts.logins.watch(call.request, call.principal, heartbeat_s)
+    while await holds():
         try:
             event = await subscription.next(heartbeat_s)
         except TimeoutError:

@@ -9,6 +9,7 @@ import ipaddress
 import uuid
 from collections.abc import Awaitable, Callable
 from time import monotonic
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import ClientConnectionResetError, web
@@ -67,7 +68,7 @@ def problem_of(error: Exception) -> Problem | None:
 def guard(settings: Settings, metrics: Metrics) -> Middleware:
     """The outermost middleware."""
     hosts = _allowed_hosts(settings)
-    origins = frozenset(settings.allowed_origins)
+    origins = frozenset({settings.public_url, *settings.allowed_origins} - {""})
 
     @web.middleware
     async def middleware(request: web.Request, handler: Next) -> web.StreamResponse:
@@ -131,7 +132,8 @@ def check_origin(request: web.Request, allowed: frozenset[str]) -> None:
 
 def _allowed_hosts(settings: Settings) -> frozenset[str]:
     own = split_address(settings.listen)[0]
-    return frozenset({"localhost", own.lower(), *map(str.lower, settings.allowed_hosts)})
+    public = urlsplit(settings.public_url).hostname or "localhost"
+    return frozenset({"localhost", own.lower(), public, *map(str.lower, settings.allowed_hosts)})
 
 
 def _host_name(host: str) -> str:

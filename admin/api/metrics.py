@@ -46,12 +46,27 @@ class Metrics:
             ["action", "converged"],
             registry=self.registry,
         )
+        self.windows_skipped = Counter(
+            "turnout_admin_windows_skipped",
+            "Entries among the nodes' windows that were none",
+            registry=self.registry,
+        )
         self.ack_ms = Histogram(
             "turnout_admin_ack_ms",
             "Milliseconds from a change's request to the last worker's ack",
             buckets=ACK_BUCKETS_MS,
             registry=self.registry,
         )
+        self.notifications = Counter(
+            "turnout_admin_notifications",
+            "Notifications by target and what became of them; all but sent are lost",
+            ["target", "outcome"],
+            registry=self.registry,
+        )
+
+    def count_notification(self, target: str, outcome: str) -> None:
+        """One message to a target was sent or lost (`admin.notify.lane`)."""
+        self.notifications.labels(target, outcome).inc()
 
     def watch(self, gauges: Gauges) -> None:
         """Read these when asked; the names are those of GAUGES."""

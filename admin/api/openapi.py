@@ -33,7 +33,9 @@ _PATH: dict[str, Any] = {
     "slot": dict(SLOT_FIELD.schema),
     "switch": dict(SWITCH_FIELD.schema),
     "version": {"type": "integer", "minimum": 0},
+    "session": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     "plan": {"type": "string", "pattern": "^[a-z0-9-]+$", "maxLength": 48},
+    "release": {"type": "string", "pattern": "^[a-z0-9.-]+$", "maxLength": 80},
 }
 _KEY = {
     "name": "Idempotency-Key",

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from admin.api.auth import Authenticator
 from admin.api.messages import Given
 from admin.api.metrics import Metrics
 from admin.canary.controller import Ramps
@@ -15,8 +14,13 @@ from admin.canary.traffic import LastHour
 from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
+from admin.login.door import Logins
 from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
+from admin.monitor.reading import Windows
+from admin.monitor.signals import Signals
+from admin.releases.config import Settings as ReleaseSettings
+from admin.releases.controller import Releases
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.events import Hub
@@ -32,7 +36,6 @@ class Parts:
     settings: Settings
     control: Control
     hub: Hub
-    authenticator: Authenticator
     metrics: Metrics
     switches: Switches
     drains: Drains
@@ -41,6 +44,11 @@ class Parts:
     rolls: Rolls
     guard: SchemaGuard
     migrations: MigrationSettings
+    releases: Releases
+    releasing: ReleaseSettings
+    windows: Windows
+    signals: Signals
+    logins: Logins
 
     @property
     def store(self) -> Store:

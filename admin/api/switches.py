@@ -18,6 +18,7 @@ from admin.api.messages import (
 )
 from admin.api.problems import Problem
 from admin.api.route import Call, Route, reply
+from admin.hooks.webhook import lies_under
 from admin.routing.database import DatabaseUnavailableError
 from admin.switches import store
 from admin.switches.controller import TooManyError, name_by_key, name_of_new
@@ -180,7 +181,7 @@ def _step(body: StepBody | None, call: Call) -> Step | None:
             raise Problem("invalid-change", f"body.step.command: one of admin.steps ({known})")
         return Step("command", body.command)
     url = body.webhook or ""
-    if not any(url.startswith(prefix) for prefix in settings.step_urls):
+    if not lies_under(url, settings.step_urls):
         raise Problem("invalid-change", "body.step.webhook: lies under none of admin.step_urls")
     return Step("webhook", url)
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from admin.cli.client import Event, Unreachable
+from admin.cli.failures import INCOMPLETE
 from admin.cli.options import TENANT, Session, connected
 from admin.cli.output import (
     counted,
@@ -92,7 +93,7 @@ def _place(worker: dict[str, Any]) -> tuple[str, str]:
     return str(worker.get("node")), str(worker.get("worker"))
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @click.option("--cursor", help="Go on where an earlier list ended (its `next`).")
 @click.option("--actor", help="Only what this subject did.")
@@ -101,6 +102,8 @@ def _place(worker: dict[str, Any]) -> tuple[str, str]:
 @connected
 def audit(session: Session, **filters: object) -> None:
     """Who changed what, newest first."""
+    if click.get_current_context().invoked_subcommand:
+        return
     page = session.client.read("/v1/audit", filters)
     if session.as_json:
         show_json(page)
@@ -115,6 +118,21 @@ def audit(session: Session, **filters: object) -> None:
     )
     if page.get("next"):
         say(f"There are more: --cursor {page['next']}")
+
+
+@audit.command()
+@connected
+def verify(session: Session) -> None:
+    """Go along the trail of releases, and see that nobody has changed it; exit code 5 if somebody has."""
+    found = session.client.read("/v1/audit/verify")
+    if session.as_json:
+        show_json(found)
+    elif found["holds"]:
+        say(f"the trail holds: {found['rows']} rows, the last is {found['last']}")
+    else:
+        say(f"the trail does NOT hold at row {found['broken_at']}: {found['why']}")
+    if not found["holds"]:
+        raise SystemExit(INCOMPLETE)
 
 
 def audit_row(item: dict[str, Any]) -> tuple[object, ...]:

@@ -23,7 +23,9 @@ COMMANDS = {
     "workers": ("admin.cli.fleet", "Which worker serves which version."),
     "audit": ("admin.cli.fleet", "Who changed what, newest first."),
     "events": ("admin.cli.fleet", "Follow changes and workers live."),
+    "release": ("admin.cli.release", "Bring a new version to all, watched; and back."),
     "migrations": ("admin.cli.migrations", "Migrations of the tenants' databases: lint, and more."),
+    "sessions": ("admin.cli.sessions", "Who is logged in to the dashboard, and ending that."),
     "token": ("admin.cli.token", "Make tokens."),
     "bench": ("admin.cli.bench", "Benchmarks, in a clone of the repository."),
     "health": ("admin.cli.health", "Is the process on this host well? For health checks."),
@@ -37,7 +39,8 @@ Exit codes
   2  wrong usage
   3  the admin can't be reached or can't answer (HTTP 5xx)
   4  changed, but not served by every worker within --timeout-ms
-  5  a drain left something, not all devices are back, a migration failed, or one can't go back
+  5  a drain left something, not all devices are back, a migration failed, one can't go back,
+     a release was not done, or its trail doesn't hold
 
 \b
 Environment

@@ -21,19 +21,27 @@ def is_reference(text: str) -> bool:
     return _REFERENCE.fullmatch(text) is not None
 
 
-def database_url(reference: str, environ: Mapping[str, str] | None = None) -> str:
-    """The URL of a server that stands there. ReferenceFault."""
+def secret(reference: str, environ: Mapping[str, str] | None = None) -> str:
+    """What stands there, without white space around it. ReferenceFault; what is empty is not there."""
     kind, _, where = reference.partition(":")
     if kind == "env":
-        url = (os.environ if environ is None else environ).get(where, "")
-        if not url:
+        text = (os.environ if environ is None else environ).get(where, "").strip()
+        if not text:
             raise ReferenceFault(f"{reference}: the variable is not set in this process")
-    else:
-        try:
-            url = Path(where).read_text("utf-8").strip()
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8"
-            raise ReferenceFault(f"{reference} can't be read: {reason}") from None
+        return text
+    try:
+        text = Path(where).read_text("utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise ReferenceFault(f"{reference} can't be read: {reason}") from None
+    if not text:
+        raise ReferenceFault(f"{reference}: the file is empty")
+    return text
+
+
+def database_url(reference: str, environ: Mapping[str, str] | None = None) -> str:
+    """The URL of a server that stands there. ReferenceFault."""
+    url = secret(reference, environ)
     try:
         good = urlsplit(url).scheme in {"postgres", "postgresql"}
     except ValueError:

@@ -5,7 +5,7 @@ from typing import Any
 
 KINDS = (
     *("change", "converged", "worker", "worker-lost", "republished", "store", "switch", "drain"),
-    *("census", "ramp", "migration"),
+    *("census", "ramp", "migration", "release"),
 )
 
 

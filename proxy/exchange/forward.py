@@ -38,7 +38,7 @@ from proxy.http1.framing import is_request_id
 from proxy.http1.head import RequestHead, ResponseHead
 from proxy.http1.reply import LocalReply, render
 from proxy.observability.notes import BROKEN_OFF, CLIENT_LEFT, COMPLETE, CUT, TUNNEL
-from proxy.observability.telemetry import ABORTED, LOCAL
+from proxy.observability.telemetry import ABORTED, ANSWERS_BROKEN, LOCAL
 from proxy.parties import Client
 from proxy.router import NOWHERE, Held, Memo, Route
 
@@ -479,6 +479,7 @@ class Exchange(Binding):
         if not self._endpoint_paused:  # else the client took nothing, which may have worn it out
             self._blame()
         self._group.values[ABORTED] += 1
+        self._group.values[ANSWERS_BROKEN] += 1
         self._warn("an answer broke off", why)
         self._note_end(self._status, BROKEN_OFF)
         self._out = b""

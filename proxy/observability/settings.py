@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from config import is_field_name
+from proxy.routing import windows
 
 
 class AccessLogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,8 +40,18 @@ class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenants: int = 20
     traffic_s: float = 10.0
     traffic_tenants: int = 1_000
+    windows_s: int = 1
+    windows_kept_s: int = 3_600
+    windows_tenants: int = 50
 
     def __post_init__(self) -> None:
+        if self.windows_s not in {0, 1}:
+            raise ValueError("`metrics.windows_s` is 0 (off) or 1")
+        if not 60 <= self.windows_kept_s <= 86_400:
+            raise ValueError("`metrics.windows_kept_s` lies between a minute and a day")
+        if not 0 <= self.windows_tenants <= windows.MAX_TENANTS:
+            most = windows.MAX_TENANTS
+            raise ValueError(f"`metrics.windows_tenants` lies between 0 and {most}")
         if not 0 <= self.tenants <= MAX_TENANTS:
             raise ValueError(f"`metrics.tenants` lies between 0 and {MAX_TENANTS}")
         if self.traffic_s and not 0.1 <= self.traffic_s <= 60:

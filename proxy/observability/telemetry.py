@@ -13,6 +13,7 @@ from array import array
 from bisect import bisect_left
 from typing import Final, NamedTuple
 
+from proxy.routing import windows
 from proxy.routing.model import Slot
 
 STARTING: Final = 1
@@ -63,7 +64,8 @@ _WORKER_GAUGES: Final = (
 REST: Final = 0
 CANARY: Final = 1
 PILOT: Final = 2
-COHORTS: Final = ("rest", "canary", "pilot")
+COHORTS: Final[tuple[str, ...]] = windows.COHORTS
+"""What each means: `proxy.routing.windows`."""
 
 
 class GroupName(NamedTuple):
@@ -90,10 +92,7 @@ ABORTED: Final = 6
 LATENCY_US: Final = 7
 STATUS_CLASS: Final = 8  # + status // 100: 9 to 13
 BUCKETS: Final = 14
-BOUNDS_US: Final = (
-    *(500, 1_000, 2_000, 3_000, 5_000, 7_500, 10_000, 15_000, 25_000, 50_000),
-    *(100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000),
-)
+BOUNDS_US: Final[tuple[int, ...]] = windows.BOUNDS_US
 """Upper bounds of the latency histogram, in microseconds; one more bucket is open above."""
 _STEP_US: Final = 500
 _STEPS: Final = 21
@@ -108,7 +107,8 @@ QUEUE_REFUSED: Final = QUEUE + 4
 RETRIES_REFUSED: Final = QUEUE + 5
 EJECTIONS: Final = QUEUE + 6
 PANICS: Final = QUEUE + 7
-_GROUP_CELLS: Final = QUEUE + 8
+ANSWERS_BROKEN: Final = QUEUE + 8  # of those aborted: the answers that broke off
+_GROUP_CELLS: Final = QUEUE + 9
 _GROUP_GAUGES: Final = (
     IN_FLIGHT,
     ENDPOINT_CONNECTIONS,
@@ -120,7 +120,7 @@ _GROUP_GAUGES: Final = (
 
 _BLOCK_CELLS: Final = WORKER_CELLS + len(GROUPS) * _GROUP_CELLS
 
-# Cells of the supervisor, which writes them; but the last is the management process's.
+# Cells of the supervisor, which writes them; but the last three are the management process's.
 DEATHS: Final = 0
 STALLS: Final = 1
 SETTINGS_LOADED: Final = 2
@@ -128,9 +128,11 @@ STARTED_S: Final = 3  # seconds since 1970
 FILES_LIMIT: Final = 4  # open files of one process
 CONNECTIONS_LIMIT: Final = 5  # client connections of one worker, after a look at the files
 REPORTER: Final = 6  # process that tells of traffic; see `proxy.traffic`
-_SUPERVISOR_CELLS: Final = 7
+WINDOWS_TOLD: Final = 7
+WINDOWS_LOST: Final = 8
+_SUPERVISOR_CELLS: Final = 9
 _CELL_BYTES: Final = 8
-AREA_BYTES: Final = 320 * 1024
+AREA_BYTES: Final = 384 * 1024
 """Of each worker, for its busiest tenants; see `proxy.observability.tenants`."""
 KEY_SETS_BYTES: Final = 16 * 1024
 """Of each worker, for the fetching of key sets; see `proxy.observability.key_sets`."""
@@ -182,18 +184,19 @@ class Group:
 
 
 class TenantCount:
-    """What was counted of a tenant since the worker's last sweep.
+    """What was counted of a tenant in one slot since the worker's last sweep.
 
-    failures: answers of 500 and above. touched: where it is listed once it has counted
+    slot_number: 0 blue, 1 green. failures: answers of 500 and above. touched: where it is listed once it has counted
     something. The worker's sweep takes what is listed to its summary and zeroes it
     (`proxy.observability.tenants`), so that this is never more than a remainder: a route that a change of the
     table has made stale loses nothing with it.
     """
 
-    __slots__ = ("failures", "micros", "requests", "tenant", "touched")
+    __slots__ = ("failures", "micros", "requests", "slot_number", "tenant", "touched")
 
-    def __init__(self, tenant: str, touched: "list[TenantCount]") -> None:
+    def __init__(self, tenant: str, slot_number: int, touched: "list[TenantCount]") -> None:
         self.tenant = tenant
+        self.slot_number = slot_number
         self.touched = touched
         self.requests = 0
         self.failures = 0

@@ -6,20 +6,25 @@ the weight, of the least. So a weight is never too low, and too high by no more 
 which is at most the total weight / the capacity; who has more than that share is always in it.
 Weights are halved every `HALF_LIFE_S`, so that the busiest of late are ranked, not of all time.
 What is exposed is not the weight but what was counted since the tenant was listed: that never
-goes down while it stays.
+goes down while it stays. A second, small summary lists who has failures, weighed by them: among
+thousands of tenants one that is not busy, and fails, would be crowded out of the first.
 
 A worker's sweep writes its summary to memory that the management process reads; see
 `proxy.observability.halves`.
 """
 
+from collections.abc import Callable
 from heapq import heapify, heappush, heapreplace
-from typing import Final, NamedTuple
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from proxy.observability import halves
-from proxy.observability.telemetry import Block
+from proxy.observability.telemetry import Block, TenantCount
 
+FAILING: Final = 200
+"""How many tenants are listed for their failures."""
 HALF_LIFE_S: Final = 600.0
 CAPACITY_PER_TENANT: Final = 10
 """How much larger the summary is than what is shown of it; its error is so much smaller."""
@@ -27,15 +32,26 @@ CAPACITY_PER_TENANT: Final = 10
 
 class Entry:
     """One tenant. weight, error: see the module. requests, failures (5xx), micros: since it is
-    in the summary.
+    in the summary; green_…: of those, what the slot green served.
     """  # noqa: D205 - one sentence a field
 
-    __slots__ = ("error", "failures", "micros", "requests", "tenant", "weight")
+    __slots__ = (
+        "error",
+        "failures",
+        "green_failures",
+        "green_micros",
+        "green_requests",
+        "micros",
+        "requests",
+        "tenant",
+        "weight",
+    )
 
     def __init__(self, tenant: str, weight: int = 0) -> None:
         self.tenant = tenant
         self.weight = self.error = weight
         self.requests = self.failures = self.micros = 0
+        self.green_requests = self.green_failures = self.green_micros = 0
 
     def __repr__(self) -> str:
         return f"<Entry {self.tenant} {self.requests} weight={self.weight}±{self.error}>"
@@ -52,13 +68,28 @@ class Summary:
 
     def add(self, tenant: str, requests: int, failures: int = 0, micros: int = 0) -> None:
         """Count so many more requests of a tenant. micros: they took together."""
-        entry = self.entries.get(tenant)
-        if entry is None:
-            entry = self._enter(tenant)
+        entry = self.entry(tenant)
         entry.weight += requests
         entry.requests += requests
         entry.failures += failures
         entry.micros += micros
+
+    def take_over(self, count: TenantCount, weight: int) -> None:
+        """Add what was counted of a tenant in a slot."""
+        entry = self.entry(count.tenant)
+        entry.weight += weight
+        entry.requests += count.requests
+        entry.failures += count.failures
+        entry.micros += count.micros
+        if count.slot_number:
+            entry.green_requests += count.requests
+            entry.green_failures += count.failures
+            entry.green_micros += count.micros
+
+    def entry(self, tenant: str) -> Entry:
+        """That of a tenant, who has one from now on."""
+        found = self.entries.get(tenant)
+        return self._enter(tenant) if found is None else found
 
     @property
     def floor(self) -> int:
@@ -108,13 +139,15 @@ class Summary:
 class Published(NamedTuple):
     """What a worker tells. limit: how many are to be shown. floor: see Summary.
 
-    counted: answers to all tenants together, listed or not: exact, and never goes down.
+    counted: answers to all tenants together, listed or not: exact, and never goes down. failing:
+    those that are listed for their failures, with all that was counted of them since.
     """
 
     limit: int
     floor: int
     counted: int
     entries: list[Entry]
+    failing: list[Entry]
 
 
 class Tenants:
@@ -128,6 +161,7 @@ class Tenants:
         self._epoch = -1
         self._changed = True
         self.summary = Summary(max(1, limit * CAPACITY_PER_TENANT))
+        self.failing = Summary(FAILING)
 
     def adopt(self) -> None:
         """Go on from what an earlier worker has published in this block."""
@@ -136,14 +170,17 @@ class Tenants:
             published = _decoded(payload)
             self._counted = published.counted
             self.summary.take(published.entries)
+            self.failing.take(published.failing)
 
     def sweep(self, now: float) -> None:
         """Take over what was counted, and publish it. now: monotonic seconds."""
         touched = self._block.tenants
         if touched:
-            add = self.summary.add
+            summary, failing = self.summary, self.failing
             for count in touched:
-                add(count.tenant, count.requests, count.failures, count.micros)
+                summary.take_over(count, count.requests)
+                if count.failures or count.tenant in failing.entries:
+                    failing.take_over(count, count.failures)
                 self._counted += count.requests
                 count.requests = count.failures = count.micros = 0
             touched.clear()
@@ -152,6 +189,7 @@ class Tenants:
         if epoch != self._epoch:
             if self._epoch >= 0:
                 self.summary.halve()
+                self.failing.halve()
             self._epoch = epoch
             self._changed = True
         if self._changed:
@@ -160,16 +198,12 @@ class Tenants:
 
     def _publish(self) -> None:
         summary = self.summary
-        entries = sorted(summary.entries.values(), key=lambda each: each.weight, reverse=True)
-        rows = [
-            (each.tenant, each.weight, each.error, each.requests, each.failures, each.micros)
-            for each in entries
-        ]
+        rows, failing = _rows(summary), _rows(self.failing)
         head = (self._limit, summary.floor, self._counted)
-        payload = orjson.dumps((*head, rows))
+        payload = orjson.dumps((*head, rows, failing))
         while len(payload) > halves.room(self._block.area):
             rows = rows[: len(rows) // 2]
-            payload = orjson.dumps((*head, rows))
+            payload = orjson.dumps((*head, rows, failing))
         self._number += 1
         halves.write(self._block.area, self._number, payload)
 
@@ -177,7 +211,12 @@ class Tenants:
 def read(block: Block) -> Published:
     """What a block's worker, or its last one, has published."""
     _, payload = halves.read(block.area)
-    return _decoded(payload) if payload else Published(0, 0, 0, [])
+    return read_text(payload)
+
+
+def read_text(payload: bytes) -> Published:
+    """What a text says that was published; an empty one nothing."""
+    return _decoded(payload) if payload else Published(0, 0, 0, [], [])
 
 
 def busiest(blocks: list[tuple[Block, bool]]) -> tuple[list[Entry], int]:
@@ -203,11 +242,27 @@ def busiest(blocks: list[tuple[Block, bool]]) -> tuple[list[Entry], int]:
 
 
 def _decoded(payload: bytes) -> Published:
-    limit, floor, counted, rows = orjson.loads(payload)
+    limit, floor, counted, rows, failing = orjson.loads(payload)
+    return Published(limit, floor, counted, _entries(rows), _entries(failing))
+
+
+_WRITTEN: Final = (
+    *("error", "requests", "failures", "micros"),
+    *("green_requests", "green_failures", "green_micros"),
+)
+_written: Final[Callable[[Entry], tuple[int, ...]]] = attrgetter(*_WRITTEN)
+
+
+def _rows(summary: Summary) -> list[tuple[Any, ...]]:
+    entries = sorted(summary.entries.values(), key=lambda each: each.weight, reverse=True)
+    return [(each.tenant, each.weight, *_written(each)) for each in entries]
+
+
+def _entries(rows: list[list[Any]]) -> list[Entry]:
     entries = []
-    for tenant, weight, error, requests, failures, micros in rows:
+    for tenant, weight, *counted in rows:
         entry = Entry(tenant, weight)
-        entry.error = error
-        entry.requests, entry.failures, entry.micros = requests, failures, micros
+        for name, value in zip(_WRITTEN, counted, strict=True):
+            setattr(entry, name, value)
         entries.append(entry)
-    return Published(limit, floor, counted, entries)
+    return entries

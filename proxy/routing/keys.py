@@ -12,6 +12,7 @@ All keys carry one hash tag, so that scripts that touch several of them work in 
     {prefix}:census:<worker>  hash, expires       who is connected there; see `census`
     {prefix}:affinity:… string, with expiry       where a key belongs: slot and version
     {prefix}:traffic:<minute>  hash, expires      tenant → its requests in it, see `routing.traffic`
+    {prefix}:windows   stream, expires            what each node served, second by second: `routing.windows`
 """
 
 from dataclasses import dataclass
@@ -63,3 +64,8 @@ class Keys:
     def traffic(self, minute: int) -> str:
         """Who made how many requests in a minute. minute: since 1970, by Redis' clock."""
         return f"{{{self.prefix}}}:traffic:{minute}"
+
+    @property
+    def windows(self) -> str:
+        """What each node served, second by second; see `proxy.routing.windows`."""
+        return f"{{{self.prefix}}}:windows"

@@ -224,13 +224,15 @@ class Supervisor:
                 self._sockets.keep(MANAGEMENT)
                 own = self._sockets.by_name[MANAGEMENT]
                 # Here, not above: its web server takes a quarter second to import.
-                from proxy import keeper, management, traffic  # noqa: PLC0415
+                from proxy import keeper, management, traffic, windows  # noqa: PLC0415
 
                 store, follow = Store.of(plan.shared), plan.settings.follow
                 keeps = keeper.Keeper(store, follow, self._telemetry, self._departed.reader)
                 timeout_s, metrics = follow.store_timeout_s, plan.settings.metrics
                 tells = traffic.Reporter(store, metrics, timeout_s, self._telemetry)
-                management.run(self._telemetry, own, self._lifeline, keeps, tells)
+                node = plan.settings.node_name()
+                window = windows.Teller(store, metrics, timeout_s, self._telemetry, node)
+                management.run(self._telemetry, own, self._lifeline, keeps, tells, window)
             else:
                 self._work(plan, block, token)
 
@@ -281,10 +283,7 @@ class Supervisor:
         may_begin = self._upgrade.state is State.NONE and self._in_charge
         plan = self._reload.step(now, self._plan, may_begin=may_begin)
         if plan is not None:
-            if (plan.shared, plan.settings.follow) != (
-                self._plan.shared,
-                self._plan.settings.follow,
-            ):
+            if _of_management(plan) != _of_management(self._plan):
                 self._replace_management()
             self._use(plan)
             # Whom an old worker's death left to be replaced has been.
@@ -386,6 +385,12 @@ class Supervisor:
                 return
             self._wait(_TICK_S)
             self._step(time.monotonic())
+
+
+def _of_management(plan: Plan) -> tuple[object, ...]:
+    """The settings that the management process goes by."""
+    settings = plan.settings
+    return plan.shared, settings.follow, settings.metrics, settings.node_name()
 
 
 def _why(code: int) -> str:

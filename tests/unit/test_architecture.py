@@ -121,6 +121,10 @@ def test_the_contracts_cover_each_package_of_the_product() -> None:
 
 
 ROUTING = sorted((PROXY / "routing").rglob("*.py"))
+LOGIN = [
+    REPOSITORY / f"admin/login/{name}.py"
+    for name in ("grants", "headers", "id_token", "keys", "local", "tokens", "transaction")
+]
 HTTP1 = sorted((PROXY / "http1").rglob("*.py"))
 PURE_FILES = [
     REPOSITORY / "config/redis_url.py",
@@ -142,6 +146,12 @@ def test_these_files_are_pure(path: Path) -> None:
 def test_the_rules_of_affinity_are_pure() -> None:
     path = PROXY / "affinity/rules.py"
     assert impurities(path.read_text(encoding="utf-8"), path, {"proxy.affinity.settings"}) == set()
+
+
+@pytest.mark.parametrize("path", LOGIN, ids=lambda path: path.stem)
+def test_what_a_log_in_must_be_is_pure(path: Path) -> None:
+    others = {"admin.login", "admin.tokens", "cryptography", "jwt", "proxy.routing"}
+    assert impurities(path.read_text(encoding="utf-8"), path, others) == set()
 
 
 @pytest.mark.parametrize("path", HTTP1, ids=lambda path: path.stem)

@@ -86,7 +86,7 @@ ONE_BY_ONE = [
     ("redis_ulr = 1\n", "1: redis_ulr: unknown setting; did you mean redis_url?"),
     ("redis_prefix = ''\n", "1: redis_prefix: must be a short ASCII name"),
     ("[prox]\n", "1: [prox]: there is no such section; did you mean [proxy]?"),
-    ("[x]\n", "1: [x]: there is no such section; there are [admin], [migrations], [proxy]"),
+    ("[x]\n", "1: [x]: there is no such section; there are [admin], [migrations], [monitor], [proxy], [releases]"),
     ("proxy = 1\n", "1: [proxy]: is a section, not a value"),
     ("[proxy]\nworkers = 1.5\n", "2: [proxy] workers: expected integer, got number"),
     ("[proxy]\nworkers = [1]\n", "2: [proxy] workers: expected integer, got array"),

@@ -251,7 +251,7 @@ def exposed() -> dict[str, set[str]]:
     """Each metric of both /metrics with its labels, by the name that a query uses."""
     cells = Telemetry(1)
     cells.blocks[0].cells[telemetry.STATE] = telemetry.SERVING
-    TenantCount("acme", cells.blocks[0].tenants).finished(200, 1)
+    TenantCount("acme", 0, cells.blocks[0].tenants).finished(200, 1)
     Tenants(cells.blocks[0], 1).sweep(0.0)
     KeySets(cells.blocks[0].key_sets).adopt(["https://issuer.test"])
     cells.blocks[0].cells[telemetry.PID] = os.getpid()
@@ -261,6 +261,7 @@ def exposed() -> dict[str, set[str]]:
     admin.watch_slots(lambda: [(name, "blue", "any", 1) for name in SLOT_GAUGES])
     admin.requests.labels("GET", "/v1/routing", 200).inc()
     admin.changes.labels("pin", "true").inc()
+    admin.count_notification("chat", "sent")
     found = {}
     for metric in [*Cells(cells).collect(), *admin.registry.collect()]:
         labels = {label for sample in metric.samples for label in sample.labels}

@@ -8,6 +8,8 @@ import pytest
 import admin.config
 import proxy.config
 from admin.migrations.config import Settings as MigrationSettings
+from admin.monitor.settings import Settings as MonitorSettings
+from admin.releases.config import Settings as ReleaseSettings
 from config import Shared, load
 from tests.support.settings import differences
 
@@ -21,8 +23,10 @@ REFERENCE = Path(__file__).parents[2] / "config" / "turnout.toml"
         (proxy.config.Settings, "proxy"),
         (admin.config.Settings, "admin"),
         (MigrationSettings, "migrations"),
+        (ReleaseSettings, "releases"),
+        (MonitorSettings, "monitor"),
     ],
-    ids=["shared", "proxy", "admin", "migrations"],
+    ids=["shared", "proxy", "admin", "migrations", "releases", "monitor"],
 )
 def test_the_reference_is_that_of_the_code(of: type[msgspec.Struct], section: str):
     assert differences(of, REFERENCE.read_text("utf-8"), section) == []

@@ -12,6 +12,7 @@ import pytest
 
 from admin.bootstrap import running
 from admin.config import Settings
+from admin.releases.config import Settings as ReleaseSettings
 from admin.tokens import create_token
 from config import Shared
 from tests.integration.admin.follower import Follower
@@ -79,9 +80,11 @@ async def stack() -> AsyncIterator[contextlib.AsyncExitStack]:
 def start(shared: Shared, settings: Settings, stack: contextlib.AsyncExitStack) -> Start:
     """Starts an admin and gives its client; keyword arguments replace settings."""
 
-    async def start(of: Shared = shared, **changed: Any) -> Client:
+    async def start(
+        of: Shared = shared, releasing: ReleaseSettings | None = None, **changed: Any
+    ) -> Client:
         own = msgspec.structs.replace(settings, **changed)
-        address = await stack.enter_async_context(running(of, own))
+        address = await stack.enter_async_context(running(of, own, None, releasing))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         return Client(session, address)
 

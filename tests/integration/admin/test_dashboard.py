@@ -10,6 +10,7 @@ from proxy.routing.census import Seat
 from proxy.routing.model import Slot
 from tests.integration.admin.conftest import Client
 from tests.integration.admin.follower import Follower
+from tests.support.browser import Browser
 
 PAGES = (
     *("/ui/board", "/ui/release", "/ui/tenants", "/ui/tenants/acme", "/ui/canary"),
@@ -79,12 +80,37 @@ async def test_the_front_leads_to_the_board_and_the_files_are_there(call: Client
     assert (await call("GET", "/ui/static/..%2fapp.py"))[0] == 404
 
 
-async def test_without_a_token_there_is_a_page_that_says_so_and_nothing_else(call: Client) -> None:
+async def test_who_has_not_logged_in_is_sent_there_and_a_bad_token_is_a_page(call: Client) -> None:
     for path in ("/ui/tenants", "/ui/board.json"):
-        async with call.session.get(f"http://{call.address}{path}") as answer:
+        url = f"http://{call.address}{path}"
+        async with call.session.get(url, allow_redirects=False) as answer:
+            assert answer.status == 303
+            assert answer.headers["Location"] == f"/ui/login?next={path}"
+        async with call.session.get(url, headers={"Authorization": "Bearer x"}) as answer:
             assert answer.status == 401
-            assert "WWW-Authenticate" in answer.headers
-            assert "A bearer token is needed" in await answer.text()
+            assert "The bearer token is not accepted" in await answer.text()
+
+
+async def test_a_log_in_leads_to_the_pages_and_its_forms_are_its_own(call: Client) -> None:
+    await ends(call)
+    browser = Browser(call.session, call.address)
+    given = {"token": call.token, "next": "/ui/tenants/acme"}
+    assert (await browser.post("/ui/login", given)).place == "/ui/tenants/acme"
+    page = await browser.get("/ui/tenants/acme")
+    assert page.status == 200
+    assert 'action="/ui/logout"' in page.text
+    action = "/ui/tenants/acme/pin"
+    form = {**hidden(page.text, action), "slot": "green"}
+    asked_first = await browser.post(action, form)
+    confirmed = {**hidden(asked_first.text, action), "typed": "acme"}
+    foreign = await browser.send("POST", action, {"Origin": "http://evil.example"}, data=confirmed)
+    assert foreign.status == 403
+    assert (await browser.post(action, {**confirmed, "csrf": "0" * 43})).status == 403
+    assert (await call("GET", "/v1/routing"))[1]["pins"] == {}
+    assert (await browser.post(action, confirmed)).status == 200
+    assert (await call("GET", "/v1/routing"))[1]["pins"] == {"acme": "green"}
+    await browser.post("/ui/logout", {"csrf": browser.csrf})
+    assert (await browser.get("/ui/board")).status == 303
 
 
 @pytest.mark.parametrize(

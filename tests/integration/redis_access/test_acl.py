@@ -93,6 +93,8 @@ async def test_both_planes_do_all_that_they_do(planes: Planes, server: EmbeddedR
     assert (status, census["taken"]) == (200, True)
     while not (await planes.call("GET", "/v1/traffic"))[1]["items"]:
         await planes.fleet.get(tenant="b")
+    while not (await planes.call("GET", "/v1/traffic/windows"))[1]["items"]:
+        await planes.fleet.get(tenant="b")
     (victim, *_) = await planes.fleet.serving()
     os.kill(victim, signal.SIGKILL)
     await planes.fleet.child.line("said goodbye for worker")

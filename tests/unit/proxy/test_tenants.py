@@ -97,7 +97,7 @@ def block() -> Block:
 
 def count(own: Block, tenant: str, requests: int = 1, status: int = 200) -> None:
     """Count as an exchange does, by way of a wire's exchange's own steps."""
-    one = telemetry.TenantCount(tenant, own.tenants)
+    one = telemetry.TenantCount(tenant, 0, own.tenants)
     one.requests, one.micros, one.failures = requests, 1000 * requests, status // 500 * requests
     own.tenants.append(one)
 
@@ -151,6 +151,31 @@ def test_switched_off_nothing_is_counted() -> None:
         assert wire.block.tenants == []
         Tenants(wire.block, 0).sweep(1.0)
         assert shown(wire.block) == {}
+
+
+def test_a_tenant_counts_where_each_of_its_requests_went() -> None:
+    own = block()
+    router = Router(IdentityRules(), Policy(), "X-Tenant-ID", tenants=own.tenants)
+    router.swap(RoutingTable(version=1))
+    head = RequestHead()
+    head.tenant = b"acme"
+    route = router.route(head, b"id")
+    assert isinstance(route, Route)
+    bound = router.bound(route, Slot.GREEN)
+    assert (route.slot, bound.slot) == (Slot.BLUE, Slot.GREEN)
+    for one, status, times in (
+        (route, 200, 3),
+        (bound, 500, 2),
+        (router.bound(bound, Slot.BLUE), 502, 1),
+    ):
+        assert one.count is not None
+        for _ in range(times):
+            one.count.finished(status, 1_000)
+    assert len(own.tenants) == 3
+    Tenants(own, 20).sweep(1.0)
+    (entry,) = read(own).entries
+    assert (entry.requests, entry.failures, entry.micros) == (6, 3, 6_000)
+    assert (entry.green_requests, entry.green_failures, entry.green_micros) == (2, 2, 2_000)
 
 
 def test_cardinality_is_bounded_under_ten_thousand_tenants(seeded_random: random.Random) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxy.observability import telemetry
 from tests.support.messages import ask, chunked, post
 from tests.support.wire import Wire, playbook
 
@@ -213,6 +214,8 @@ def test_an_answer_cut_short_is_seen_to_be(wire: Wire, part: bytes, how: str) ->
     wire.endpoint(0).sends(part)
     getattr(wire.endpoint(0), how)()
     assert wire.client.aborted
+    values = wire.block.groups[telemetry.group_of(0, telemetry.REST)].values
+    assert (values[telemetry.ABORTED], values[telemetry.ANSWERS_BROKEN]) == (1, 1)
     assert not wire.client.transport.arrived.endswith(b"0\r\n\r\n")
 
 

@@ -1,0 +1,178 @@
+"""What the API takes and gives about releases. See `messages`."""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from admin.api.messages import Given, Limit, Text
+
+VersionText = Annotated[str, Meta(min_length=5, max_length=64)]
+NoteText = Annotated[str, Meta(max_length=1000)]
+Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+PlanValue = Annotated[
+    Any,
+    Meta(
+        extra_json_schema={
+            "type": "object",
+            "description": "what of the kind's plan is to be otherwise; see [releases.minor]",
+        }
+    ),
+]
+
+
+class ReleaseBody(Given, kw_only=True):
+    """A release. kind: if the versions don't say it. hotfix: it may overtake one that runs."""
+
+    version: VersionText
+    kind: Annotated[str, Meta(pattern="^(patch|minor|major|breaking)$")] | None = None
+    note: NoteText = ""
+    plan: PlanValue = None
+    hotfix: bool = False
+
+
+class DrillBody(Given, kw_only=True):
+    """A planned switch to standby and back. window_s: how long all stay there, seconds."""
+
+    window_s: Annotated[float, Meta(ge=0, le=86_400)] = 60.0
+    mode: Annotated[str, Meta(pattern="^(instant|fenced)$")] = "instant"
+    note: NoteText = ""
+
+
+class NoteBody(Given, kw_only=True):
+    """Why."""
+
+    note: NoteText = ""
+
+
+class SignBody(Given, kw_only=True):
+    """A signature. signer: in whose name, as the plan has it."""
+
+    signer: Text
+    approve: bool = True
+    note: NoteText = ""
+
+
+class ReleasesQuery(Given, kw_only=True):
+    """Which releases. before: the last one of the page before."""
+
+    limit: Limit = 20
+    before: Text = ""
+
+
+class EventsOfQuery(Given, kw_only=True):
+    """Which rows of the trail. after: the place of the last one seen."""
+
+    limit: Limit = 200
+    after: Seq = 0
+
+
+class GateState(Struct, kw_only=True):
+    """A gate or signature. phase: of the document. automatic: false, if somebody signs it.
+
+    outcome: passed, warned, not-applicable, failed, unmeasured; signed, refused or awaited.
+    """
+
+    gate: str
+    phase: int
+    automatic: bool
+    outcome: str
+    detail: str
+    measured_at: str | None
+    signed_by: str | None
+    note: str
+
+
+class StepState(Struct):
+    """A step of the canary."""
+
+    percent: float
+    dwell_s: float
+
+
+class ReleaseState(Struct, kw_only=True):
+    """A release. state: where it stands, phase: the document's, 1 to 6.
+
+    step: of the canary, from 1; 0 before it. waiting: what it waits for, in words. dwell_left_s,
+    window_left_s: null where nothing of the kind is waited for. go: nothing is missing in this state.
+    verdict: the monitor's, null before it watches. may: the commands that it takes now.
+    """
+
+    name: str
+    version: str
+    from_version: str
+    kind: str
+    is_drill: bool
+    active: str
+    standby: str
+    state: str
+    phase: int
+    paused: bool
+    steps: list[StepState]
+    step: int
+    dwell_left_s: float | None
+    window_left_s: float | None
+    missing: list[str]
+    go: bool
+    reason: str
+    fault: str
+    note: str
+    started_by: str
+    started_at: str
+    since: str
+    ended_at: str | None
+    waits_for: str
+    plan: Any
+    gates: list[GateState]
+    verdict: Any
+    may: list[str]
+
+
+class ReleaseItem(Struct):
+    """A release, in short."""
+
+    name: str
+    version: str
+    from_version: str
+    kind: str
+    state: str
+    reason: str
+    started_by: str
+    started_at: str
+    ended_at: str | None
+
+
+class ReleasesPage(Struct):
+    """Releases, newest first. next: `before` for more, null at the end."""
+
+    releases: list[ReleaseItem]
+    next: str | None
+
+
+class ReleaseEvent(Struct):
+    """A row of the trail. seq: its place in the chain of all releases."""
+
+    seq: int
+    at: str
+    kind: str
+    actor: str
+    body: Any
+
+
+class ReleaseEventsPage(Struct):
+    """The trail, oldest first. next: `after` for more, null at the end."""
+
+    events: list[ReleaseEvent]
+    next: int | None
+
+
+class ChainState(Struct):
+    """Whether the trail holds. rows, last: how far it was gone along, and the hash there.
+
+    broken_at: the place where it doesn't hold, null if it does. why: in words.
+    """
+
+    holds: bool
+    rows: int
+    last: str
+    broken_at: int | None
+    why: str

@@ -1,0 +1,169 @@
+"""What a subject's charts say, as triggers: levels by the thresholds, in words with numbers. Pure."""
+
+from typing import Final
+
+from admin.monitor.model import ERROR_RATE, RESPONSE_TIME, Level, Trigger
+from admin.monitor.sequential import Chart, spent
+from admin.monitor.settings import Settings
+from admin.monitor.span import Totals
+from admin.monitor.subject import Subject
+
+_BESIDE: Final = "active"
+
+
+class Findings:
+    """Of one subject, at the end of a second. began: the release's first second.
+
+    warm_from: the second from which latencies count.
+    """
+
+    def __init__(
+        self, subject: Subject, settings: Settings, began: int, second: int, warm_from: int
+    ) -> None:
+        self._of, self._settings = subject, settings
+        self._began, self._second, self._warm_from = began, second, warm_from
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the subject had any traffic lately."""
+        return bool(self._of.sample or self._of.span.new.requests)
+
+    # ── errors ────────────────────────────────────────────────────────────────────────────────
+
+    def error_rate(self) -> Trigger:
+        """See rule 3 of `subject`."""
+        of = self._of
+        lacking = self._lacking(of.sample, of.compared)
+        is_high = of.raised.is_warning
+        if lacking and not (is_high and of.sample >= self._settings.minimum_sample):
+            return self._unmeasured(ERROR_RATE, lacking, of.sample)
+        if of.worse.is_critical and (of.high.is_critical or self._is_much()):
+            return self._of_errors(Level.CRITICAL, of.worse)
+        for chart in (of.worse, of.raised):
+            if chart.is_warning:
+                return self._of_errors(Level.WARNING, chart)
+        return self._of_errors(Level.NORMAL, None)
+
+    def _is_much(self) -> bool:
+        """Whether so many more failed since it is worse as is critical."""
+        of = self._of
+        new, old = of.span.since(of.worse.began)
+        before = old.rate if of.compared == _BESIDE else of.past.shown_rate
+        return (new.rate - before) * 100.0 > self._settings.error_rate_up_points
+
+    def _of_errors(self, level: Level, chart: Chart | None) -> Trigger:
+        of, since = self._of, self._second
+        if chart is None:
+            new, old = of.span.new, of.span.old
+            since = self._second - self._settings.span_s + 1
+        else:
+            since = chart.began
+            new, old = of.span.since(since)
+        by_past = of.compared != _BESIDE
+        before = of.past.shown_rate if by_past else old.rate
+        told = f"{new.rate:.2%} of {new.requests} requests fail{self._whose()}"
+        told += self._compared(f"{before:.2%}", of.compared)
+        if chart is not None:
+            told += f", for {self._second - since + 1} s"
+        evidence: dict[str, object] = {"cohort": of.cohort, "compared_with": of.compared}
+        if chart is not None:
+            evidence |= {
+                "requests": new.requests,
+                "failures": new.failures,
+                "active_requests": round(of.past.requests) if by_past else old.requests,
+                "active_failures": round(of.past.failures) if by_past else old.failures,
+                "bunch": round(of.failing.bunch, 2),
+                **self._evidence("errors-"),
+            }
+        active = before if of.compared else None
+        return Trigger(ERROR_RATE, level, told, new.rate, active, new.requests, since, evidence)
+
+    # ── latencies ─────────────────────────────────────────────────────────────────────────────
+
+    def response_time(self) -> Trigger:
+        """See rule 4 of `subject`."""
+        of, told = self._of, self._settings
+        lacking = self._lacking(of.timed, of.timed_by)
+        if lacking and self._second < self._warm_from:
+            lacking = f"it warms up for {self._warm_from - self._second} s more"
+        is_long = of.span.new.mean_ms > told.response_warning_ms
+        if lacking and not (is_long and of.timed >= told.minimum_sample):
+            return self._unmeasured(RESPONSE_TIME, lacking, of.timed)
+        if of.timed_by and any(chart.is_warning for chart in of.slow):
+            floor = spent(self._second - self._began)
+            found = self._slower(max(of.slow, key=lambda each: each.evidence(floor)))
+            if found is not None:
+                return found
+        level = Level.WARNING if is_long else Level.NORMAL
+        since = self._second - told.span_s + 1
+        return self._of_times(level, (of.span.new, of.span.old), since, 0.0)
+
+    def _slower(self, chart: Chart) -> Trigger | None:
+        """What the seconds say since the evidence began to rise; None: nothing that is warned of."""
+        of, told, since = self._of, self._settings, chart.began
+        new, old = of.span.since(since)
+        before = old.mean_ms if of.timed_by == _BESIDE else of.past.mean_us / 1000.0
+        slower = (new.mean_ms / before - 1.0) * 100.0 if before else 0.0
+        certain = 0.0
+        if chart.is_critical and new.timed >= told.minimum_sample:
+            floor = spent(since - self._began)
+            certain = of.slower_for_certain(new, old, self._second - since + 1, floor)
+            is_much = max(slower, (certain - 1.0) * 100.0) > told.slower_critical_percent
+            if is_much or new.mean_ms > told.response_critical_ms:
+                return self._of_times(Level.CRITICAL, (new, old), since, certain)
+        if chart.is_critical or slower > told.slower_tolerated_percent:
+            return self._of_times(Level.WARNING, (new, old), since, certain)
+        return None
+
+    def _of_times(
+        self, level: Level, totals: tuple[Totals, Totals], since: int, certain: float
+    ) -> Trigger:
+        of, (new, old) = self._of, totals
+        before = old.mean_ms if of.timed_by == _BESIDE else of.past.mean_us / 1000.0
+        text = f"{new.mean_ms:.1f} ms on average{self._whose()}"
+        text += self._compared(f"{before:.1f} ms", of.timed_by)
+        if before and level is not Level.NORMAL:
+            text += f": {new.mean_ms / before:.2f} times as long in {new.timed} requests"
+        evidence: dict[str, object] = {"cohort": of.cohort, "compared_with": of.timed_by}
+        if level is not Level.NORMAL:
+            evidence |= {
+                "requests": new.timed,
+                "active_requests": old.timed,
+                "quantile_slower_at_least": round(certain, 3),
+                "buckets": list(new.buckets),
+                "active_buckets": list(old.buckets),
+                **self._evidence("slower-"),
+            }
+        active = before if of.timed_by else None
+        return Trigger(RESPONSE_TIME, level, text, new.mean_ms, active, new.timed, since, evidence)
+
+    # ── both ──────────────────────────────────────────────────────────────────────────────────
+
+    def _lacking(self, sample: int, compared: str) -> str:
+        """What lacks for a judgement, in words."""
+        told = self._settings
+        if sample < told.minimum_sample:
+            return f"{sample} of the {told.minimum_sample} requests that it needs"
+        return "" if compared else "there is nothing to compare with"
+
+    def _unmeasured(self, name: str, lacking: str, sample: int) -> Trigger:
+        detail = f"not measured yet{self._whose()}: {lacking}"
+        evidence = {"cohort": self._of.cohort}
+        return Trigger(name, Level.UNMEASURED, detail, None, None, sample, self._second, evidence)
+
+    def _whose(self) -> str:
+        return "" if self._of.cohort == "all" else f" for the {self._of.cohort}"
+
+    def _compared(self, figure: str, by: str) -> str:
+        if not by:
+            return ""
+        return f", {figure} " + ("on the active slot" if by == _BESIDE else "before")
+
+    def _evidence(self, of: str) -> dict[str, object]:
+        """How far each chart is: 1 is an alarm."""
+        floor = spent(self._second - self._began)
+        charts = self._of.charts.items()
+        far = {
+            name: round(chart.evidence(floor), 3) for name, chart in charts if name.startswith(of)
+        }
+        return {"evidence": far}

@@ -1,0 +1,125 @@
+"""What a release begins from: what is wished, what stands in its way, and what it lacks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from secrets import token_hex
+from typing import Any
+
+from admin.migrations.guard import SchemaGuard
+from admin.migrations.version import Version
+from admin.releases import go
+from admin.releases.controller import Releases, spoken
+from admin.releases.model import Release
+from admin.releases.plan import Kind, Plan, PlanError, kind_of, with_wishes
+from admin.routing.control import Control
+from admin.routing.database import Connection
+from proxy.routing.model import RoutingTable
+
+
+class RefusedError(Exception):
+    """It can't be begun as things stand; the message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks for.
+
+    version: None for a drill. plan: what is to be otherwise. key: of the request, if it may be
+    repeated.
+    """
+
+    version: Version | None
+    kind: Kind | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    hotfix: bool = False
+    key: str = ""
+
+    @property
+    def ending(self) -> str:
+        """What the release's name ends in: the same for a request that is repeated."""
+        return sha256(self.key.encode()).hexdigest()[:12] if self.key else token_hex(3)
+
+
+def drill(mode: str, window_s: float, note: str, key: str = "") -> Wish:
+    """What is wished of a drill."""
+    plan = {"cutover": mode, "rollback": mode, "window_s": window_s, "steps": []}
+    asks = {**plan, "signers": [], "cutover_signers": [], "unmeasured": "go"}
+    return Wish(None, Kind.PATCH, asks, note, key=key)
+
+
+async def prepare(
+    releases: Releases, control: Control, guard: SchemaGuard, wish: Wish
+) -> tuple[Release, Kind]:
+    """The release that is wished. PlanError, RefusedError, DatabaseUnavailableError."""
+    versions = (await guard.limits(fresh=True)).schemas.versions
+    table = await control.store.current()
+    active, standby = table.active, table.active.other
+    before, is_drill = versions.get(active), wish.version is None
+    version = wish.version or versions.get(standby)
+    if version is None:
+        raise RefusedError(
+            f"nobody said what {standby} runs: PUT /v1/slots/{standby}/version, then drill"
+        )
+    kind = wish.kind or kind_of(before, version)
+    if not isinstance(wish.plan, Mapping):
+        raise PlanError("body.plan: an object")
+    plan = with_wishes(releases.settings.plan_of(kind), dict(wish.plan))
+    name = _name(str(version), wish)
+    if wish.key and (repeated := await releases.find(name)):
+        return repeated.release, kind
+    waits_for = await _in_the_way(releases, wish)
+    _check(plan, releases, table, waits=bool(waits_for))
+    release = Release(
+        name=name,
+        version=str(version),
+        from_version="" if before is None else str(before),
+        plan=plan,
+        active=active,
+        base=table.canary,
+        expected=table.canary,
+        waits_for=waits_for,
+        is_drill=is_drill,
+    )
+    return release, kind
+
+
+def _check(plan: Plan, releases: Releases, table: RoutingTable, *, waits: bool) -> None:
+    """What the plan asks for is there, and nobody else is at work. PlanError, RefusedError."""
+    known = releases.gates
+    for gate in (*plan.gates, *plan.cutover_gates):
+        if gate not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise PlanError(f"body.plan.gates: no gate is called {gate}; there are {names}")
+    pinned = [tenant for tenant in plan.pilots if tenant in table.pins]
+    if pinned:
+        raise RefusedError(f"pilot {pinned[0]} is pinned already: unpin it first")
+    # What waits begins from what the one before leaves behind.
+    if table.canary.basis_points and not waits:
+        percent = table.canary.basis_points / 100
+        raise RefusedError(f"the canary is at {percent:g} %: set it to 0 first")
+    if not table.endpoints[table.active.other]:
+        raise RefusedError(f"{table.active.other} has no endpoint: set them first")
+
+
+async def _in_the_way(releases: Releases, wish: Wish) -> str:
+    """The release that has to end first, which only a hotfix waits for. RefusedError."""
+    current = await releases.find("current")
+    if current is None or current.release.ended:
+        return ""
+    name = current.release.name
+    if wish.hotfix:
+        return name
+    raise RefusedError(f"{name} has not ended: wait, end it, or begin this as a hotfix")
+
+
+async def missing(connection: Connection, release: Release) -> list[str]:
+    """What the release lacks in its state, in words."""
+    return go.missing(release, *await spoken(connection, release))
+
+
+def _name(version: str, wish: Wish) -> str:
+    """A name that no other has, and that says what it is."""
+    word = "drill" if wish.version is None else "release"
+    return f"{word}-{version.lower()}-{wish.ending}"

@@ -1,0 +1,435 @@
+"""Carries releases through; `admin.intents` sees to it that one admin does, and another goes on.
+
+Rules:
+1. What is next is said by `course.following` from what stands in the database, so an admin that takes
+   a release over goes on where the last one was, whatever it was doing.
+2. An effect is written down before it is done, and when it is done. One that an admin left half done
+   is done again under the same name, but for a hook: nobody knows what it did, and its plan decides.
+3. Whoever else moves the release on (a person, through any admin) does so in the database; here it is
+   noticed at the next look, also while an effect is under way, and that is given up.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+import structlog
+
+from admin.intents import LOOK_S, Carrier, StaleError
+from admin.releases import course, go, store
+from admin.releases.config import Settings
+from admin.releases.course import Do, Effect, Kind, Sight, Take, Wait, Waits
+from admin.releases.effects import Done, EffectError, Effects, UnknownError, about
+from admin.releases.model import Command, Event, NotNowError, Release, State, meant
+from admin.releases.ports import Judgement, Ports
+from admin.releases.store import Intent, Record, Row
+from admin.routing.audit import Author
+from admin.routing.control import Control
+from admin.routing.database import Connection
+from admin.routing.events import Hub
+from admin.tasks import Tasks
+
+log = structlog.get_logger(__name__)
+_TRIES = 5
+"""How often a person's word is tried against a release that moves on meanwhile."""
+_TOLD_S = 2.0
+"""How often the monitor's verdict is written down."""
+
+
+class RunningError(Exception):
+    """Another release has not ended."""
+
+
+class Releases:
+    """The releases that this admin carries through."""
+
+    def __init__(
+        self,
+        control: Control,
+        hub: Hub,
+        tasks: Tasks,
+        ports: Ports,
+        effects: Effects,
+        settings: Settings,
+    ) -> None:
+        self._control, self._hub, self._ports, self._effects = control, hub, ports, effects
+        self._database = control.store.database
+        self.settings = settings
+        self._measured: dict[tuple[str, int], float] = {}
+        self._verdict_told: dict[str, float] = {}
+        self._carrier = Carrier("release", self._database, tasks, self._act, store.unfinished)
+        self.run = self._carrier.run
+
+    @property
+    def gates(self) -> frozenset[str]:
+        """The gates that there are."""
+        return self._ports.gates.names
+
+    # ── what people do ────────────────────────────────────────────────────────────────────────
+
+    async def begin(self, intent: Intent) -> Record:
+        """Write the intent down and begin. RunningError; DatabaseUnavailableError: not begun."""
+        async with self._database.connection() as connection:
+            if not await store.begin(connection, intent):
+                raise RunningError
+        self._tell(intent.release, "begun", "")
+        self._carrier.carry(intent.release.name)
+        return await self._find(intent.release.name)
+
+    async def command(self, name: str, command: Command, note: str, author: Author) -> Record:
+        """A person's word to a release. NotNowError; StaleError if there is none of this name."""
+        reason = f"{author.actor}: {note}" if note else f"{command} by {author.actor}"
+        for _ in range(_TRIES):
+            record = await self._find(name)
+            event = meant(record.release, command)
+            try:
+                await self._move(record, record.release.take(event, reason), event, author, reason)
+            except StaleError:
+                continue
+            return await self._find(name)
+        raise NotNowError("the release moves on just now: try again")
+
+    async def overtake(self, name: str, author: Author, by: str) -> None:
+        """A hotfix needs its place: end it. NotNowError."""
+        for _ in range(_TRIES):
+            record = await self._find(name)
+            if record.release.ended:
+                return
+            if record.release.is_back:
+                return
+            reason = f"overtaken by {by}"
+            after = record.release.take(Event.OVERTAKE, reason)
+            try:
+                await self._move(record, after, Event.OVERTAKE, author, reason)
+            except StaleError:
+                continue
+            return
+        raise NotNowError("the release moves on just now: try again")
+
+    async def sign(
+        self, name: str, signer: str, *, approved: bool, text: str, author: Author
+    ) -> Record:
+        """Sign in this name. StaleError if there is no such release."""
+        record = await self._find(name)
+        async with self._database.connection() as connection:
+            await store.sign(connection, name, signer, approved=approved, text=text, author=author)
+        self._tell(record.release, "signed", f"{signer} by {author.actor}")
+        return record
+
+    async def find(self, name: str) -> Record | None:
+        """The release of this name; "current": the one that runs, or else the last."""
+        async with self._database.connection() as connection:
+            if name == "current":
+                return await store.current(connection)
+            return await store.find(connection, name)
+
+    async def _find(self, name: str) -> Record:
+        record = await self.find(name)
+        if record is None:
+            raise StaleError(name)
+        return record
+
+    # ── carrying it through ───────────────────────────────────────────────────────────────────
+
+    async def _act(self, name: str) -> None:
+        measured_from = monotonic()
+        while True:
+            record = await self._find(name)
+            if record.release.ended:
+                return
+            sight = await self._sight(record)
+            match course.following(record.release, sight, self._ports.hooks.names):
+                case Do(effect):
+                    await self._do(record, effect)
+                    measured_from = monotonic()
+                case Take(event, reason):
+                    after = record.release.take(event, reason)
+                    await self._move(record, after, event, None, reason)
+                    measured_from = monotonic()
+                case Wait() as waiting:
+                    await self._wait(record, waiting, measured_from)
+                    measured_from = monotonic()
+
+    async def _sight(self, record: Record) -> Sight:
+        release = record.release
+        async with self._database.connection() as connection:
+            rows = await store.effects(connection, release.name)
+            said, signed = await spoken(connection, release)
+        done = {
+            name
+            for name, row in rows.items()
+            if row["outcome"] == "done"
+            # On the way back a hook is tried once: nobody is kept waiting for it.
+            or (release.is_back and row["kind"] == Kind.HOOK and row["outcome"] == "failed")
+        }
+        judged = await self._judge(record, _moved(rows.values()))
+        return Sight(
+            done,
+            go.missing(release, said, signed),
+            judged.why if judged.level == "critical" else "",
+            _doubts(release, judged),
+        )
+
+    async def _judge(self, record: Record, moved: Sequence[float]) -> Judgement:
+        release = record.release
+        if release.state not in course.WATCHED:
+            self._ports.monitor.rest()
+            return Judgement()
+        judged = await self._ports.monitor.judge(release, moved, record.row["devices"])
+        now = monotonic()
+        if judged.level == "critical" or now - self._verdict_told.get(release.name, 0) > _TOLD_S:
+            self._verdict_told = {release.name: now}
+            async with self._database.connection() as connection:
+                await store.note_verdict(connection, release.name, judged.document)
+        return judged
+
+    async def _move(
+        self, record: Record, after: Release, event: Event, author: Author | None, reason: str
+    ) -> None:
+        """Write the transition down, and tell of it. StaleError: it has moved on meanwhile."""
+        told: dict[str, Any] = {"from": str(record.release.state), "reason": reason}
+        if event is Event.FAULT:
+            told["verdict"] = dict(self._ports.monitor.latest.document)
+        async with self._database.connection() as connection, connection.transaction():
+            await store.save(connection, record, after, str(event), told, author)
+            if author is not None:
+                action = f"release-{event}"
+                await store.audit(connection, action, author, {"release": after.name, **told})
+        self._tell(after, str(event), reason)
+
+    def _tell(self, release: Release, event: str, reason: str) -> None:
+        told = {**about(release), "event": event, "reason": reason, "step": release.step}
+        log.info("release", **{name: value for name, value in told.items() if name != "event"})
+        self._hub.tell("release", told)
+        self._ports.told.tell(event, told)
+
+    # ── effects ───────────────────────────────────────────────────────────────────────────────
+
+    async def _do(self, record: Record, effect: Effect) -> None:
+        record = await self._before(record)
+        name = record.release.name
+        async with self._database.connection() as connection:
+            row = (await store.effects(connection, name)).get(effect.name)
+            is_unknown = row is not None and row["outcome"] is None
+            tries = row["tries"] if row is not None else 0
+            if is_unknown and effect.kind is Kind.HOOK:
+                decided = self._ports.hooks.on_unknown(effect.what)
+                if decided != "repeat":
+                    why = f"{effect.what}: an admin died while it ran, so nobody knows what it did"
+                    await self._give_up(record, effect, decided, why)
+                    return
+            if not is_unknown:
+                tries += 1
+                await store.effect_begun(connection, name, effect)
+        try:
+            async with self._undisturbed(record, effect):
+                done = await self._effects.do(record, effect, tries)
+        except UnknownError as error:
+            await self._give_up(
+                record, effect, self._ports.hooks.on_unknown(effect.what), str(error)
+            )
+            return
+        except EffectError as error:
+            await self._failed(record, effect, str(error))
+            return
+        await self._ended(record, effect, done)
+        told = {"release": name, "event": "effect", "effect": effect.name, **done.told}
+        self._hub.tell("release", told)
+
+    async def _ended(self, record: Record, effect: Effect, done: Done) -> None:
+        """Write down that it is done, whoever has moved the release on meanwhile."""
+        name = record.release.name
+        while True:
+            try:
+                async with self._database.connection() as connection, connection.transaction():
+                    # The release's row before the trail's end, as everywhere: else two would wait
+                    # for each other.
+                    if done.expected not in {None, record.release.expected}:
+                        assert done.expected is not None  # noqa: S101 - just asked
+                        after = replace(record.release, expected=done.expected)
+                        told = {"effect": effect.name}
+                        await store.save(connection, record, after, "expects", told)
+                    await store.effect_ended(connection, name, effect, "done", done.told)
+            except StaleError:
+                record = await self._find(name)
+            else:
+                return
+
+    async def _before(self, record: Record) -> Record:
+        """Once the slot before is touched, there is no way back: that is written down first."""
+        release = record.release
+        touches = bool(self._ports.hooks.names.before.get(str(State.FINALISING)))
+        if release.state is not State.FINALISING or release.old_is_gone or not touches:
+            return record
+        after = replace(release, old_is_gone=True)
+        async with self._database.connection() as connection, connection.transaction():
+            await store.save(connection, record, after, "way-back-closed", {})
+        return await self._find(release.name)
+
+    @asynccontextmanager
+    async def _undisturbed(self, record: Record, effect: Effect) -> AsyncIterator[None]:
+        """A hook is given up once the release has moved on, or has to. StaleError then."""
+        if effect.kind is not Kind.HOOK or record.release.is_back:
+            yield
+            return
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watch = tasks.create_task(self._watch(record), name=f"watch {effect.name}")
+                yield
+                watch.cancel()
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _watch(self, record: Record) -> None:
+        name, state = record.release.name, record.release.state
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if (await self._find(name)).revision != record.revision:
+                raise StaleError(name)
+            async with self._database.connection() as connection:
+                moved = _moved((await store.effects(connection, name)).values())
+            if state in course.WATCHED and (await self._judge(record, moved)).level == "critical":
+                raise EffectError("given up: the monitor brings the release back")
+
+    async def _failed(self, record: Record, effect: Effect, why: str) -> None:
+        """It failed: on the way back that is told and gone on from; else the release pauses."""
+        release = record.release
+        async with self._database.connection() as connection, connection.transaction():
+            await store.effect_ended(connection, release.name, effect, "failed", {"why": why})
+        if release.is_back:
+            self._tell(release, "hook-failed", why)
+            return
+        if not release.paused:
+            await self._move(record, release.take(Event.PAUSE, why), Event.PAUSE, None, why)
+
+    async def _give_up(self, record: Record, effect: Effect, decided: str, why: str) -> None:
+        """A hook that may have been done, and that is not to be run again by itself."""
+        release = record.release
+        if (decided or release.plan.on_unknown) == "back" and not release.is_back:
+            async with self._database.connection() as connection, connection.transaction():
+                await store.effect_ended(connection, release.name, effect, "failed", {"why": why})
+            after = release.take(Event.FAULT, why)
+            await self._move(record, after, Event.FAULT, None, why)
+            return
+        await self._failed(record, effect, why)
+
+    # ── waiting ───────────────────────────────────────────────────────────────────────────────
+
+    async def _wait(self, record: Record, waiting: Wait, measured_from: float) -> None:
+        """One look later. StaleError as soon as somebody else has moved the release on."""
+        match waiting.of:
+            case Waits.TURN:
+                await self._turn(record)
+            case Waits.GATES:
+                await self._measure(record)
+        if await self._disturbed(record):
+            return
+        counts = waiting.of in {Waits.DWELL, Waits.WINDOW} and not waiting.why
+        if counts and _holds(self._ports.monitor.latest):
+            counts = False
+        await asyncio.sleep(LOOK_S)
+        passed = monotonic() - measured_from if counts else 0.0
+        async with self._database.connection() as connection:
+            await store.look(connection, record, passed)
+
+    async def _turn(self, record: Record) -> None:
+        before = await self.find(record.release.waits_for)
+        if before is None or before.release.ended:
+            after = replace(record.release, waits_for="")
+            if before is not None:
+                # Roles may have changed hands.
+                table = await self._control.store.current()
+                after = replace(
+                    after, active=table.active, base=table.canary, expected=table.canary
+                )
+            async with self._database.connection() as connection, connection.transaction():
+                await store.save(connection, record, after, "its-turn", {})
+            raise StaleError(record.release.name)
+
+    async def _measure(self, record: Record) -> None:
+        """Ask the gates that have not passed, and now and then those that have."""
+        release = record.release
+        if monotonic() < self._measured.get((release.name, release.visit), 0.0):
+            return
+        async with self._database.connection() as connection:
+            said, _ = await spoken(connection, release)
+        names = [name for name in go.gates_of(release) if not _passed(said.get(name))]
+        for word in await self._ports.gates.measure(release, names):
+            before = said.get(word.gate)
+            if before and (before.outcome, before.detail) == (word.outcome, word.detail):
+                continue
+            told = {"outcome": word.outcome, "detail": word.detail, "evidence": word.evidence}
+            async with self._database.connection() as connection:
+                await store.note_gate(connection, release.name, release.state, word.gate, told)
+            self._hub.tell("release", {"release": release.name, "event": "gate", **told})
+        self._measured = {(release.name, release.visit): monotonic() + self.settings.gates_s}
+
+    async def _disturbed(self, record: Record) -> bool:
+        """Whether somebody else has changed what the release does to the routing."""
+        release = record.release
+        if release.paused or release.state not in {State.CANARY, State.STABILISING}:
+            return False
+        table = await self._control.store.current()
+        if release.state is State.STABILISING:
+            if table.active is release.standby:
+                return False
+            why = f"somebody made {table.active} active"
+            await self._move(record, release.take(Event.ROLLBACK, why), Event.ROLLBACK, None, why)
+            return True
+        if table.active is release.active and table.canary == release.expected:
+            return False
+        why = (
+            f"somebody made {table.active} active"
+            if table.active is not release.active
+            else f"somebody set the canary to {table.canary.basis_points / 100:g} %"
+        )
+        await self._move(record, release.take(Event.PAUSE, why), Event.PAUSE, None, why)
+        return True
+
+
+async def spoken(
+    connection: Connection, release: Release
+) -> tuple[dict[str, go.Said], dict[str, go.Signature]]:
+    """What the gates of the release's state said last, and who has signed."""
+    rows = await store.gates(connection, release.name)
+    said = {
+        row["gate"]: go.Said(row["gate"], row["outcome"], row["detail"])
+        for row in rows
+        if row["state"] == str(release.state)
+    }
+    signed = {
+        signer: go.Signature(
+            signer, row["approved"], row["actor"], row["note"], row["at"].isoformat()
+        )
+        for signer, row in (await store.signatures(connection, release.name)).items()
+    }
+    return said, signed
+
+
+def _moved(effects: Iterable[Row]) -> list[float]:
+    """How long ago each change of where requests go was served by all, the first first, in seconds."""
+    return [
+        float(row["ended_ago_s"])
+        for row in effects
+        if row["kind"] in {Kind.WEIGHT, Kind.CUTOVER} and row["outcome"] == "done"
+    ]
+
+
+def _passed(said: go.Said | None) -> bool:
+    return said is not None and said.passes
+
+
+def _holds(judged: Judgement) -> bool:
+    """Whether the time doesn't count: who is warned looks first."""
+    return judged.level == "warning"
+
+
+def _doubts(release: Release, judged: Judgement) -> str:
+    if judged.level == "warning":
+        return f"the monitor warns: {judged.why}"
+    if judged.level == "unmeasured" and release.plan.unmeasured == "wait":
+        return "too little traffic to judge it: promote it, or wait"
+    return ""

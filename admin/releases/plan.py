@@ -1,0 +1,116 @@
+"""What is done for a release, by its kind. Pure.
+
+Source: blue-green-strategy.md: canaries of 1, 5, 25, 100 % for major releases ("Gradual Rollouts"),
+stabilisation of 30 minutes, 2 to 4 hours, 24 hours ("Monitor Longer for Major Releases").
+"""
+
+from enum import StrEnum
+from itertools import pairwise
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from admin.migrations.version import Version
+from proxy.routing.model import Unit, is_tenant
+
+Percent = Annotated[float, Meta(gt=0, le=100)]
+Seconds = Annotated[float, Meta(ge=0, le=30 * 86_400)]
+MAX_STEPS: Final = 100
+MAX_PILOTS: Final = 1000
+Word = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Mode = Annotated[str, Meta(pattern="^(instant|fenced)$")]
+OnUnknown = Annotated[str, Meta(pattern="^(pause|back)$")]
+
+
+class Kind(StrEnum):
+    """How much a release changes."""
+
+    PATCH = "patch"
+    MINOR = "minor"
+    MAJOR = "major"
+    BREAKING = "breaking"
+
+
+def kind_of(before: Version | None, version: Version) -> Kind:
+    """What two versions say of it. A breaking one (data that can't be read by both) is declared."""
+    if before is None or version.major != before.major:
+        return Kind.MAJOR
+    return Kind.MINOR if version.minor != before.minor else Kind.PATCH
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One plan. steps: the canary's, in percent; empty: none. dwell_s: how long each lasts.
+
+    window_s: of stabilisation. cutover, rollback: "instant", or "fenced" (nobody is served by two
+    versions at once). pilots: tenants that are pinned to the new version from the first step on. gates: have to
+    pass before the canary. cutover_gates: before the cutover, beside them. signers,
+    cutover_signers: whose signature either needs. drain_per_s: at which pace long connections follow
+    after the cutover and the way back; 0: they stay. on_unknown: whether an effect whose outcome
+    isn't known, for the admin died, pauses the release or brings it back. unmeasured: whether a step
+    whose traffic is too little to judge it goes on after its time ("go"), or waits ("wait").
+    """
+
+    steps: tuple[Percent, ...] = ()
+    dwell_s: Seconds = 600.0
+    window_s: Seconds = 1800.0
+    unit: Annotated[str, Meta(pattern="^(tenant|affinity|request)$")] = "tenant"
+    cutover: Mode = "instant"
+    rollback: Mode = "instant"
+    pilots: tuple[str, ...] = ()
+    gates: tuple[Word, ...] = ("health", "schema")
+    cutover_gates: tuple[Word, ...] = ("health", "schema")
+    signers: tuple[Word, ...] = ()
+    cutover_signers: tuple[Word, ...] = ()
+    drain_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 100.0
+    on_unknown: OnUnknown = "pause"
+    unmeasured: Annotated[str, Meta(pattern="^(go|wait)$")] = "wait"
+
+    def __post_init__(self) -> None:
+        if len(self.steps) > MAX_STEPS:
+            raise ValueError(f"`steps` are at most {MAX_STEPS}")
+        if any(low >= high for low, high in pairwise(self.steps)):
+            raise ValueError("`steps` rise, each above the one before")
+        if len(self.pilots) > MAX_PILOTS or not all(map(is_tenant, self.pilots)):
+            raise ValueError(f"`pilots` are at most {MAX_PILOTS} tenants' ids")
+
+    @property
+    def of_unit(self) -> Unit:
+        """What the canary counts."""
+        return Unit(self.unit)
+
+
+DEFAULTS: Final = {
+    Kind.PATCH: Plan(),
+    Kind.MINOR: Plan(steps=(5.0, 25.0), signers=("qa",)),
+    Kind.MAJOR: Plan(
+        steps=(1.0, 5.0, 25.0, 100.0),
+        dwell_s=1800.0,
+        window_s=4 * 3600.0,
+        signers=("qa",),
+        cutover_signers=("stakeholder",),
+    ),
+    Kind.BREAKING: Plan(
+        steps=(1.0, 5.0, 25.0, 100.0),
+        dwell_s=3600.0,
+        window_s=24 * 3600.0,
+        cutover="fenced",
+        rollback="fenced",
+        signers=("qa",),
+        cutover_signers=("stakeholder",),
+    ),
+}
+"""The document's values."""
+
+
+class PlanError(ValueError):
+    """What was asked for is no plan; the message names the place."""
+
+
+def with_wishes(plan: Plan, wishes: dict[str, object]) -> Plan:
+    """The plan, with some of it as the caller wants it. PlanError."""
+    try:
+        given = {name: msgspec.to_builtins(getattr(plan, name)) for name in plan.__struct_fields__}
+        return msgspec.convert(given | wishes, Plan)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise PlanError(f"body.plan: {error}") from None

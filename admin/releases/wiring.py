@@ -1,0 +1,144 @@
+"""Gates, hooks, the monitor and notifications as releases know them: see `ports`."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from admin.census.model import Census
+from admin.gates import run as gating
+from admin.gates.model import About, Gate
+from admin.hooks import run as hooking
+from admin.hooks.model import Hook
+from admin.monitor.model import Equipment, Level, Verdict
+from admin.monitor.watch import Watch, Watched
+from admin.releases import course
+from admin.releases.go import Said
+from admin.releases.model import Release
+from admin.releases.ports import HookResult, Judgement
+from admin.routing.publish import StoreUnavailableError
+from proxy.routing.model import RoutingTable
+
+
+class WiredGates:
+    """The gates by name. at_once: how many are measured at a time. table: the desired one."""
+
+    def __init__(
+        self,
+        gates: Mapping[str, Gate],
+        at_once: int,
+        table: Callable[[], Awaitable[RoutingTable]],
+    ) -> None:
+        self._gates, self._at_once, self._table = gates, at_once, table
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All that there are."""
+        return frozenset(self._gates)
+
+    async def measure(self, release: Release, names: Sequence[str]) -> Sequence[Said]:
+        """What these say now."""
+        table = await self._table()
+        about = About(
+            release.name,
+            release.version,
+            release.from_version,
+            release.standby,
+            release.active,
+            tuple(sorted({*table.tenants, *table.pins})),
+        )
+        gates = [self._gates[name] for name in names if name in self._gates]
+        findings = await gating.run(gates, about, self._at_once)
+        return [
+            Said(
+                each.gate, str(each.outcome), each.detail, {**each.evidence, "took_s": each.took_s}
+            )
+            for each in findings
+        ]
+
+
+class WiredHooks:
+    """The hooks of the settings. prefixes: of the URLs that may be called."""
+
+    def __init__(self, hooks: Sequence[Hook], prefixes: Sequence[str]) -> None:
+        self._hooks = {hook.name: hook for hook in hooks}
+        self._prefixes = prefixes
+        before: dict[str, tuple[str, ...]] = {}
+        after: dict[str, tuple[str, ...]] = {}
+        for hook in hooks:
+            of, state = (before, hook.before) if hook.before else (after, hook.after)
+            of[state] = (*of.get(state, ()), hook.name)
+        self.names = course.Hooks(before, after)
+
+    def on_unknown(self, name: str) -> str:
+        """What to do if nobody knows how it ended."""
+        return self._hooks[name].on_unknown
+
+    async def run(self, name: str, about: Mapping[str, Any], effect: str) -> HookResult:
+        """Run it."""
+        result = await hooking.run(self._hooks[name], about, effect, prefixes=self._prefixes)
+        said = f"{result.detail}: {result.output_tail}" if result.output_tail else result.detail
+        return HookResult(result.ok, said, known=result.known)
+
+
+class WiredMonitor:
+    """Watches the release that moves traffic. census: who is connected."""
+
+    def __init__(self, watch: Watch, census: Callable[[], Awaitable[Census]]) -> None:
+        self._watch, self._census = watch, census
+        self._of, self._moves = "", 0
+        self.equipment: Equipment | None = None
+        self.latest = Judgement()
+
+    async def judge(
+        self, release: Release, moved: Sequence[float], devices: int | None
+    ) -> Judgement:
+        """What it says now. moved: see the port."""
+        if not moved:
+            self.rest()
+            return self.latest
+        await self._count(devices)
+        try:
+            await self._follow(release, moved)
+        except StoreUnavailableError:
+            return Judgement()
+        self.latest = _judgement(self._watch.verdict)
+        return self.latest
+
+    def rest(self) -> None:
+        """Watch nothing."""
+        if self._of:
+            self._watch.stop()
+        self._of, self._moves, self.latest = "", 0, Judgement()
+
+    async def _follow(self, release: Release, moved: Sequence[float]) -> None:
+        if self._of != release.name:
+            began, stepped = (0.0 if ago < 1 else ago for ago in (moved[0], moved[-1]))
+            pilots = frozenset(release.plan.pilots)
+            watched = Watched(
+                release.standby, pilots=pilots, began_ago_s=began, stepped_ago_s=stepped
+            )
+            await self._watch.start(watched)
+            self._of, self._moves = release.name, len(moved)
+        elif len(moved) != self._moves:
+            self._watch.step()
+            self._moves = len(moved)
+
+    async def _count(self, devices: int | None) -> None:
+        if not devices:
+            self.equipment = None
+            return
+        try:
+            census = await self._census()
+        except StoreUnavailableError:
+            self.equipment = None
+        else:
+            here = len(census.devices)
+            self.equipment = Equipment(devices, here) if census.taken else None
+
+
+def _judgement(verdict: Verdict) -> Judgement:
+    wrong = [each for each in verdict.raised if each.level is verdict.level]
+    why = "; ".join(each.detail for each in wrong)
+    level = verdict.level
+    if level is Level.UNMEASURED and not verdict.triggers:
+        why = "nothing was measured yet"
+    return Judgement(str(level), why, verdict.plain())

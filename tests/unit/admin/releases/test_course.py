@@ -1,0 +1,153 @@
+"""What a release does next: played through, and from every place where an admin may die."""
+
+from dataclasses import replace
+
+import pytest
+
+from admin.releases.course import (
+    COURSE,
+    DRILL_OVER,
+    Do,
+    Effect,
+    Hooks,
+    Kind,
+    Sight,
+    Take,
+    Wait,
+    Waits,
+    course,
+    following,
+)
+from admin.releases.model import ENDED, Event, Release, State
+from admin.releases.plan import Plan
+from proxy.routing.model import Canary, Slot
+
+PLAN = Plan(steps=(1.0, 25.0), dwell_s=60.0, window_s=600.0)
+BEGUN = Release("r", "1.3.0", "1.2.0", PLAN, Slot.BLUE, Canary(), Canary())
+HOOKS = Hooks(
+    before={"deploying": ("deploy",), "canary": ("tell",), "finalising": ("update-old",)},
+    after={"canary": ("measure",), "rolling-back": ("page",)},
+)
+
+
+def played(release: Release, hooks: Hooks = HOOKS) -> list[str]:
+    """All that it does until it ends, if all goes well; each wait is over at once."""
+    done: set[str] = set()
+    told: list[str] = []
+    for _ in range(100):
+        if release.ended:
+            return told
+        match following(release, Sight(done), hooks):
+            case Do(effect):
+                assert effect.name not in done
+                done.add(effect.name)
+                told.append(f"{release.state}: {effect.what or effect.kind}")
+            case Take(event, reason):
+                release = release.take(event, reason)
+                told.append(f"-> {release.state}")
+            case Wait(Waits.DWELL):
+                release = replace(release, dwelt_s=release.plan.dwell_s)
+            case Wait(Waits.WINDOW):
+                release = replace(release, dwelt_s=release.plan.window_s)
+            case waiting:
+                raise AssertionError(waiting)
+    raise AssertionError("it does not end")
+
+
+def test_the_whole_way():
+    assert played(BEGUN) == [
+        "-> deploying",
+        "deploying: deploy",
+        "deploying: declare",
+        "-> validating",
+        "-> canary",
+        "canary: tell",
+        "canary: weight",
+        "-> canary",
+        "canary: weight",
+        "canary: measure",
+        "-> cutting-over",
+        "cutting-over: cutover",
+        "cutting-over: drain",
+        "-> stabilising",
+        "-> finalising",
+        "finalising: update-old",
+        "finalising: settle",
+        "-> done",
+    ]
+
+
+def test_a_plan_without_steps_goes_over_at_once():
+    release = replace(BEGUN, plan=Plan(window_s=0.0, drain_per_s=0.0))
+    assert played(release, Hooks()) == [
+        *("-> deploying", "deploying: declare", "-> validating", "-> canary", "-> cutting-over"),
+        *("cutting-over: cutover", "-> stabilising", "-> finalising", "-> done"),
+    ]
+
+
+def test_a_drill_comes_back():
+    drill = replace(BEGUN, is_drill=True, plan=Plan(drain_per_s=0.0))
+    told = played(drill, Hooks())
+    assert told[-3:] == ["-> rolling-back", "rolling-back: return", "-> rolled-back"]
+    assert not any("declare" in line for line in told)
+
+
+def test_a_drill_says_why_it_came_back():
+    drill = replace(BEGUN, is_drill=True, state=State.STABILISING, dwelt_s=600.0)
+    assert following(drill, Sight(), Hooks()) == Take(Event.ROLLBACK, DRILL_OVER)
+
+
+def test_on_the_way_back_traffic_comes_first():
+    release = replace(BEGUN, state=State.ROLLING_BACK)
+    kinds = [each.kind for each in course(release, HOOKS) if isinstance(each, Effect)]
+    assert kinds == [Kind.RETURN, Kind.DRAIN, Kind.HOOK]
+
+
+@pytest.mark.parametrize("state", [State.CANARY, State.CUTTING_OVER, State.STABILISING])
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_critical_verdict_goes_before_all_else(state: State, paused: bool):
+    release = replace(BEGUN, state=state, paused=paused)
+    found = following(release, Sight(critical="5 % errors"), HOOKS)
+    assert found == Take(Event.FAULT, "5 % errors")
+
+
+@pytest.mark.parametrize("state", sorted(set(State) - ENDED - {State.ROLLING_BACK}))
+def test_what_is_paused_does_nothing(state: State):
+    release = replace(BEGUN, state=state, paused=True, reason="alice: lunch")
+    assert following(release, Sight(), HOOKS) == Wait(None, ("alice: lunch",))
+
+
+def test_nothing_passes_that_lacks_something():
+    for state in (State.VALIDATING, State.CUTTING_OVER):
+        release = replace(BEGUN, state=state)
+        found = following(release, Sight(missing=["health: failed"]), HOOKS)
+        assert found == Wait(Waits.GATES, ("health: failed",))
+
+
+def test_a_step_that_can_not_be_judged_is_not_left():
+    release = replace(BEGUN, state=State.CANARY, step=1, dwelt_s=60.0)
+    done = {effect.name for effect in course(release, HOOKS) if isinstance(effect, Effect)}
+    assert following(release, Sight(done, doubts="a warning"), HOOKS) == Wait(
+        Waits.DWELL, ("a warning",)
+    )
+    assert following(release, Sight(done), HOOKS) == Take(Event.ARRIVED)
+
+
+def test_it_waits_for_the_one_that_it_overtakes():
+    found = following(replace(BEGUN, waits_for="r-0"), Sight(), HOOKS)
+    assert isinstance(found, Wait)
+    assert found.of is Waits.TURN
+
+
+def test_effects_of_two_visits_have_two_names():
+    release = replace(BEGUN, state=State.CANARY)
+    again = release.take(Event.STEPPED)
+    names = [
+        {each.name for each in course(of, HOOKS) if isinstance(each, Effect)}
+        for of in (release, again)
+    ]
+    assert not names[0] & names[1]
+
+
+def test_every_state_that_does_not_end_has_a_course():
+    assert set(COURSE) == set(State) - ENDED
