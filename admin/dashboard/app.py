@@ -72,6 +72,7 @@ def add(
     for path in ("/ui", "/ui/"):
         app.router.add_get(path, _home, allow_head=False)
     app.router.add_get("/ui/static/{name}", _file(static), allow_head=False)
+    app.router.add_get("/favicon.ico", _icon(static), allow_head=False)
     app.router.add_post("/ui/theme", ways.sent(_theme), expect_handler=keep_waiting)
     for path, look in LOOKS.items():
         app.router.add_get(path, ways.shown(look), allow_head=False)
@@ -151,6 +152,17 @@ def _file(static: Files) -> Way:
         found = static.response(request.match_info["name"], request.query.get("v", ""))
         if found is None:
             raise Problem("not-found", "there is no such file")
+        return found
+
+    return way
+
+
+def _icon(static: Files) -> Way:
+    """What browsers ask for on pages that name no icon."""
+
+    async def way(_: web.Request) -> web.StreamResponse:
+        found = static.response("icon.svg")
+        assert found is not None  # noqa: S101 - it is one of the table
         return found
 
     return way

@@ -69,6 +69,7 @@ class Visit:
             "kinds": " ".join(KINDS),
             "address": self.request.path_qs,
         }
+        assert not common.keys() & context.keys() - {"key"}, "a page takes a name of its frame's"  # noqa: S101
         return self.pages.response(template, {**common, **context}, status)
 
     def go(self, where: str) -> web.Response:

@@ -7,7 +7,7 @@ from selenium.webdriver.common.keys import Keys
 
 from admin.tokens import create_token
 from tests.browser.conftest import OUT, STEP_S, Demo, free_port
-from tests.browser.test_story import where
+from tests.browser.test_story import confirm, where
 from tests.integration.admin.conftest import SECRET
 from tests.support.chromium import WIDE, Browser, chromium
 from tests.support.processes import Child, Children
@@ -105,3 +105,24 @@ def test_a_lost_connection_is_seen_and_mended(
         assert browser.faults() == []
         admin()
         browser.until(lambda: state() == "live")
+
+
+def test_a_person_logs_in_and_out(demo: Demo) -> None:
+    with chromium(demo.about["admin"], OUT) as browser:
+        browser.open("/ui/tenants?prefix=press-0006")
+        browser.one("#token").send_keys(demo.about["token"])
+        browser.picture("login")
+        assert browser.faults() == []
+        browser.follow(browser.button("Log in"))
+        assert browser.driver.current_url.endswith("/ui/tenants?prefix=press-0006")
+        browser.until(lambda: browser.one("#link").get_attribute("data-state") == "live")
+        demo("PUT", "/v1/tenants/press-00061/pin", {"slot": "green"})
+        browser.until(lambda: "green" in browser.one("tbody").text)
+        browser.open("/ui/tenants/press-00062")
+        browser.follow(browser.button("Pin to green"))
+        confirm(browser, "press-00062")
+        assert where(demo, "press-00062") == ("green", "pin")
+        assert browser.complaints() == []
+        browser.follow(browser.button("Log out"))
+        browser.open("/ui/board")
+        browser.says("Log in with a token")

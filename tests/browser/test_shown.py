@@ -88,7 +88,8 @@ def pages() -> Iterator[tuple[str, str]]:
             "earlier": [document],
             "is_set_up": True,
             "can_drill": True,
-            "kinds": ("minor",),
+            "has_report": True,
+            "release_kinds": ("minor",),
         }
         yield f"ui/release-{name}", str(render.response("release.html", context, 200).text)
 

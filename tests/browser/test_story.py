@@ -156,3 +156,23 @@ def test_the_audit_trail_has_it_all_by_page_and_by_filter(browser: Browser, demo
     browser.one("#tenant").send_keys("press-00007" + Keys.ENTER)
     browser.until(lambda: len(browser.all("tbody tr")) == 2)  # and when it was registered
     browser.says("committed")
+
+
+def test_a_release_is_started_and_given_up(browser: Browser, demo: Demo) -> None:
+    browser.open("/ui/release")
+    browser.one("#version").send_keys("1.3.0")
+    browser.follow(browser.button("Start"))
+    browser.says("nobody is moved before its canary")
+    browser.picture("confirm-release")
+    assert browser.faults() == []
+    confirm(browser, "1.3.0")
+    # The demo's ledger knows no schema, so the release waits for that gate; nobody loads the page.
+    browser.says("3 Validate\n▸ now")
+    browser.says("schema: unmeasured")
+    browser.picture("release-waits")
+    assert browser.faults() == []
+    browser.follow(browser.button("Abort"))
+    browser.says("The release is given up")
+    confirm(browser, demo("GET", "/v1/releases/current")["name"])
+    browser.until(lambda: demo("GET", "/v1/releases/current")["state"] == "aborted")
+    browser.says("aborted")

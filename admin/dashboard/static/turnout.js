@@ -32,14 +32,20 @@
   const held = (part) => Boolean(part.querySelector(":checked:not(option), details[open]"))
     || (part.contains(document.activeElement) && document.activeElement.matches("input, select, textarea"));
 
+  let quiet = false;
+  // What a person has begun is not taken from under their hands: they are told, and choose.
+  const tell = () => { if (!quiet) document.getElementById("newer")?.removeAttribute("hidden"); };
   const refresh = () => {
     due = 0;
     const part = live();
-    // What a person has begun is not taken from under their hands.
     if (part && !held(part)) window.htmx.trigger(part, "turnout:refresh");
-    else document.getElementById("newer")?.removeAttribute("hidden");
+    else tell();
   };
-  const soon = () => { if (!due) due = window.setTimeout(refresh, DEBOUNCE_MS); };
+  // quietly: nothing is known to have happened, so nobody is told if it can't be shown.
+  const soon = (quietly) => {
+    quiet = due ? quiet && quietly : quietly;
+    if (!due) due = window.setTimeout(refresh, DEBOUNCE_MS);
+  };
 
   const heard = (kind) => (event) => {
     let about = {};
@@ -47,19 +53,16 @@
     const text = sentence(kind, about);
     if (text && news) news.textContent = text;
     const part = live();
-    if (part && (part.dataset.live || "").split(" ").includes(kind)) soon();
+    if (part && (part.dataset.live || "").split(" ").includes(kind)) soon(false);
   };
 
   const listen = () => {
     const feed = new EventSource("/v1/events");
-    let lost = false;
     feed.onopen = () => {
       say("live", "Live");
-      if (lost) soon();   // what happened meanwhile was not told
-      lost = false;
+      soon(true);   // what happened between the page and the feed was not told
     };
     feed.onerror = () => {
-      lost = true;
       say("lost", "Connection lost, trying again");
       if (feed.readyState === EventSource.CLOSED) { feed.close(); window.setTimeout(listen, RETRY_MS); }
     };
@@ -76,8 +79,9 @@
     const marks = ["href", "name", "value", "formaction"].filter((name) => element.hasAttribute(name));
     return marks.length ? element.localName + marks.map((name) => `[${name}=${quoted(element.getAttribute(name))}]`).join("") : "";
   };
-  document.addEventListener("htmx:beforeSwap", () => {
+  document.addEventListener("htmx:beforeSwap", (event) => {
     const part = live();
+    if (part && held(part)) { event.detail.shouldSwap = false; tell(); }
     focused = part && part.contains(document.activeElement) ? selectorOf(document.activeElement) : "";
   });
   document.addEventListener("htmx:afterSettle", () => {
@@ -119,7 +123,7 @@
     ],
     axes: [
       { stroke: colour("--muted"), grid: { show: false }, ticks: { show: false }, space: 70, size: 28,
-        values: (_, values) => values.map((at) => new Date(at * 1000).toISOString().slice(11, 16)) },
+        values: (_, values) => values.map((at) => new Date(at * 1000).toISOString().slice(11, values.at(-1) - values[0] < 180 ? 19 : 16)) },
       { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, size: 56,
         values: (_, values) => values.map((value) => `${value} ${unit}`) },
     ],

@@ -60,7 +60,7 @@ async def _tried(visit: Visit) -> tuple[WhatIfState | None, str]:
 
 def _weight(form: Form) -> dict[str, Any]:
     """The canary that the form asks for."""
-    asked: dict[str, Any] = {"percent": form.number("percent"), "by": form.text("by", "count")}
+    asked: dict[str, Any] = {"percent": form.number("percent"), "by": form.text("by") or "count"}
     if form.text("unit"):
         asked["unit"] = form.text("unit")
     return asked
@@ -88,7 +88,7 @@ async def begin(visit: Visit, form: Form) -> web.StreamResponse:
     """Begin a ramp."""
     steps = [_number(word) for word in form.words("steps")]
     dwells = [_number(word) for word in form.words("dwell_s")]
-    given: dict[str, Any] = {"steps": steps, "dwell_s": dwells, "by": form.text("by", "count")}
+    given: dict[str, Any] = {"steps": steps, "dwell_s": dwells, "by": form.text("by") or "count"}
     if not steps or not dwells:
         raise Problem("invalid-change", "a ramp has steps, and a time for each")
     deed = Deed(

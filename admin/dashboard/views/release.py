@@ -59,8 +59,9 @@ async def _page(visit: Visit, name: str) -> web.StreamResponse:
         events=[] if events is None else events.get("events", [])[::-1][:EVENTS],
         earlier=[] if earlier is None else earlier.get("releases", []),
         is_set_up=visit.ops.api.knows("POST", RELEASES),
+        has_report=visit.ops.api.knows("GET", ONE + "/report.html"),
         can_drill=visit.ops.api.knows("POST", DRILLS),
-        kinds=KINDS,
+        release_kinds=KINDS,
     )
 
 
