@@ -100,6 +100,10 @@ soak: .venv/.ready ## ten minutes of mixed traffic with faults; every request is
 simulate: .venv/.ready ## histories of both planes by seed, on virtual time (ARGS="--seeds 10000 --processes 2")
 	@$(BIN)/python -m tests.sim $(ARGS)
 
+.PHONY: simulate-monitor
+simulate-monitor: .venv/.ready ## 200 hours of healthy releases that the monitor must not blame, and faults that it must find (ARGS="--hours 20")
+	@$(BIN)/python -m tests.sim_monitor $(ARGS)
+
 .PHONY: history
 history: .venv/.ready ## two minutes of real processes under faults; a checker reads the history (ARGS="--seed 7")
 	@$(BIN)/python -m tests.history $(ARGS)

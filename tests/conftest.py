@@ -41,6 +41,8 @@ _LONG = (
     "e2e/test_history.py",
     "e2e/test_many_migrations.py",
     "integration/migrations/test_statements.py",
+    "integration/migrations/test_hanging.py",
+    "integration/migrations/test_backfill_lag.py",
     "e2e/test_demo.py",
     "integration/redis_access/test_replies.py",
     "integration/bench/test_switch_bench.py",
@@ -51,6 +53,8 @@ _LONG = (
     "integration/admin/test_ramp_takeover.py",
     "integration/admin/login/test_login_oidc.py",
     "e2e/test_soak.py",
+    "sim_monitor/test_monitor_simulation.py",
+    "integration/gates/test_gates_erp.py",
 )
 """Files of half a minute and more. They begin first, so that none is left for one process at the end."""
 

@@ -18,7 +18,7 @@ from admin.api.messages import Given, SchemaState, ServedBySlot
 from admin.api.problems import Problem
 from admin.api.route import Call, Route, reply
 from admin.migrations.compatibility import Schemas, Serves, unserved
-from admin.migrations.guard import NAMED, SchemaLimits
+from admin.migrations.guard import NAMED, SchemaLimits, slot_versions
 from admin.migrations.slots import ACTION, set_version
 from admin.migrations.version import Version, VersionError
 from admin.tokens import Role
@@ -29,8 +29,9 @@ from proxy.routing.model import RoutingTable, Slot
 async def read_version(call: Call, _: Given) -> web.StreamResponse:
     """What the slot runs."""
     slot = slot_of(call)
-    limits = await call.parts.guard.limits(fresh=True)
-    return reply(_slot(slot, limits.schemas.versions.get(slot)))
+    async with call.parts.store.database.connection() as connection:
+        versions = await slot_versions(connection)
+    return reply(_slot(slot, versions.get(slot)))
 
 
 async def write_version(call: Call, given: SlotVersionBody) -> web.StreamResponse:

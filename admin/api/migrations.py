@@ -56,7 +56,10 @@ async def make(call: Call, given: PlanBody) -> web.StreamResponse:
         raise Problem("plan-refused", "; ".join(faults), extra={"faults": faults}) from None
     if given.dry_run:
         return reply(_drafted(prepared))
-    name = await keep(parts.store.database, prepared, call.author, name)
+    try:
+        name = await keep(parts.store.database, prepared, call.author, name)
+    except TargetFault as error:
+        raise Problem("plan-refused", str(error), extra={"faults": [str(error)]}) from None
     if given.run:
         await _command(call, name, PlanEvent.RUN)
     state = await _state(call, name)
@@ -90,7 +93,8 @@ async def history(call: Call, given: MigrationHistoryQuery) -> web.StreamRespons
 async def targets(call: Call, given: TargetsQuery) -> web.StreamResponse:
     """The schemas to migrate, and what each has."""
     database = call.parts.store.database
-    if call.parts.migrations.servers:
+    # Those who turn pages would have the settings and the whole registry looked at for each.
+    if call.parts.migrations.servers and not given.cursor:
         try:
             await know_targets(database, call.parts.migrations)
         except TargetFault as error:

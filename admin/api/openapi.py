@@ -35,6 +35,7 @@ _PATH: dict[str, Any] = {
     "version": {"type": "integer", "minimum": 0},
     "session": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     "plan": {"type": "string", "pattern": "^[a-z0-9-]+$", "maxLength": 48},
+    "signal": {"type": "string", "pattern": "^[a-z0-9-]+$", "maxLength": 63},
     "release": {"type": "string", "pattern": "^[a-z0-9.-]+$", "maxLength": 80},
 }
 _KEY = {

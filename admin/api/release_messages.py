@@ -176,3 +176,26 @@ class ChainState(Struct):
     last: str
     broken_at: int | None
     why: str
+
+
+class SignalBody(Given, kw_only=True):
+    """A reading."""
+
+    value: Annotated[float, Meta(ge=-1e18, le=1e18)]
+
+
+class SignalState(Struct):
+    """A signal. value, at: its last reading (POSIX seconds), null before one came to this admin."""
+
+    name: str
+    unit: str
+    value: float | None
+    at: float | None
+    warning: float
+    critical: float
+
+
+class SignalsState(Struct):
+    """All that the settings name."""
+
+    signals: list[SignalState]

@@ -164,8 +164,7 @@ async def _foresee(call: Call, switch: Switch, table: RoutingTable) -> None:
         raise Problem("switch-running", "another switch holds some tenants")
     made = Change(table.version + 1, switch.operations)
     check(table, made, call.parts.settings.endpoint_networks, False)
-    limits = await call.parts.guard.limits(fresh=True)
-    limits.check(table, apply(table, made))
+    await call.parts.guard.check(table, apply(table, made))
 
 
 def _step(body: StepBody | None, call: Call) -> Step | None:

@@ -69,8 +69,7 @@ async def explain(call: Call, given: ExplainQuery) -> web.StreamResponse:
         [str(endpoint) for endpoint in table.endpoints[forward.slot]],
         sentence(table, tenant, forward),
     )
-    limits = await call.parts.guard.limits(fresh=True)
-    explanation.schema = state_of(limits.schemas, tenant) or UNSET
+    explanation.schema = state_of(await call.parts.guard.of(tenant), tenant) or UNSET
     tried = _tried(given, tenant, table)
     if tried:
         after = apply_change(table, Change(table.version + 1, tried))

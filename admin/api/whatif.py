@@ -76,10 +76,9 @@ async def _refusal(
     call: Call, before: RoutingTable, after: RoutingTable, change: Change
 ) -> str | None:
     """Why the change would be refused."""
-    limits = await call.parts.guard.limits(fresh=True)
     try:
         check(after, change, call.parts.settings.endpoint_networks, force=False)
-        limits.check(before, after)
+        await call.parts.guard.check(before, after)
     except Problem as problem:
         return f"{problem.code}: {problem.detail}"
     except LimitError as error:

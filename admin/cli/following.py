@@ -6,11 +6,11 @@ a document on a line.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from admin.cli.options import Session
-from admin.cli.output import coloured, console, printable, say, show_json_line
+from admin.cli.output import coloured, console, printable, say, show_json_line, warn
 
 PAUSE_S = 0.5
 """How often it is asked for."""
@@ -27,7 +27,7 @@ def follow(
 ) -> Document:
     """Show what lies there whenever it changes, until it is over; what it was then."""
     shown: str | Document | None = None
-    with _line(session) as show:
+    with nullcontext(say) if session.as_json else one_line() as show:
         while True:
             document = session.client.read(path)
             told = document if session.as_json else line(document)
@@ -40,10 +40,11 @@ def follow(
 
 
 @contextmanager
-def _line(session: Session) -> Iterator[Show]:
-    screen = console()
-    if session.as_json or not screen.is_terminal:
-        yield say
+def one_line(*, stderr: bool = False) -> Iterator[Show]:
+    """What shows a line in place of the one before; where there is no terminal, below it."""
+    screen = console(stderr=stderr)
+    if not screen.is_terminal:
+        yield warn if stderr else say
         return
     from rich.live import Live  # noqa: PLC0415 - see console
 

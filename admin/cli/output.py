@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 UNFOLDED = 10_000
 """Columns of what isn't a terminal: nothing is cut or folded there."""
+_BAR = 24
+_NARROW = "\u202f"
+"""The space between thousands: it steers no terminal, though Python calls it unprintable."""
 SLOT_STYLES = {"blue": "bright_blue", "green": "green"}
 
 
@@ -90,14 +93,22 @@ def printable(value: object) -> str:
     if text.isprintable():
         return text
     return "".join(
-        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode()
+        char
+        if char.isprintable() or char in {"\n", _NARROW}
+        else char.encode("unicode_escape").decode()
         for char in text
     )
 
 
 def counted(number: int, noun: str) -> str:
     """1 tenant, 2 tenants."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}".replace(",", "\u202f")
+    return f"{number:,} {noun}{'' if number == 1 else 's'}".replace(",", _NARROW)
+
+
+def bar(done: int, of: int) -> str:
+    """How far something is, as a bar."""
+    full = round(_BAR * done / of) if of else _BAR
+    return "█" * full + "░" * (_BAR - full)
 
 
 def milliseconds(value: Any) -> str:

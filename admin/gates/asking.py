@@ -71,6 +71,8 @@ class Asker:
     async def _ask(self, endpoint: Endpoint, ask: Ask, limit_s: float) -> Reply:
         own = self._settings
         headers = dict(ask.headers)
+        if own.host and not any(name.lower() == "host" for name in headers):
+            headers["Host"] = own.host
         if ask.tenant:
             headers[own.tenant_header] = ask.tenant
         url = URL(f"{own.scheme}://{endpoint}{ask.path}", encoded=True)

@@ -9,6 +9,8 @@ import structlog
 from admin.gates.model import Finding, Measured, Outcome, UnmeasuredError
 
 log = structlog.get_logger(__name__)
+DETAIL_MAX = 1000
+"""Characters of a finding's sentence."""
 
 
 async def bounded(gate: str, limit_s: float, measuring: Awaitable[Measured]) -> Finding:
@@ -18,18 +20,20 @@ async def bounded(gate: str, limit_s: float, measuring: Awaitable[Measured]) -> 
     """
     began = monotonic()
     try:
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(limit_s) as limit:
             found = await measuring
-    except TimeoutError:
-        found = Measured(Outcome.UNMEASURED, f"not measured within {limit_s:g} s")
     except Exception as error:  # noqa: BLE001 - a gate that crashes has not measured
         first = _first(error)
-        if isinstance(first, UnmeasuredError):
+        if limit.expired():
+            found = Measured(Outcome.UNMEASURED, f"not measured within {limit_s:g} s")
+        elif isinstance(first, UnmeasuredError):
             found = Measured(Outcome.UNMEASURED, str(first))
         else:
             found = crashed(gate, first)
-    took_s = round(monotonic() - began, 3)
-    return Finding(gate, found.outcome, found.detail, found.evidence, took_s)
+    detail = found.detail
+    if len(detail) > DETAIL_MAX:
+        detail = f"{detail[: DETAIL_MAX - 1]}…"
+    return Finding(gate, found.outcome, detail, found.evidence, round(monotonic() - began, 3))
 
 
 def crashed(gate: str, error: BaseException) -> Measured:

@@ -21,6 +21,7 @@ class Http(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How gates ask endpoints, which they do directly, past the proxy."""
 
     scheme: str = "http"
+    host: str = ""
     ca_file: str = ""
     server_name: str = ""
     tenant_header: str = "X-Tenant-ID"

@@ -85,9 +85,11 @@ class LagGate:
             kind = type(error).__name__
             raise UnmeasuredError(f"the database link can't be reached ({kind})") from None
         try:
-            return await self._settled(connection)
-        finally:
+            found = await self._settled(connection)
             await connection.close(timeout=self._settings.connect_timeout_s)
+        finally:
+            connection.terminate()  # at once, if it is not closed: who cancels does not wait
+        return found
 
     async def _settled(self, connection: Connection) -> Measured:
         """What it is within `wait_s`: a moment's lag is none."""

@@ -60,13 +60,13 @@ class _Rounds:
         self._pairs: dict[str, list[Pair]] = {}
         self._failed: dict[str, int] = {}
         self._active_failed: dict[str, int] = {}
+        self._ends = monotonic() + settings.limit_s * _LEFT
 
     async def run(self, asks: list[Ask]) -> None:
         """All rounds, of all requests."""
-        ends = monotonic() + self._settings.limit_s * _LEFT
         for number in range(self._settings.rounds + 1):
             for ask in asks:
-                if monotonic() > ends:
+                if monotonic() > self._ends:
                     return
                 await self._pair(ask, number)
 
@@ -76,6 +76,8 @@ class _Rounds:
         took: dict[bool, float | None] = {}
         for of_standby in (True, False) if number % 2 else (False, True):
             took[of_standby] = await self._one(ask, standby if of_standby else active)
+        if monotonic() > self._ends:
+            return  # one that was cut off says nothing
         new, old = took[True], took[False]
         if old is None:
             self._active_failed[ask.name] = self._active_failed.get(ask.name, 0) + 1
@@ -86,8 +88,9 @@ class _Rounds:
 
     async def _one(self, ask: Ask, endpoint: Endpoint) -> float | None:
         """Milliseconds; None: no good answer."""
+        limit_s = min(self._settings.timeout_s, max(self._ends - monotonic(), 0.01))
         try:
-            reply = await self._asker.ask(endpoint, ask, self._settings.timeout_s)
+            reply = await self._asker.ask(endpoint, ask, limit_s)
         except NoAnswerError:
             return None
         return reply.took_ms if reply.status < 400 else None

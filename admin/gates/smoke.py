@@ -138,9 +138,11 @@ class _Case:
         }
         environ = process.environment(
             os.environ,
-            TURNOUT_SLOT=str(about.standby),
-            TURNOUT_VERSION=about.version,
-            TURNOUT_ENDPOINTS=",".join(endpoints),
+            {
+                "TURNOUT_SLOT": str(about.standby),
+                "TURNOUT_VERSION": about.version,
+                "TURNOUT_ENDPOINTS": ",".join(endpoints),
+            },
         )
         words = words_of(about, "", endpoints[0])
         arguments = [fill(each, words) for each in check.command]

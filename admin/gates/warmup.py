@@ -72,7 +72,7 @@ class _Warming:
         while left and self._has_room():
             for endpoint in left:
                 if self._has_room():
-                    self._batches[endpoint].append(await self._send(endpoint))
+                    await self._send(endpoint)
             for endpoint in left:
                 self._why[endpoint] = why_not(self._batches[endpoint], self._settings.wanted)
             left = [endpoint for endpoint in left if self._why[endpoint]]
@@ -81,15 +81,20 @@ class _Warming:
         whole = self._sent + len(self._batch) <= self._settings.requests
         return whole and monotonic() < self._ends
 
-    async def _send(self, endpoint: Endpoint) -> Batch:
-        """One batch; what the time-out leaves no time for counts as failed."""
+    async def _send(self, endpoint: Endpoint) -> None:
+        """One batch; one that there was no time for counts for nothing."""
         took: list[float] = []
-        self._sent += len(self._batch)
+        count = 0
         async with asyncio.TaskGroup() as group:
             for ask in self._batch:
                 await self._turn()
+                if monotonic() > self._ends:
+                    break
                 group.create_task(self._one(endpoint, ask, took), name="warm-up")
-        return batch_of(took, len(self._batch), len(self._batch) - len(took))
+                count += 1
+        self._sent += count
+        if count == len(self._batch):
+            self._batches[endpoint].append(batch_of(took, count, count - len(took)))
 
     async def _one(self, endpoint: Endpoint, ask: Ask, took: list[float]) -> None:
         limit_s = min(self._settings.timeout_s, max(self._ends - monotonic(), 0.1))

@@ -38,10 +38,10 @@ class Ended:
     tail: str
 
 
-def environment(given: Mapping[str, str], **ours: str) -> dict[str, str]:
+def environment(given: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
     """What a command gets: this without our own settings, and these."""
     kept = {name: value for name, value in given.items() if not name.startswith("TURNOUT_")}
-    return kept | ours
+    return {**kept, **ours}
 
 
 async def run(

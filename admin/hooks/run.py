@@ -100,7 +100,7 @@ async def _command(
     hook: Hook, told: bytes, effect_id: str, own: str, given: Mapping[str, str]
 ) -> HookResult:
     ours = {"TURNOUT_EFFECT": effect_id} | ({"TURNOUT_SECRET": own} if own else {})
-    environ = process.environment(given, **ours)
+    environ = process.environment(given, ours)
     hidden = [own, *secrets_of(given)]
     try:
         ended = await process.run(hook.command, told, environ, hook.timeout_s, READ_BYTES)

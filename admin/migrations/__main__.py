@@ -2,7 +2,7 @@
 
 Logs are JSON lines on stderr. SIGTERM and SIGINT let it end what it has begun, or give it back:
 exit code 0. Exit code 1: it could not start, and stderr says why; 2: arguments or settings are
-wrong.
+wrong. `--check` starts nothing, and says by the same codes whether it could.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import uvloop
 from admin.__main__ import log_to_stderr
 from admin.bootstrap import StartError, wait_for_database
 from admin.config import Settings as AdminSettings
+from admin.migrations.check import check
 from admin.migrations.config import Settings
 from admin.migrations.target.session import Sessions
 from admin.migrations.worker import Worker
@@ -40,7 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="the settings, a TOML file (or TURNOUT_CONFIG)",
     )
     parser.add_argument("--name", help="in the ledger; by default host, process and a number")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="say what is wrong with the settings, databases and files that it needs, and end",
+    )
+    parser.add_argument("--json", action="store_true", help="with --check: machine output")
     arguments = parser.parse_args(argv)
+    if arguments.check:
+        return check(arguments.config, as_json=arguments.json)
     try:
         shared, settings = load(arguments.config, "migrations", Settings)
         _, of_admin = load(arguments.config, "admin", AdminSettings)

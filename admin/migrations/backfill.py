@@ -79,10 +79,32 @@ def statement_fault(statements: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a server says of itself. lag_s: its furthest replica. active: sessions at work."""
+    """What a server says of itself. lag_s: its furthest replica. active: sessions at work.
+
+    backfills: those at work in all of its databases, this one with them.
+    """
 
     lag_s: float
     active: int
+    backfills: int = 1
+
+
+class Trail:
+    """How far behind a replica is at least, by what the primary has heard of it. Pure.
+
+    The lag that PostgreSQL tells is that of the replica's last answer, so one that has fallen silent
+    seems as good as it was then.
+    """
+
+    def __init__(self) -> None:
+        self._written: int | None = None
+        self._at_s = 0.0
+
+    def lag_s(self, written: int, replayed: int | None, now_s: float) -> float:
+        """written: the log's end. replayed: what the furthest replica has; None: there is none."""
+        if self._written is None or replayed is None or replayed >= self._written:
+            self._written, self._at_s = written, now_s
+        return now_s - self._at_s
 
 
 def holds_back(load: Load, lag_limit_s: float, active_limit: int) -> str:

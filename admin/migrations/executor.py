@@ -16,7 +16,16 @@ import asyncpg
 
 from admin.migrations.catalogue_check import refused
 from admin.migrations.config import Settings
-from admin.migrations.faults import LOST, RETRYABLE, Again, Failed, Failure, remedy
+from admin.migrations.faults import (
+    LOST,
+    MAX_TEXT,
+    RETRYABLE,
+    Again,
+    Failed,
+    Failure,
+    message_of,
+    remedy,
+)
 from admin.migrations.files import Applied, File, Row, Statement
 from admin.migrations.target.session import Limits, Session, Sessions
 from admin.migrations.target.versions import Versions
@@ -31,6 +40,9 @@ class Progress(Protocol):
 
     def may_go_on(self) -> bool:
         """Whether it is not asked to make room."""
+
+    async def begins(self) -> None:
+        """The target is connected to, and will be written to. Fenced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +93,26 @@ async def execute(job: Job, sessions: Sessions, settings: Settings, progress: Pr
         async with sessions.open(job.target, job.fence, limits) as session:
             versions = Versions(session, job.fence, makes_schema=settings.create_schemas)
             work = Work(job, session, versions, settings, progress)
+            await progress.begins()
             return await _applied(work)
     except asyncpg.PostgresError as error:
         raise _told(error, job, None) from error
-    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+    except TimeoutError as error:
+        raise Again(LOST, "the server hangs: it did not even keep its own time-outs") from error
+    except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise Again(LOST, f"the connection was lost ({type(error).__name__})") from error
 
 
 async def _applied(work: Work) -> Result:
+    at_once = work.job.file.transactional and work.job.file.batch is None
     try:
-        if work.job.file.transactional and work.job.file.batch is None:
+        if at_once:
             return await _in_one_transaction(work)
         from admin.migrations import stepwise  # noqa: PLC0415 - it builds on this file
 
         return await stepwise.apply(work)
     finally:
-        if not work.session.connection.is_closed():
-            await work.session.rollback()
+        await work.session.leave(unlocks=not at_once)
 
 
 async def _in_one_transaction(work: Work) -> Result:
@@ -144,17 +159,27 @@ def _told(error: asyncpg.PostgresError, job: Job, statement: Statement | None) -
     sql = statement.sql if statement else ""
     line, column = _place(error, statement)
     failure = Failure(
-        str(error.args[0] if error.args else type(error).__name__),
+        message_of(state, str(error.args[0] if error.args else type(error).__name__)),
         remedy(state, job.plan),
         code="statement" if statement else "target",
         sqlstate=state,
-        hint=getattr(error, "hint", None) or "",
+        hint=(getattr(error, "hint", None) or "")[:MAX_TEXT],
         file=job.file.path,
         line=line,
         column=column,
-        statement=sql[:2000],
+        statement=sql[:MAX_TEXT],
     )
-    return Again(state, failure=failure) if state in RETRYABLE else Failed(failure)
+    passes = state in RETRYABLE or _met_another(error)
+    return Again(state, failure=failure) if passes else Failed(failure)
+
+
+def _met_another(error: asyncpg.PostgresError) -> bool:
+    """Whether somebody made the same object meanwhile, such as an extension that two targets need.
+
+    IF NOT EXISTS doesn't see what isn't committed, and then meets its row in PostgreSQL's catalogue.
+    """
+    doubled = isinstance(error, asyncpg.UniqueViolationError)
+    return doubled and getattr(error, "schema_name", None) == "pg_catalog"
 
 
 def _place(error: asyncpg.PostgresError, statement: Statement | None) -> tuple[int, int]:

@@ -4,6 +4,7 @@ Rule: only what may pass by itself is tried again; its SQLSTATEs stand in `RETRY
 documentation, appendix A). Everything else fails the job at once, for a second try would fail too.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -26,6 +27,7 @@ RETRYABLE: Final[Mapping[str, str]] = {
 }
 """SQLSTATE → what it means here. A lost connection that has no SQLSTATE counts as 08006."""
 LOST: Final = "08006"
+_OPEN: Final = ("08", "57P", "25P03")
 ADVICE: Final[Mapping[str, str]] = {
     "22": "Its data don't fit what the statement makes of them: mend the rows, or the statement.",
     "23": "Its data break the constraint: mend the rows, or add it NOT VALID and validate it later.",
@@ -58,10 +60,14 @@ THEN: Final = (
 )
 
 
+MAX_TEXT: Final = 2000
+"""How many characters of a message, a hint or a statement are kept."""
+
+
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a job has failed, as the ledger keeps it. remedy: what to do. line, column: from 1.
 
-    Of PostgreSQL's report `detail` is left out: it holds values of rows.
+    Of PostgreSQL's report `detail` is left out: it holds values of rows. See `message_of`.
     """
 
     message: str
@@ -73,6 +79,21 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
     line: int = 0
     column: int = 0
     statement: str = ""
+
+
+def tells_all(sqlstate: str) -> bool:
+    """Whether the server itself has said that a transaction failed, so that nothing of it is left.
+
+    After a lost connection its commit may have been made.
+    """
+    return bool(sqlstate) and not sqlstate.startswith(_OPEN)
+
+
+def message_of(sqlstate: str, message: str) -> str:
+    """PostgreSQL's message, bounded; in class 22 it quotes values of rows, which are left out."""
+    if sqlstate.startswith("22"):
+        message = re.sub('".*"', '"…"', message, flags=re.DOTALL)
+    return message[:MAX_TEXT]
 
 
 def remedy(sqlstate: str, plan: str) -> str:
@@ -100,7 +121,14 @@ class Failed(Exception):  # noqa: N818 - the job has
 
 
 class Fenced(Exception):  # noqa: N818 - what has happened to the worker
-    """Another worker has come after this one: it may write nothing more."""
+    """Another worker has come after this one: it may write nothing more.
+
+    fence: what the target says its fence is; 0: it didn't say.
+    """
+
+    def __init__(self, message: str, fence: int = 0) -> None:
+        super().__init__(message)
+        self.fence = fence
 
 
 class Interrupted(Exception):  # noqa: N818 - what has happened to the job

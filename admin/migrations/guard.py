@@ -25,25 +25,43 @@ SELECT version, phase, requires FROM turnout.migration_files
  WHERE kind = 'versioned'
    AND plan = (SELECT name FROM turnout.migration_plans ORDER BY number DESC LIMIT 1)
 """
+# From one key and checksum to the next by their index: the same file means the same to whoever has it,
+# and what thousands of targets have need not be read for it.
 _APPLIED_STEPS = """
-SELECT DISTINCT version, phase, requires FROM turnout.migration_applied WHERE kind = 'versioned'
+WITH RECURSIVE known AS (
+    (SELECT key, checksum, kind, version, phase, requires FROM turnout.migration_applied
+      ORDER BY key, checksum LIMIT 1)
+    UNION ALL
+    SELECT next.* FROM known, LATERAL (
+        SELECT key, checksum, kind, version, phase, requires FROM turnout.migration_applied
+         WHERE (key, checksum) > (known.key, known.checksum)
+         ORDER BY key, checksum LIMIT 1
+    ) next
+)
+SELECT version, phase, requires FROM known WHERE kind = 'versioned'
 """
-# What lies elsewhere by now has not been looked at. A contract counts from when it is claimed; one that
-# is no transaction also after it failed.
+# What lies elsewhere by now has not been looked at. A contract counts from when it is claimed, and then
+# for as long as something of it may be there: half of its steps, or a commit whose answer was lost. Thousands of targets have few states between them: a row for each.
 _TARGETS = """
-SELECT target.tenant, array(
-           SELECT version FROM turnout.migration_applied
-            WHERE target = target.name AND kind = 'versioned' AND target.looked_at IS NOT NULL
-            UNION
-           SELECT file.version FROM turnout.migration_jobs job
-             JOIN turnout.migration_files file USING (plan, position)
-            WHERE job.target = target.name AND file.phase = 'contract'
-              AND (job.state = 'running' OR
-                   (job.tries > 0 AND job.state <> 'cancelled' AND NOT file.transactional))
-            ORDER BY version
-       ) AS applied
-  FROM turnout.migration_targets target
+WITH each AS (
+    SELECT target.tenant, array(
+               SELECT version FROM turnout.migration_applied
+                WHERE target = target.name AND kind = 'versioned' AND target.looked_at IS NOT NULL
+                UNION
+               SELECT file.version FROM turnout.migration_jobs job
+                 JOIN turnout.migration_files file USING (plan, position)
+                WHERE job.target = target.name AND file.phase = 'contract'
+                  AND (job.state = 'running' OR
+                       (job.touched AND job.state NOT IN ('done', 'skipped')))
+                ORDER BY version
+           ) AS applied
+      FROM turnout.migration_targets target
+     WHERE {whose}
+)
+SELECT applied, array_agg(tenant) AS tenants FROM each GROUP BY applied
 """
+_OF_ALL = _TARGETS.format(whose="true")
+_OF_ONE = _TARGETS.format(whose="target.tenant = $1 OR target.tenant IS NULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +94,48 @@ class SchemaGuard:
                 self._known = await read(connection)
         return self._known
 
+    async def of(self, tenant: str) -> Schemas:
+        """What is known now of one tenant alone, whom else there is left out. DatabaseUnavailableError."""
+        async with self._database.connection() as connection:
+            return (await read(connection, tenant)).schemas
 
-async def read(connection: Connection) -> SchemaLimits:
-    """What the ledger knows now, as one."""
+    async def check(self, before: RoutingTable, after: RoutingTable) -> None:
+        """LimitError if the change must not be made, as of now. DatabaseUnavailableError.
+
+        What is known refuses too much, if anything, while its generation lasts: so what it lets pass
+        may pass, and only for what it refuses all has to be read.
+        """
+        known = self._known
+        if known is not None and known.generation == await self._generation():
+            try:
+                known.check(before, after)
+            except LimitError:
+                pass
+            else:
+                return
+        (await self.limits(fresh=True)).check(before, after)
+
+    async def _generation(self) -> int:
+        async with self._database.connection() as connection:
+            return int(await connection.fetchval(_GENERATION))
+
+
+async def read(connection: Connection, tenant: str | None = None) -> SchemaLimits:
+    """What the ledger knows now, as one. tenant: of this one alone."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        return await look(connection)
+        return await look(connection, tenant)
 
 
-async def look(connection: Connection) -> SchemaLimits:
+async def look(connection: Connection, tenant: str | None = None) -> SchemaLimits:
     """The same; the caller's transaction makes it one."""
     generation = await connection.fetchval(_GENERATION)
     versions = await slot_versions(connection)
     steps = await _steps(connection)
-    schemas = _schemas(versions, steps, await connection.fetch(_TARGETS))
+    if tenant is None:
+        rows = await connection.fetch(_OF_ALL)
+    else:
+        rows = await connection.fetch(_OF_ONE, tenant)
+    schemas = _schemas(versions, steps, rows)
     return SchemaLimits(generation, schemas, frozenset(step.version for step in steps))
 
 
@@ -127,19 +174,16 @@ async def _steps(connection: Connection) -> tuple[Step, ...]:
 def _schemas(
     versions: Mapping[Slot, Version], steps: tuple[Step, ...], rows: Iterable[Any]
 ) -> Schemas:
-    """By tenant. Thousands of targets have few states between them."""
-    states: dict[tuple[str, ...], Serves] = {}
+    """By tenant. rows: each state that there is, and whose targets have it."""
     of: dict[str, Serves] = {}
     of_all: Serves | None = None
     for row in rows:
-        tenant, state = row["tenant"], tuple(row["applied"])
-        if state not in states:
-            states[state] = serves(steps, {Version.parse(each) for each in state})
-        here = states[state]
-        if tenant is None:
-            of_all = here if of_all is None else of_all.both(here)
-        else:
-            of[tenant] = of[tenant].both(here) if tenant in of else here
+        here = serves(steps, {Version.parse(each) for each in row["applied"]})
+        for tenant in row["tenants"]:
+            if tenant is None:
+                of_all = here if of_all is None else of_all.both(here)
+            else:
+                of[tenant] = of[tenant].both(here) if tenant in of else here
     return Schemas(versions, of, of_all)
 
 

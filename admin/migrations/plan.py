@@ -6,7 +6,7 @@ Rules:
    its phase, are refused before anything runs; all of them at once.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -84,7 +84,7 @@ def draft(
     applied: Mapping[str, Had],
 ) -> Draft:
     """The plan. files: in the order in which they apply. applied: by target's name. PlanFault."""
-    wanted = [t for t in targets if wish.tenants is None or _named(t, wish.tenants)]
+    wanted = [t for t in targets if wish.tenants is None or t.is_one_of(wish.tenants)]
     _refuse_unknown(wish, files, wanted)
     _refuse_misfits(files, wanted, applied)
     chosen = _chosen(wish, files)
@@ -117,10 +117,6 @@ def estimate(made: Draft, typical_ms: Mapping[str, float], at_once: Mapping[str,
     seconds = max(ms.values(), default=0.0) / 1000 if known else None
     runs = {file.key for file in made.files if file.runs}
     return Estimate(seconds, unknown, {k: v for k, v in typical_ms.items() if k in runs})
-
-
-def _named(target: Target, names: Collection[str]) -> bool:
-    return target.name in names or target.tenant in names
 
 
 def _refuse_unknown(wish: Wish, files: Sequence[File], wanted: Sequence[Target]) -> None:

@@ -15,21 +15,23 @@ from admin.migrations.guard import slot_versions
 from admin.migrations.ledger.plans import applied, create, know, typical_ms
 from admin.migrations.plan import Draft, Estimate, PlanFault, Wish, draft, estimate
 from admin.migrations.steps import refusal
-from admin.migrations.targets import targets
+from admin.migrations.targets import Target, targets
 from admin.migrations.version import Version
 from admin.routing.audit import Author
 from admin.routing.database import Connection, Database
 
 _SALT = "SELECT canary_salt FROM turnout.routing_head"
+_KNOWN = "SELECT name FROM turnout.migration_targets"
 _TENANTS = "SELECT tenant FROM turnout.tenants UNION SELECT tenant FROM turnout.pins"
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A plan that could be made, and about how long it would take."""
+    """A plan that could be made, and about how long it would take. targets: all that there are."""
 
     draft: Draft
     estimate: Estimate
+    targets: tuple[Target, ...]
 
 
 def files_of(catalogue: Catalogue) -> tuple[File, ...]:
@@ -55,27 +57,34 @@ async def prepare(database: Database, settings: Settings, wish: Wish) -> Prepare
     """
     files = files_of(await asyncio.to_thread(read, Path(settings.folder)))
     async with database.connection() as connection:
-        tenants = [row["tenant"] for row in await connection.fetch(_TENANTS)]
-        known = targets(settings, tenants)
+        known = await registered(connection, settings)
         wish = replace(wish, salt=await connection.fetchval(_SALT))
         made = draft(wish, files, known, await applied(connection, known))
         await _refuse_contracts(connection, made.files)
         typical = await typical_ms(connection)
     at_once = {name: server.at_once for name, server in settings.servers.items()}
-    return Prepared(made, estimate(made, typical, at_once))
+    return Prepared(made, estimate(made, typical, at_once), known)
 
 
 async def keep(database: Database, prepared: Prepared, author: Author, name: str = "") -> str:
-    """Write the plan down; its name, by default a new one."""
-    async with database.connection() as connection:
+    """Write the plan down; its name, by default a new one. targets.TargetFault."""
+    async with database.connection() as connection, connection.transaction():
+        # At once with those of the plan all that are known: one may lie where another lay.
+        names = {row["name"] for row in await connection.fetch(_KNOWN)}
+        names |= prepared.draft.jobs.keys()
+        await know(connection, [each for each in prepared.targets if each.name in names])
         return await create(connection, prepared.draft, author, name)
+
+
+async def registered(connection: Connection, settings: Settings) -> tuple[Target, ...]:
+    """All targets there are now, by the settings and the registry of tenants. targets.TargetFault."""
+    return targets(settings, [row["tenant"] for row in await connection.fetch(_TENANTS)])
 
 
 async def know_targets(database: Database, settings: Settings) -> int:
     """Have the ledger know all targets; how many there are. targets.TargetFault."""
     async with database.connection() as connection:
-        tenants = [row["tenant"] for row in await connection.fetch(_TENANTS)]
-        found = targets(settings, tenants)
+        found = await registered(connection, settings)
         await know(connection, found)
     return len(found)
 

@@ -112,7 +112,7 @@ JOBS: Final[Mapping[tuple[JobState, JobEvent], JobState]] = {
     (JobState.RUNNING, JobEvent.FOUND): JobState.SKIPPED,
     (JobState.RUNNING, JobEvent.FAILED): JobState.FAILED,
     (JobState.RUNNING, JobEvent.GIVEN_BACK): JobState.QUEUED,
-    (JobState.RUNNING, JobEvent.LAPSED): JobState.QUEUED,
+    (JobState.RUNNING, JobEvent.LAPSED): JobState.QUEUED,  # and cancelled at once, if its plan is
     (JobState.FAILED, JobEvent.RETRIED): JobState.QUEUED,
     (JobState.BLOCKED, JobEvent.RETRIED): JobState.QUEUED,
     (JobState.BLOCKED, JobEvent.CANCELLED): JobState.CANCELLED,

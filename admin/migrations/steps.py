@@ -89,6 +89,10 @@ def refusal(sql: str) -> str:
         name = node.name.lower()
         if name in GUARDED or not name:
             return f"{name or 'RESET ALL'} is the worker's to set: take the statement out"
+    if kind == "discard_stmt":
+        return (
+            "DISCARD takes the worker's lock and time-outs from its session: take the statement out"
+        )
     if kind == "index_stmt" and node.concurrent and not node.idxname:
         return "an index that is built CONCURRENTLY needs a name, so that a broken one is found"
     return ""

@@ -18,20 +18,9 @@ from admin.migrations.steps import Kind, Step, step_of
 from admin.migrations.target import mending
 from admin.migrations.target.session import Limits
 
-_UNLOCK = "SELECT pg_advisory_unlock_all()"
-
 
 async def apply(work: Work) -> Result:
     """Go on with the job from where the target says that it is. As `execute` raises."""
-    try:
-        return await _apply(work)
-    finally:
-        if not work.session.connection.is_closed():
-            await work.session.rollback()
-            await work.session.connection.execute(_UNLOCK)
-
-
-async def _apply(work: Work) -> Result:
     session, versions, job = work.session, work.versions, work.job
     await session.begin()
     await versions.enter(whole_session=True)

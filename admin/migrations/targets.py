@@ -4,7 +4,7 @@ Rule: names of schemas and databases come from the settings' patterns and the re
 here, and reach SQL only through `quoted`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +38,10 @@ class Target:
     def place(self) -> tuple[str, str, str]:
         """Where it lies; two targets can't lie in one place."""
         return self.server, self.database, self.schema
+
+    def is_one_of(self, names: Collection[str]) -> bool:
+        """Whether it, or whose it is, is named there."""
+        return self.name in names or self.tenant in names
 
 
 def targets(settings: Settings, tenants: Iterable[str]) -> tuple[Target, ...]:

@@ -5,7 +5,7 @@ Rules:
    has given the job to somebody else: a ledger that is away is waited for.
 2. A job whose lease is no longer ours is dropped at once; what it still writes, the target refuses.
 3. Asked to drain, a worker claims nothing more, lets its jobs end, and gives back in time what
-   doesn't: what was committed stays, what wasn't is rolled back.
+   doesn't: what was committed stays, what wasn't is rolled back. It ends whatever hangs or is away.
 4. Whoever comes by moves on what is due: workers and admins alike.
 """
 
@@ -39,6 +39,8 @@ PLANS_KEPT = 8
 """Plans whose files are kept in memory."""
 RENEWALS = 3
 """How often a lease is renewed while it lasts."""
+GIVE_BACK_S = 5.0
+"""How long a lane that is to end has for leaving its target, and telling the ledger."""
 AGAIN_S = 0.25
 """How soon a ledger that is away is asked again."""
 
@@ -46,8 +48,13 @@ AGAIN_S = 0.25
 class Lease:
     """A job in this worker's hands: what its executor tells and asks."""
 
-    def __init__(self, mine: Claim, task: "asyncio.Task[None]") -> None:
-        self.mine, self._task = mine, task
+    def __init__(
+        self, mine: Claim, task: "asyncio.Task[None]", touches: Callable[[], Awaitable[bool]]
+    ) -> None:
+        """touches: tells the ledger that the target may be changed from now on; whether it may."""
+        self.mine, self._task, self._touches = mine, task, touches
+        self.takes_away = False
+        """Whether it is a contract: of no other the ledger needs to know before it is done."""
         self.is_lost = False
         self._goes_on = True
         self._rows: tuple[int | None, int | None] = (None, None)
@@ -59,6 +66,11 @@ class Lease:
     def may_go_on(self) -> bool:
         """Whether the plan goes on, and the worker."""
         return self._goes_on
+
+    async def begins(self) -> None:
+        """Before the target is written to. Fenced."""
+        if self.takes_away and not await self._touches():
+            raise Fenced("the ledger has given the job to somebody else")
 
     def make_room(self) -> None:
         """Ask it to end between two of its steps."""
@@ -117,8 +129,12 @@ class Worker:
         for lease in self._leases.values():
             lease.make_room()
         _, late = await asyncio.wait(lanes, timeout=self._settings.drain_s)
-        for lane in late:
-            lane.cancel()
+        # The first time they give their jobs back. Where the ledger is away that has no end, and it
+        # takes the jobs back by itself once their leases are over.
+        while late:
+            for lane in late:
+                lane.cancel()
+            _, late = await asyncio.wait(late, timeout=GIVE_BACK_S)
 
     async def _lane(self) -> None:
         while not self._draining.is_set():
@@ -150,7 +166,7 @@ class Worker:
     async def _work(self, mine: Claim) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a lane is one
-        lease = Lease(mine, task)
+        lease = Lease(mine, task, lambda: self._ask(lambda c: jobs.touch(c, mine)))
         before = self._leases.get(mine.id)
         if before is not None:
             # Its lease lapsed while the ledger was away, and it is we who have claimed it again.
@@ -165,8 +181,6 @@ class Worker:
                 raise
             task.uncancel()
             said.warning("the lease was lost")
-        except Fenced as error:
-            said.warning("fenced", reason=str(error))
         finally:
             if self._leases.get(mine.id) is lease:
                 del self._leases[mine.id]
@@ -174,7 +188,7 @@ class Worker:
     async def _outcome(
         self, mine: Claim, lease: Lease, said: structlog.stdlib.BoundLogger
     ) -> Callable[[Connection], Awaitable[bool]]:
-        """Run the job; what there is to tell the ledger of it. Fenced."""
+        """Run the job; what there is to tell the ledger of it."""
         if mine.deaths >= self._settings.deaths:
             return self._failed(mine, _deadly(mine), said)
         try:
@@ -182,15 +196,12 @@ class Worker:
             file = files[mine.position]
             job = Job(mine.plan, mine.target, mine.fence, file, files)
             await self._admit(file, mine.plan)
+            lease.takes_away = file.phase == Phase.CONTRACT
             result = await execute(job, self._sessions, self._settings, lease)
-        except Fenced:
-            raise
         except Interrupted:
             return lambda c: jobs.give_back(c, mine, None, 0.0, counts=False)
-        except Failed as error:
-            return self._failed(mine, error.failure, said)
-        except Again as error:
-            return self._again(mine, error, said)
+        except (Fenced, Failed, Again) as error:
+            return self._not_done(mine, error, said)
         except Exception as error:  # noqa: BLE001 - logged, and bounded like any other try
             said.exception("a fault of this program")
             unforeseen = Again("", f"a fault of the worker ({type(error).__name__}): see its log")
@@ -218,6 +229,15 @@ class Worker:
                 )
             )
 
+    def _not_done(
+        self, mine: Claim, error: Fenced | Failed | Again, said: structlog.stdlib.BoundLogger
+    ) -> Callable[[Connection], Awaitable[bool]]:
+        if isinstance(error, Failed):
+            return self._failed(mine, error.failure, said)
+        if isinstance(error, Again):
+            return self._again(mine, error, said)
+        return self._fenced(mine, error, said)
+
     def _failed(
         self, mine: Claim, failure: Failure, said: structlog.stdlib.BoundLogger
     ) -> Callable[[Connection], Awaitable[bool]]:
@@ -242,6 +262,22 @@ class Worker:
         )
         said.info("tries again", sqlstate=error.sqlstate, tries=tries, after_s=round(pause_s, 2))
         return lambda c: jobs.give_back(c, mine, failure, pause_s, counts=True)
+
+    def _fenced(
+        self, mine: Claim, error: Fenced, said: structlog.stdlib.BoundLogger
+    ) -> Callable[[Connection], Awaitable[bool]]:
+        """Whoever came after has the job, and this one's word counts for nothing.
+
+        Unless the ledger itself is behind its targets, because it was restored: then it catches up.
+        """
+        said.warning("fenced", reason=str(error))
+        tell = self._again(mine, Again("", str(error)), said)
+
+        async def catch_up(connection: Connection) -> bool:
+            await jobs.catch_up(connection, mine, error.fence)
+            return await tell(connection)
+
+        return catch_up
 
     async def _plan(self, plan: str) -> tuple[File, ...]:
         if plan not in self._files:

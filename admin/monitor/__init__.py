@@ -12,5 +12,5 @@
 - `signals` what else there is to be read: Prometheus, or whoever pushes
 - `watch` the loop of one admin
 
-Why these statistics, and what they cost: docs/decisions/0040.
+Why these statistics, and what they cost: docs/decisions/0039.
 """

@@ -1,5 +1,6 @@
 """What a subject's charts say, as triggers: levels by the thresholds, in words with numbers. Pure."""
 
+from collections.abc import Callable
 from typing import Final
 
 from admin.monitor.model import ERROR_RATE, RESPONSE_TIME, Level, Trigger
@@ -7,6 +8,7 @@ from admin.monitor.sequential import Chart, spent
 from admin.monitor.settings import Settings
 from admin.monitor.span import Totals
 from admin.monitor.subject import Subject
+from admin.monitor.tenants import Mix
 
 _BESIDE: Final = "active"
 
@@ -14,12 +16,19 @@ _BESIDE: Final = "active"
 class Findings:
     """Of one subject, at the end of a second. began: the release's first second.
 
-    warm_from: the second from which latencies count.
+    warm_from: the second from which latencies count. mix: what is expected by whose requests they are.
     """
 
     def __init__(
-        self, subject: Subject, settings: Settings, began: int, second: int, warm_from: int
+        self,
+        subject: Subject,
+        settings: Settings,
+        began: int,
+        second: int,
+        warm_from: int,
+        mix: Callable[[], Mix] = Mix,
     ) -> None:
+        self._mix = mix
         self._of, self._settings = subject, settings
         self._began, self._second, self._warm_from = began, second, warm_from
 
@@ -37,7 +46,7 @@ class Findings:
         is_high = of.raised.is_warning
         if lacking and not (is_high and of.sample >= self._settings.minimum_sample):
             return self._unmeasured(ERROR_RATE, lacking, of.sample)
-        if of.worse.is_critical and (of.high.is_critical or self._is_much()):
+        if of.worse.is_critical and self._is_much():
             return self._of_errors(Level.CRITICAL, of.worse)
         for chart in (of.worse, of.raised):
             if chart.is_warning:
@@ -45,11 +54,22 @@ class Findings:
         return self._of_errors(Level.NORMAL, None)
 
     def _is_much(self) -> bool:
-        """Whether so many more failed since it is worse as is critical."""
-        of = self._of
-        new, old = of.span.since(of.worse.began)
-        before = old.rate if of.compared == _BESIDE else of.past.shown_rate
-        return (new.rate - before) * 100.0 > self._settings.error_rate_up_points
+        """Whether so many more failed as is critical, since it is surely worse.
+
+        If too many fail by any measure, what is more than tolerated is enough.
+        """
+        of, told = self._of, self._settings
+        is_high = of.high.is_critical
+        points = told.error_rate_tolerated_points if is_high else told.error_rate_up_points
+        most = points / 100.0
+        if of.compared == _BESIDE:
+            most += self._mix().rate
+        for since in of.worse.alarms():
+            new, old = of.span.since(since)
+            before = old.rate if of.compared == _BESIDE else of.past.shown_rate
+            if new.rate - before > most:
+                return True
+        return False
 
     def _of_errors(self, level: Level, chart: Chart | None) -> Trigger:
         of, since = self._of, self._second
@@ -90,46 +110,53 @@ class Findings:
         if lacking and not (is_long and of.timed >= told.minimum_sample):
             return self._unmeasured(RESPONSE_TIME, lacking, of.timed)
         if of.timed_by and any(chart.is_warning for chart in of.slow):
-            floor = spent(self._second - self._began)
-            found = self._slower(max(of.slow, key=lambda each: each.evidence(floor)))
+            found = self._slower()
             if found is not None:
                 return found
         level = Level.WARNING if is_long else Level.NORMAL
         since = self._second - told.span_s + 1
         return self._of_times(level, (of.span.new, of.span.old), since, 0.0)
 
-    def _slower(self, chart: Chart) -> Trigger | None:
-        """What the seconds say since the evidence began to rise; None: nothing that is warned of."""
-        of, told, since = self._of, self._settings, chart.began
-        new, old = of.span.since(since)
-        before = old.mean_ms if of.timed_by == _BESIDE else of.past.mean_us / 1000.0
-        slower = (new.mean_ms / before - 1.0) * 100.0 if before else 0.0
-        certain = 0.0
-        if chart.is_critical and new.timed >= told.minimum_sample:
+    def _slower(self) -> Trigger | None:
+        """What the seconds say since the evidence rises; None: nothing that is warned of."""
+        of, told, by_past = self._of, self._settings, self._of.timed_by != _BESIDE
+        before_us = of.past.mean_us if by_past else None
+        usual = 1.0 if by_past else self._mix().slower
+        sure = sorted({since for chart in of.slow for since in chart.alarms()}, reverse=True)
+        for since in sure:
+            new, old = of.span.since(since)
+            if new.timed < told.minimum_sample:
+                continue
             floor = spent(since - self._began)
             certain = of.slower_for_certain(new, old, self._second - since + 1, floor)
-            is_much = max(slower, (certain - 1.0) * 100.0) > told.slower_critical_percent
-            if is_much or new.mean_ms > told.response_critical_ms:
-                return self._of_times(Level.CRITICAL, (new, old), since, certain)
-        if chart.is_critical or slower > told.slower_tolerated_percent:
-            return self._of_times(Level.WARNING, (new, old), since, certain)
+            slower = max(of.span.usual_ratio(since, before_us) or 0.0, certain) / usual
+            is_long = new.mean_ms > told.response_critical_ms and (
+                slower > 1.0 + told.slower_tolerated_percent / 100.0
+            )
+            if slower > 1.0 + told.slower_critical_percent / 100.0 or is_long:
+                return self._of_times(Level.CRITICAL, (new, old), since, slower)
+        floor = spent(self._second - self._began)
+        since = max(of.slow, key=lambda each: each.evidence(floor)).began
+        slower = (of.span.usual_ratio(since, before_us) or 0.0) / usual
+        if slower > 1.0 + told.slower_tolerated_percent / 100.0:
+            return self._of_times(Level.WARNING, of.span.since(since), since, slower)
         return None
 
     def _of_times(
-        self, level: Level, totals: tuple[Totals, Totals], since: int, certain: float
+        self, level: Level, totals: tuple[Totals, Totals], since: int, slower: float
     ) -> Trigger:
         of, (new, old) = self._of, totals
         before = old.mean_ms if of.timed_by == _BESIDE else of.past.mean_us / 1000.0
         text = f"{new.mean_ms:.1f} ms on average{self._whose()}"
         text += self._compared(f"{before:.1f} ms", of.timed_by)
-        if before and level is not Level.NORMAL:
-            text += f": {new.mean_ms / before:.2f} times as long in {new.timed} requests"
+        if slower:
+            text += f"; {slower:.2f} times as long in most of {self._second - since + 1} s"
         evidence: dict[str, object] = {"cohort": of.cohort, "compared_with": of.timed_by}
         if level is not Level.NORMAL:
             evidence |= {
                 "requests": new.timed,
                 "active_requests": old.timed,
-                "quantile_slower_at_least": round(certain, 3),
+                "slower": round(slower, 3),
                 "buckets": list(new.buckets),
                 "active_buckets": list(old.buckets),
                 **self._evidence("slower-"),

@@ -98,6 +98,7 @@ def learn(state: State, baseline: Iterable[Window]) -> State:
     """Take in what was before, in the order of time."""
     for second, windows in by_second(baseline).items():
         _learn(state, second, windows)
+    state.tenants.step()
     return state
 
 
@@ -105,6 +106,7 @@ def stepped(state: State, second: int) -> State:
     """Other requests come to the new slot from that second on: a step of the canary, the cutover."""
     state.stepped = second
     state.all.step()
+    state.tenants.step()
     state.leak.step()
     return state
 
@@ -126,7 +128,7 @@ def judge(state: State, windows: Iterable[Window], external: External) -> tuple[
 def _learn(state: State, second: int, windows: list[Window]) -> None:
     """A second before the release."""
     old = _slot(windows, state.standby.other)
-    state.all.rest(second, part_of(old))
+    state.all.rest(part_of(old))
     state.connecting.learn(old)
     tenants = counts_in(windows, state.standby)
     state.tenants.learn(second, tenants)
@@ -153,7 +155,7 @@ def _take(state: State, second: int, windows: list[Window]) -> None:
     slot = added((pilots, others))
     state.endpoints.take(second, slot)
     if second < state.stepped + told.grace_s:
-        state.all.rest(second, part_of(old))
+        state.all.rest(part_of(old))
         return
     floor = spent(second - state.began)
     is_warm = second >= state.stepped + told.warm_up_s
@@ -205,9 +207,10 @@ def _verdict(state: State, external: External) -> Verdict:
 def _traffic(state: State) -> list[Trigger]:
     second, told = state.second, state.settings
     warm_from = state.stepped + ceil(max(told.warm_up_s, told.grace_s))
+    when = (told, state.began, second, warm_from)
     judged = [
-        Findings(subject, told, state.began, second, warm_from)
-        for subject in (state.all, state.of_pilots)
+        Findings(state.all, *when, lambda: state.tenants.mix(second)),
+        Findings(state.of_pilots, *when),
     ]
     there = [each for each in judged if each.is_there] or judged[:1]
     return [

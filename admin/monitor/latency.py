@@ -1,13 +1,13 @@
 """What a latency histogram and an exact sum say: means and quantiles, with their bounds. Pure.
 
-Buckets are those of `proxy.routing.windows.BOUNDS_US`: the i-th holds what took longer than bound i − 1
+Buckets are those of `proxy.routing.windows.BOUNDS_US`: the i-th holds what took longer than bound i - 1
 and at most bound i; the last is open above. A quantile is therefore known to a bucket and no better, and
 nothing here interpolates. Means are exact, for sums are told beside the buckets; but one request that hangs
 can be most of a mean, so that what lies far above is cut down to a bound (winsorised).
 """
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import inf, log, sqrt
 from typing import Final
 
@@ -19,7 +19,7 @@ _OVER_MEAN: Final = 8.0
 """So many times the mean is not cut down: a tenth of the requests that takes ten times as long shows."""
 _MIDDLES: Final = (
     BOUNDS_US[0] / 2.0,
-    *(sqrt(low * high) for low, high in zip(BOUNDS_US, BOUNDS_US[1:], strict=False)),
+    *(sqrt(low * high) for low, high in pairwise(BOUNDS_US)),
     BOUNDS_US[-1] * 1.5,
 )
 
@@ -69,7 +69,7 @@ def _least(buckets: Sequence[int], bound: int) -> float:
 def band(requests: float, alpha: float, floor: float, seconds: int, bunch: float) -> float:
     """How far shares in a sample may be off, all at once, whenever it began and ended.
 
-    The inequality of Dvoretzky, Kiefer, Wolfowitz (with Massart's constant), with α spread over the
+    The inequality of Dvoretzky, Kiefer, Wolfowitz (with Massart's constant), with alpha spread over the
     starting seconds (floor: ln of this one's part, `sequential.spent`) and over lengths d, each with
     1 / (d·(d + 1)). Howard & Ramdas (2022) have a band that shrinks faster; this one may begin anywhere.
     """

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from proxy.routing.windows import Figures, TenantFigures
+from proxy.routing.windows import Figures
 
 Plain = Mapping[str, object]
 
@@ -168,6 +168,3 @@ def part_of(figures: Figures) -> Part:
         figures.latency_us,
         figures.buckets,
     )
-
-
-Tenants = Mapping[str, TenantFigures]

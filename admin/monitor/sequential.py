@@ -4,24 +4,24 @@
 the new version is no worse than is tolerated (an e-value: Shafer 2021; Waudby-Smith & Ramdas 2024). For a
 rate of n requests, e of which fail, against a rate q that is not to be exceeded:
 
-    (1 + k(1 − q))^e · (1 − kq)^(n − e)           its expectation is at most exp(n·k·(θ − q)) ≤ 1 for θ ≤ q
+    (1 + k(1 - q))^e · (1 - kq)^(n - e)           its expectation is at most exp(n·k·(θ - q)) ≤ 1 for θ ≤ q
 
 For two streams in the same second, with a margin δ and any q, q' = q + δ, λ ≥ 0 (after Turner & Grünwald 2023):
 
-    (1 + λ/n'·(1 − q'))^e' (1 − λ/n'·q')^(n'−e') · (1 − λ/n·(1 − q))^e (1 + λ/n·q)^(n−e)
+    (1 + λ/n'·(1 - q'))^e' (1 - λ/n'·q')^(n'-e') · (1 - λ/n·(1 - q))^e (1 + λ/n·q)^(n-e)
 
-whose expectation is at most exp(λ·((θ' − θ) − δ)), for log(1 + x) ≤ x. So it is valid whatever the rates
+whose expectation is at most exp(λ·((θ' - θ) - δ)), for log(1 + x) ≤ x. So it is valid whatever the rates
 are and however they move from second to second, together or not: a burst of errors that hits both slots is
 none of the new version's. q is only a guess: a bad one costs power.
 
 **A chart** multiplies the factors from the second on at which the evidence was last at its floor:
 
-    level = max(level, w(t)) · factor,     an alarm at level ≥ 1/α
+    level = max(level, w(t)) · factor,     an alarm at level ≥ 1/alpha
 
 It is the CUSUM form of an e-detector (Shin, Ramdas & Rinaldo 2024), with each starting second given its
-part w of α, all parts adding up to 1. The level is at most the sum over starts j of w(j) times the product since
+part w of alpha, all parts adding up to 1. The level is at most the sum over starts j of w(j) times the product since
 j, which is at most 1 in expectation; so by Ville's inequality the chance that it is ever an alarm is at most
-α, over a release however long, however often one looks. Several bets share α evenly.
+alpha, over a release however long, however often one looks. Several bets share alpha evenly.
 
 **Bunches.** Requests of one second are not independent. If those that fail together come in bunches of up to
 φ, then the factor to the power of 1/φ is valid (its logarithm is concave in each bunch's share of failures, and
@@ -34,7 +34,7 @@ from math import exp, inf, log, log1p, sqrt
 from typing import Final
 
 _HORIZON_S: Final = 1_800.0
-"""Half of α is spent on evidence that begins within this time, the rest on all the time after it."""
+"""Half of alpha is spent on evidence that begins within this time, the rest on all the time after it."""
 _HEADROOM: Final = 6.0
 """How far above an alarm a level may rise, in nats: so that it comes down again."""
 _MOST: Final = 0.98
@@ -44,7 +44,7 @@ _LEAST: Final = 0.0005
 
 
 def spent(second: float) -> float:
-    """Ln of the part of α for evidence that begins at this second of the release. All add up to 1."""
+    """Ln of the part of alpha for evidence that begins at this second of the release. All add up to 1."""
     since = max(0.0, second) + _HORIZON_S
     return log(_HORIZON_S) - log(since) - log(since + 1.0)
 
@@ -90,13 +90,18 @@ class Chart:
 
     @property
     def is_warning(self) -> bool:
-        """Whether it is one by the larger α."""
+        """Whether it is one by the larger alpha."""
         return max(self.levels) >= self.bar_warning
 
     @property
     def began(self) -> int:
         """Since when the evidence of the best bet rises."""
         return self.since[self.levels.index(max(self.levels))]
+
+    def alarms(self) -> set[int]:
+        """Since when the evidence of each bet rises that is an alarm by itself."""
+        pairs = zip(self.levels, self.since, strict=True)
+        return {since for level, since in pairs if level >= self.bar}
 
     def evidence(self, floor: float) -> float:
         """How far it is: 0 at the floor, 1 at an alarm."""
@@ -159,7 +164,7 @@ def _stake(margin: float, up: float, n_new: int, n_old: int, guess: float) -> tu
 
 
 def upper_rate(requests: float, failures: float, bunch: float, nats: float) -> float:
-    """What a rate is at most, from a sample, but for a chance of exp(−nats) (Bernstein)."""
+    """What a rate is at most, from a sample, but for a chance of exp(-nats) (Bernstein)."""
     if requests <= 0.0:
         return 1.0
     rate, width = failures / requests, nats * bunch / requests

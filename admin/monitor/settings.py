@@ -40,9 +40,9 @@ class SignalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError("`name` is 1 to 63 of a-z, 0-9 and -")
-        if (self.warning > self.critical) is (self.is_bad == "above"):
-            if self.warning != self.critical:
-                raise ValueError("`warning` is reached before `critical`")
+        first, last = sorted((self.warning, self.critical), reverse=self.is_bad == "below")
+        if (first, last) != (self.warning, self.critical):
+            raise ValueError("`warning` is reached before `critical`")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

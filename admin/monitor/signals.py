@@ -104,18 +104,8 @@ class Prometheus:
         self, gate: asyncio.Semaphore, session: ClientSession, url: str, signal: SignalSettings
     ) -> None:
         try:
-            async with (
-                gate,
-                session.post(url, data={"query": signal.query}, allow_redirects=False) as response,
-            ):
-                body = await response.content.read(self._settings.prometheus_limit_bytes + 1)
-                while chunk := await response.content.readany():
-                    body += chunk
-                    if len(body) > self._settings.prometheus_limit_bytes:
-                        raise AnswerError("the answer is too long")
-                if response.status != 200:
-                    raise AnswerError(f"the answer is {response.status}")
-            value, at = number_in(body)
+            async with gate:
+                value, at = await self._answer(session, url, signal.query)
             self._signals.put(signal.name, value, at)
         except (ClientError, TimeoutError, OSError, ValueError) as error:
             self._failed(signal.name, type(error).__name__)
@@ -124,6 +114,19 @@ class Prometheus:
         else:
             if self._failing.pop(signal.name, None) is not None:
                 log.info("signal is back", signal=signal.name)
+
+    async def _answer(self, session: ClientSession, url: str, query: str) -> tuple[float, float]:
+        most = self._settings.prometheus_limit_bytes
+        asking = session.post(url, data={"query": query}, allow_redirects=False)
+        async with asking as response:
+            if response.status != 200:
+                raise AnswerError(f"the answer is {response.status}")
+            body = b""
+            while chunk := await response.content.readany():
+                body += chunk
+                if len(body) > most:
+                    raise AnswerError("the answer is too long")
+        return number_in(body)
 
     def _failed(self, name: str, reason: str) -> None:
         if self._failing.get(name) != reason:

@@ -1,9 +1,13 @@
 """The last seconds of both slots, and what they add up to. Pure."""
 
 from collections import deque
-from typing import NamedTuple
+from statistics import median_low
+from typing import Final, NamedTuple
 
 from admin.monitor.model import NONE, Part
+
+_BLOCK: Final = 20
+"""Requests of which a mean says something."""
 
 
 class Totals(NamedTuple):
@@ -66,6 +70,14 @@ class Span:
         """Of the old slot."""
         return _totals(self._old)
 
+    def usual_ratio(self, second: int, before_us: float | None) -> float | None:
+        """How many times as long ours take, in at least half of the blocks since that second.
+
+        Blocks are seconds, or as many as have enough requests: so neither a pause of a second, nor one request
+        that hangs, is most of it. before_us: the mean to compare with; None: the old slot's of the same time.
+        """
+        return _usual_ratio([row for row in self._rows if row.second >= second], before_us)
+
     def since(self, second: int) -> tuple[Totals, Totals]:
         """New and old from that second on, as far as the span has it, with histograms."""
         rows = [row for row in self._rows if row.second >= second]
@@ -73,6 +85,20 @@ class Span:
             _sum([(row.new, row.new_us) for row in rows]),
             _sum([(row.old, row.old_us) for row in rows]),
         )
+
+
+def _usual_ratio(rows: list[_Row], before_us: float | None) -> float | None:
+    ratios, (n_new, us_new, n_old, us_old) = [], (0, 0.0, 0, 0.0)
+    for row in rows:
+        n_new, us_new = n_new + row.new.timed, us_new + row.new_us
+        n_old, us_old = n_old + row.old.timed, us_old + row.old_us
+        if n_new < _BLOCK or (before_us is None and n_old < _BLOCK):
+            continue
+        theirs = us_old / n_old if before_us is None else before_us
+        if theirs > 0.0:
+            ratios.append(us_new / n_new / theirs)
+        n_new, us_new, n_old, us_old = 0, 0.0, 0, 0.0
+    return median_low(ratios) if ratios else None
 
 
 def _count(totals: list[float], part: Part, took_us: float) -> None:

@@ -6,7 +6,7 @@ Rules:
 2. A second's bets are laid before its outcome is known: by what was before it.
 3. Critical is what is surely worse than is tolerated, and was measured, since that began, beyond the critical
    threshold: errors by `error_rate_up_points`, the mean latency by `slower_critical_percent`. To be sure of the
-   threshold itself, where 1.6 times is true and 1.5 the threshold, would take minutes (decision 40); who wants
+   threshold itself, where 1.6 times is true and 1.5 the threshold, would take minutes (decision 39); who wants
    that sets what is tolerated to the threshold. A quantile that is slower by that much for certain is critical too.
 4. What is over an absolute threshold is critical only if it is also surely worse: what both slots have is no reason
    to go back.
@@ -124,7 +124,7 @@ class Subject:
         else:
             self.past.add(old)
 
-    def rest(self, second: int, old: Part) -> None:
+    def rest(self, old: Part) -> None:
         """One second that isn't judged; the old slot's figures count as its past."""
         if old.requests and not self._has_own_past:
             self.past.add(old)

@@ -23,6 +23,9 @@ _KNOWN: Final = 200.0
 _SETTLED_S: Final = 60
 _MANY: Final = 20_000.0
 _SHOWN: Final = 10
+_FADES: Final = 0.97
+_TYPICAL: Final = 30.0
+"""Requests of a tenant that say what is usual for it."""
 
 
 class Counts(NamedTuple):
@@ -32,16 +35,31 @@ class Counts(NamedTuple):
     new_failures: int = 0
     old: int = 0
     old_failures: int = 0
+    old_us: int = 0
+
+
+class Mix(NamedTuple):
+    """What is expected of the new slot because of whose requests it gets.
+
+    slower: how many times as long its tenants' requests always took as those of the old slot's tenants; rate: how
+    much more of them always failed. At least 1 and 0; and that, if too little is known.
+    """
+
+    slower: float = 1.0
+    rate: float = 0.0
 
 
 class _Tenant:
-    """One tenant. past: requests and failures. waiting: those that may yet speak against it."""
+    """One tenant. past: requests and failures. waiting: those that may yet speak against it.
 
-    __slots__ = ("chart", "last", "past", "run", "waiting", "waits_since")
+    took: requests that the old slot served, and how long they took (µs). recent: requests on each slot, fading.
+    """
+
+    __slots__ = ("chart", "last", "past", "recent", "run", "took", "waiting", "waits_since")
 
     def __init__(self) -> None:
         self.chart: Chart | None = None
-        self.past = (0.0, 0.0)
+        self.past = self.took = self.recent = (0.0, 0.0)
         self.run = self.waiting = (0, 0)
         self.waits_since = self.last = 0
 
@@ -58,6 +76,10 @@ class _Tenant:
         if requests > _MANY:
             requests, failures = requests / 2.0, failures / 2.0
         self.past = (requests, failures)
+        kept = 0.5 if self.took[0] > _MANY else 1.0
+        self.took = (self.took[0] * kept + counts.old, self.took[1] * kept + counts.old_us)
+        faded = _FADES ** min(600, second - self.last)
+        self.recent = (self.recent[0] * faded + counts.new, self.recent[1] * faded + counts.old)
         self.waiting = (self.waiting[0] + counts.new, self.waiting[1] + counts.new_failures)
         self.last = second
 
@@ -76,8 +98,13 @@ class Tenants:
     def learn(self, second: int, tenants: Mapping[str, Counts]) -> None:
         """What was before the release: all of it is past."""
         for tenant, counts in tenants.items():
-            whole = Counts(0, 0, counts.old + counts.new, counts.old_failures + counts.new_failures)
-            self._find(tenant).settle(second, whole)
+            both = counts.old + counts.new, counts.old_failures + counts.new_failures
+            self._find(tenant).settle(second, Counts(0, 0, *both, counts.old_us))
+
+    def step(self) -> None:
+        """Tenants move: whose requests go where begins anew."""
+        for found in self._known.values():
+            found.recent = (0.0, 0.0)
 
     def take(
         self,
@@ -165,6 +192,29 @@ class Tenants:
                 del self._known[tenant]
                 self._suspects.pop(tenant, None)
 
+    def mix(self, second: int) -> Mix:
+        """Of the tenants that had requests lately, by what each always had on the old slot."""
+        named = [0.0, 0.0]
+        known = [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+        for found in self._known.values():
+            faded = _FADES ** (second - found.last)
+            typical = found.took[0] >= _TYPICAL
+            for slot in (0, 1):
+                weight = found.recent[slot] * faded
+                named[slot] += weight
+                if typical and weight:
+                    of = known[slot]
+                    of[0] += weight
+                    of[1] += weight * found.took[1] / found.took[0]
+                    of[2] += weight * found.past[1] / found.past[0]
+        if any(of[0] < 0.5 * whole or not of[1] for of, whole in zip(known, named, strict=True)):
+            return Mix()
+        (ours, ours_us, ours_failed), (theirs, theirs_us, theirs_failed) = known
+        return Mix(
+            max(1.0, ours_us / ours / (theirs_us / theirs)),
+            max(0.0, ours_failed / ours - theirs_failed / theirs),
+        )
+
     def trigger(self, second: int) -> Trigger:
         """The tenants for whom it fails."""
         if self.judged < self._settings.minimum_sample:
@@ -223,9 +273,9 @@ def counts_of(tenants: Mapping[str, TenantFigures], standby: Slot) -> dict[str, 
         green, failed = each.green[0], each.green[1]
         blue, blue_failed = each.requests - green, each.failures - failed
         found[tenant] = (
-            Counts(green, failed, blue, blue_failed)
+            Counts(green, failed, blue, blue_failed, each.micros - each.green[2])
             if is_green
-            else Counts(blue, blue_failed, green, failed)
+            else Counts(blue, blue_failed, green, failed, each.green[2])
         )
     return found
 

@@ -50,7 +50,8 @@ class Watched:
     """What is to be watched. standby: the slot with the new version, also after the cutover.
 
     began, stepped: when the release began, and when its traffic last changed (POSIX seconds by the windows'
-    clock); None: so many seconds ago, by began_ago_s and stepped_ago_s. pilots: tenants that were moved by name. baseline: windows of before that were kept.
+    clock); None: so many seconds ago, by began_ago_s and stepped_ago_s. pilots: tenants that were moved by
+    name. baseline: windows of before that were kept.
     """
 
     standby: Slot
@@ -117,7 +118,7 @@ class Watch:
         self.stop()
         self._see(windows)
         began = _second(watched.began, self.now, watched.began_ago_s)
-        replayed = max(began, self.now - told.rebuild_s)
+        replayed = max(began, self.now - told.rebuild_s + 1)
         state = begin(watched.standby, began, told, pilots=watched.pilots)
         read_from = windows[0].second if windows else began
         kept = [each for each in watched.baseline if each.second < read_from]

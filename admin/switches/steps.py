@@ -45,7 +45,7 @@ async def command(arguments: Sequence[str], switch: Switch, limit_s: float) -> N
 
     Out of time, or cancelled, it and all that it started are ended. limit_s: seconds. StepError.
     """
-    environ = process.environment(os.environ, TURNOUT_SWITCH=switch.name)
+    environ = process.environment(os.environ, {"TURNOUT_SWITCH": switch.name})
     try:
         told = msgspec.json.encode(document(switch))
         ended = await process.run(arguments, told, environ, limit_s)

@@ -57,8 +57,10 @@ async def _admit(request: web.Request) -> None:
             400, "no-tenant", "X-Tenant-ID must be given once: a-z, 0-9 and -, at most 63"
         )
     request[TENANT] = tenant
+    if request.path.startswith("/ws/equipment/") and not erp.faults.faults.equipment:
+        raise Problem(503, "injected-fault", "no printer is let in: asked for at /_faults")
     if erp.settings.faults and request.path.startswith("/api/"):
-        await erp.faults.strike(tenant)
+        await erp.faults.strike(tenant, erp.settings.database_url)
 
 
 def _problem_of(error: web.HTTPException) -> Problem:

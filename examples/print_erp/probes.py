@@ -3,12 +3,14 @@
 import asyncio
 import hashlib
 
+import msgspec
 from aiohttp import web
 
 from examples.print_erp.answers import answer, body_as, number
 from examples.print_erp.context import erp_of
 from examples.print_erp.faults import Faults
 from examples.print_erp.problems import Problem, invalid
+from examples.print_erp.sockets import close_all
 from examples.print_erp.traffic import RING
 
 ECHO_BYTES = 64 << 20
@@ -76,8 +78,9 @@ async def set_faults(request: web.Request) -> web.Response:
         raise Problem(404, "not-found", "start with --faults to open this")
     erp.faults.set(await body_as(request, Faults))
     faults = erp.faults.faults
-    shown = {"error_rate": faults.error_rate, "delay_ms": faults.delay_ms, "tenant": faults.tenant}
-    return answer(request, shown)
+    if not faults.equipment:
+        await close_all(erp)
+    return answer(request, msgspec.to_builtins(faults))
 
 
 async def totals(request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ at the old end as new ones come, and the key expires as a whole once nobody tell
 Rules:
 1. Windows end at whole seconds of Redis' clock, so that those of several nodes are of the same time.
    Workers publish their counters four times a second: an answer may be in the window after its own,
-   if it came in the last 250 ms. Edges are off by no more; sums are exact.
+   if it came in the last 250 ms. Edges are off by no more, unless a worker's loop stands still; sums are exact.
 2. A window is told at most once: what may have been told isn't told again. One that is lost (Redis
    away or slow, the teller killed) is missing, and what it had counted is in no other.
 3. A node tells a window each second, an empty one too. So no window means that nothing is known of
@@ -22,13 +22,15 @@ Rules:
 
 What a group counts: a slot's requests by cohort. A cohort says why a request was there:
 
-    pilot   its tenant is pinned, to this slot: on standby the pilots, on the active slot those kept back
-    canary  a canary drew it (its tenant, session or request); on standby only
+    pilot   its tenant is pinned to this slot: on standby the pilots; on the active slot those who are kept
+            back, and pilots of a release that is through
+    canary  a canary drew it (its tenant, session or request), to what was standby then
     rest    all others: on the active slot everybody else, on standby who is bound there by an affinity
 
 What is the slot's and not a request's is in its group `rest`: connect_failures, retries,
-endpoint_connections, eligible, endpoints. `of_slot` adds the three up. A cutover moves tenants from one slot's
-groups to the other's. What the proxy answered before it had chosen a slot is in no group.
+endpoint_connections, eligible, endpoints. `of_slot` adds the three up. A request counts when it ends, where
+it was sent: after a cutover those that were under way still count for the slot that they had. What the proxy
+answered before it had chosen a slot is in no group.
 """
 
 import json
@@ -148,7 +150,7 @@ class TenantFigures:
 
     def __add__(self, other: "TenantFigures") -> "TenantFigures":
         """Both together."""
-        return _of_tenant((self, other))
+        return tenant_added((self, other))
 
     def of(self, slot: Slot) -> "TenantFigures":
         """The part that a slot served."""
@@ -230,7 +232,7 @@ def add_up(windows: Iterable[Window], *, of_tenants: bool = True) -> Total:
         frozenset(last),
         told_ms,
         {group: _over_time(group, each, last.values()) for group, each in groups.items()},
-        {tenant: _of_tenant(each) for tenant, each in tenants.items()},
+        {tenant: tenant_added(each) for tenant, each in tenants.items()},
     )
 
 
@@ -240,7 +242,10 @@ def _over_time(group: Group, figures: list[Figures], last: Iterable[Window]) -> 
     return replace(added(figures), **{name: getattr(at_end, name) for name in GAUGES})
 
 
-def _of_tenant(figures: Sequence[TenantFigures]) -> TenantFigures:
+def tenant_added(figures: Sequence[TenantFigures]) -> TenantFigures:
+    """One tenant's, all of them together."""
+    if len(figures) == 1:
+        return figures[0]
     requests, failures, micros = map(sum, zip(*map(_OF_TENANT, figures), strict=True))
     green = tuple(map(sum, zip(*(each.green for each in figures), strict=True)))
     return TenantFigures(requests, failures, micros, (green[0], green[1], green[2]))

@@ -2,7 +2,8 @@
 
 import random
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from admin.monitor.judge import begin, judge, stepped
 from admin.monitor.model import Equipment, External, Level, Trigger
@@ -32,7 +33,9 @@ class Outcome:
         if self.alarm is None:
             return f"{told}: no alarm"
         after = self.alarm_second - BEGAN
-        return f"{told}: {self.alarm.name} after {after} s at {self.percent:g} %: {self.alarm.detail}"
+        return (
+            f"{told}: {self.alarm.name} after {after} s at {self.percent:g} %: {self.alarm.detail}"
+        )
 
 
 def healthy(
@@ -85,7 +88,9 @@ SABOTAGE = {
     "connections refused": Sabotage("connection-failures", Fault(refused=0.05)),
     "equipment lost": Sabotage("equipment", Fault(equipment=5)),
     "one tenant only": Sabotage("tenant-errors", Fault(tenant=0.5)),
-    "errors only above 25 %": Sabotage("error-rate", Fault(errors=0.05, above=25.0), 50.0, after_s=0),
+    "errors only above 25 %": Sabotage(
+        "error-rate", Fault(errors=0.05, above=25.0), 50.0, after_s=0
+    ),
 }
 
 
@@ -123,16 +128,55 @@ def sabotaged(name: str, seed: int, settings: Settings | None = None) -> tuple[i
     return None, detail
 
 
-def with_alpha(alpha: float) -> Settings:
-    """The usual settings but for this."""
-    return replace_alpha(Settings(), alpha)
+@dataclass
+class Summary:
+    """Of many healthy releases."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def alarms(self) -> list[Outcome]:
+        """Those that were blamed."""
+        return [each for each in self.outcomes if each.alarm]
+
+    @property
+    def hours(self) -> float:
+        """How long they lasted together."""
+        return sum(each.seconds for each in self.outcomes) / 3600.0
+
+    def at_most(self, confidence: float = 0.95) -> float:
+        """The share of releases that are blamed, at most (Clopper & Pearson 1934)."""
+        count, alarms = len(self.outcomes), len(self.alarms)
+        low, high = alarms / count, 1.0
+        for _ in range(60):
+            middle = (low + high) / 2.0
+            if _at_most(alarms, count, middle) > 1.0 - confidence:
+                low = middle
+            else:
+                high = middle
+        return high
+
+    def lines(self) -> Iterable[str]:
+        """For a reader."""
+        count, alarms = len(self.outcomes), len(self.alarms)
+        yield from (str(each) for each in self.alarms)
+        yield f"{count} healthy releases, {self.hours:.0f} hours: {alarms} false alarms"
+        yield (
+            f"so at most {self.at_most():.1%} of releases are blamed, and"
+            f" {self.at_most() * count / self.hours:.2%} in an hour (95 % confidence)"
+        )
+        levels: Counter[str] = Counter()
+        for each in self.outcomes:
+            levels.update(each.levels)
+        whole = sum(levels.values())
+        yield ", ".join(f"{name} {share / whole:.1%}" for name, share in sorted(levels.items()))
 
 
-def replace_alpha(settings: Settings, alpha: float) -> Settings:
-    """The same settings with another alpha."""
-    import msgspec
-
-    return msgspec.structs.replace(settings, alpha=alpha)
-
-
-__all__ = ["SABOTAGE", "Outcome", "healthy", "replace", "sabotaged"]
+def _at_most(most: int, count: int, share: float) -> float:
+    """The chance of at most so many."""
+    chance = (1.0 - share) ** count
+    total = chance
+    for hits in range(1, most + 1):
+        chance *= (count - hits + 1) / hits * share / (1.0 - share)
+        total += chance
+    return total

@@ -210,9 +210,7 @@ class World:
             bad = binomial(rng, ours, rate)
             worse = binomial(rng, theirs, failing)
             if ours + theirs:
-                found[f"t{place}"] = TenantFigures(
-                    ours + theirs, bad + worse, 0, (ours, bad, 0)
-                )
+                found[f"t{place}"] = TenantFigures(ours + theirs, bad + worse, 0, (ours, bad, 0))
         return found
 
 

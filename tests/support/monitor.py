@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from admin.monitor.judge import State, begin, judge
-from admin.monitor.model import External, Trigger, Verdict
+from admin.monitor.model import UNKNOWN, External, Trigger, Verdict
 from admin.monitor.settings import Settings
 from proxy.routing.model import Slot
 from proxy.routing.windows import BOUNDS_US, Figures, TenantFigures, Window
@@ -61,7 +61,7 @@ class Release:
             NEW, BEGAN, self.settings, pilots=frozenset(pilots), baseline=baseline
         )
         self.second = BEGAN - 1
-        self.verdict: Verdict | None = None
+        self.verdict: Verdict = UNKNOWN
 
     def feed(self, *windows: Window, external: External | None = None) -> Verdict:
         """Of the next second, each with the second it has."""
@@ -74,7 +74,6 @@ class Release:
         """So many healthy seconds."""
         for _ in range(seconds):
             self.feed(healthy(self.second + 1))
-        assert self.verdict is not None
         return self.verdict
 
 

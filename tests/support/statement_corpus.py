@@ -15,6 +15,9 @@ PostgreSQL; the linter's tests compare its verdicts with them.
     breaks_setup    of a conditional one: SQL after `setup` with which it does break
     breaks_old      of a conditional one: queries which it does break
     new             what the new version may write once it is there, before breaks_old
+    held            a lock in the way of others that the file's transaction holds for as long as its
+                    last statement takes, which needs it for an instant or not at all: `jobs
+                    AccessExclusiveLock`
     unseen          what its verdicts hang on that neither the text nor the schema shows; whoever
                     has only these has to expect worse
 """
@@ -68,6 +71,7 @@ class Case:
     breaks_old: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
     unseen: str = ""
+    held: str = ""
 
     def __str__(self) -> str:
         return f"{self.topic}: {self.name}"
@@ -113,6 +117,8 @@ def _case(topic: str, table: Mapping[str, object]) -> Case:
         raise CorpusError(f"{where}: what breaks it is for conditional cases, and needed there")
     if not case.old:
         raise CorpusError(f"{where}: no query of the old version")
+    if case.held and case.held.partition(" ")[2] not in LOCKS[1:]:
+        raise CorpusError(f"{where}: held is a table and a lock")
     if case.lock and not case.table:
         raise CorpusError(f"{where}: a lock, and no table")
     return case

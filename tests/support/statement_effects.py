@@ -106,7 +106,7 @@ def effect_of(
     return Effect(
         None,
         locks,
-        {table.name: read[table.oid] for table in known if table.blocks},
+        {table.name: read.get(table.oid, 0) for table in known if table.blocks},
         rewritten,
         full,
     )

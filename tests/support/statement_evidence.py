@@ -95,6 +95,12 @@ class Laboratory:
             await run(session, new)
             return Tried(before, effect, await answers(session, queries))
 
+    async def held(self, file: str, setup: Sequence[str]) -> Mapping[str, str]:
+        """The strongest lock on each table when a file has run in one transaction."""
+        async with self._own_database() as (url, session):
+            await run(session, setup)
+            return await Trial(url, session, self._observer).held(file)
+
     async def _rolled_back(
         self, setup: Sequence[str], file: Sequence[str], queries: Sequence[str], *, locks: bool
     ) -> Tried:
@@ -156,6 +162,17 @@ class Trial:
     async def holds(self, tables: Mapping[int, Table]) -> bool:
         """Whether the session has a lock on one of them."""
         return any(oid in tables for oid, _ in await self._locks(self._session))
+
+    async def held(self, file: str) -> Mapping[str, str]:
+        """The strongest lock on each table when all of it has run, and nothing is committed."""
+        there = list((await tables_of(self._session)).values())
+        transaction = self._session.transaction()
+        await transaction.start()
+        try:
+            await run(self._session, [piece.text for piece in statements(file)])
+            return effect_of(there, {}, await self._locks(self._session), {}).locks
+        finally:
+            await transaction.rollback()
 
     async def watched(self, there: Mapping[int, Table], statement: str) -> Effect:
         """Run it in the session's transaction. there: what is not of the file itself."""

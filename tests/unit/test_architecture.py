@@ -154,6 +154,32 @@ def test_what_a_log_in_must_be_is_pure(path: Path) -> None:
     assert impurities(path.read_text(encoding="utf-8"), path, others) == set()
 
 
+MONITOR = [
+    path
+    for path in sorted((REPOSITORY / "admin/monitor").glob("*.py"))
+    if path.stem not in {"reading", "settings", "signals", "watch"}
+]
+
+
+@pytest.mark.parametrize("path", MONITOR, ids=lambda path: path.stem)
+def test_the_judge_of_a_release_is_pure(path: Path) -> None:
+    """But for its settings, whose structs are msgspec's."""
+    may_import = {"admin.monitor", "proxy.routing"}
+    assert impurities(path.read_text(encoding="utf-8"), path, may_import) == set()
+
+
+PURE_GATES = [
+    REPOSITORY / "admin/gates" / f"{name}.py"
+    for name in ("checklist", "compare", "expect", "model", "pointer", "settle", "words")
+] + [REPOSITORY / "admin/hooks/scrub.py"]
+
+
+@pytest.mark.parametrize("path", PURE_GATES, ids=lambda path: path.stem)
+def test_what_gates_conclude_is_pure(path: Path) -> None:
+    may = {"admin.gates", "proxy.routing", "msgspec"}
+    assert impurities(path.read_text(encoding="utf-8"), path, may) == set()
+
+
 @pytest.mark.parametrize("path", HTTP1, ids=lambda path: path.stem)
 def test_http1_is_pure(path: Path) -> None:
     assert impurities(path.read_text(encoding="utf-8"), path, {"proxy.http1"}) == set()

@@ -1,4 +1,4 @@
-"""`turnout migrations drift`: the real schema against the expected one."""
+"""`turnout migrations drift`: the real schema against the expected one, or the schemas of many targets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from admin.cli.failures import Failure
 from admin.cli.migrations.kinds import FILE, REFERENCE, VERSION
 from admin.cli.migrations.scratch_options import (
-    COULD_NOT,
     FOUND,
     catalogue_of,
     place_of,
     run_to_the_end,
     save,
+    saved_fingerprint,
     server_of,
+    text_of,
 )
-from admin.cli.options import as_json_option
+from admin.cli.options import TENANT_LIST, as_json_option
 from admin.cli.output import counted, say, show_json, warn
 
 if TYPE_CHECKING:
@@ -50,17 +50,38 @@ class Asked:
 Exit codes
   0  as expected
   1  there is drift
-  2  could not run
+  2  could not look: at all, or at one of many targets
 """
 )
 @click.option(
-    "--database", type=REFERENCE, required=True, help="The database: env:NAME or file:/path."
+    "--database",
+    type=REFERENCE,
+    help="One database: env:NAME or file:/path. Without it, the targets that the settings tell.",
 )
-@click.option("--schema", default="public", show_default=True, help="Its schema.")
+@click.option("--schema", help="Its schema. Default: public.")
+@click.option(
+    "--config",
+    "config_path",
+    envvar="TURNOUT_CONFIG",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The settings that tell of the targets, as a worker has them (TURNOUT_CONFIG).",
+)
+@click.option("--tenants", type=TENANT_LIST, help="Only theirs, separated by commas.")
+@click.option(
+    "--server",
+    "servers",
+    multiple=True,
+    help="Only targets on this one of migrations.servers. May be given more than once.",
+)
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 1000),
+    help="How many of a server's targets at a time. Default: the server's at_once.",
+)
 @click.option(
     "--folder",
     type=FILE,
-    help="The catalogue, applied to an empty scratch database. Default: migrations.",
+    help="The catalogue, applied to an empty scratch database. Default: migrations, or that of the settings.",
 )
 @click.option(
     "--at",
@@ -100,8 +121,26 @@ Exit codes
     "--maintenance-database", default="postgres", show_default=True, help="From which it is made."
 )
 @as_json_option
-def drift(*, saved: Path | None, as_json: bool, **given: Any) -> None:
-    """Compare a schema with the expected one: what is there that should not be, is missing, or differs."""
+def drift(*, as_json: bool, **given: Any) -> None:
+    """Compare schemas with the expected one: what is there that should not be, is missing, or differs.
+
+    With --database one schema; without it those of all targets, or of some.
+    """
+    ways = [given[name] for name in ("folder", "expected", "expected_file") if given[name]]
+    if len(ways) > 1:
+        raise click.UsageError("give one of --folder, --expected and --expected-file")
+    if given["database"] is None:
+        from admin.cli.migrations.drift_many import drift_many  # noqa: PLC0415 - of many alone
+
+        drift_many(given, as_json=as_json)
+        return
+    if given["tenants"] or given["servers"] or given["at_once"]:
+        raise click.UsageError("--tenants, --server and --at-once are of many: no --database then")
+    _drift_one(given, as_json=as_json)
+
+
+def _drift_one(given: dict[str, Any], *, as_json: bool) -> None:
+    saved, given["schema"] = given["saved"], given["schema"] or "public"
     asked = _asked(given, only_saves=saved is not None)
     if saved:
         found = run_to_the_end(lambda: _here(asked), as_json=as_json)
@@ -121,9 +160,6 @@ def drift(*, saved: Path | None, as_json: bool, **given: Any) -> None:
 
 
 def _asked(given: dict[str, Any], *, only_saves: bool) -> Asked:
-    ways = [given[name] for name in ("folder", "expected", "expected_file") if given[name]]
-    if len(ways) > 1:
-        raise click.UsageError("give one of --folder, --expected and --expected-file")
     uses_catalogue = not (only_saves or given["expected"] or given["expected_file"])
     return Asked(
         source=place_of(given["database"]),
@@ -135,33 +171,13 @@ def _asked(given: dict[str, Any], *, only_saves: bool) -> Asked:
         ),
         other=place_of(given["expected"]) if given["expected"] else None,
         other_schema=given["expected_schema"] or given["schema"],
-        saved=_saved(given["expected_file"]) if given["expected_file"] else None,
+        saved=saved_fingerprint(given["expected_file"]) if given["expected_file"] else None,
         catalogue=catalogue_of(given["folder"] or Path("migrations")) if uses_catalogue else None,
         at=given["at"],
-        baseline=_text(given["baseline"]) if given["baseline"] else "",
+        baseline=text_of(given["baseline"]) if given["baseline"] else "",
         ignored=given["ignored"],
         grants=given["grants"],
     )
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except (OSError, UnicodeError):
-        raise Failure(f"{file} can't be read as UTF-8 text", COULD_NOT) from None
-
-
-def _saved(file: Path) -> "Fingerprint":
-    import json  # noqa: PLC0415 - only here
-
-    from admin.migrations.drift.model import FingerprintError, read_fingerprint  # noqa: PLC0415 - not for --help
-
-    try:
-        return read_fingerprint(json.loads(file.read_text("utf-8")))
-    except FingerprintError as error:
-        raise Failure(f"{file}: {error}", COULD_NOT) from None
-    except (OSError, ValueError):
-        raise Failure(f"{file} can't be read as JSON", COULD_NOT) from None
 
 
 async def _here(asked: Asked) -> "Fingerprint":
@@ -169,6 +185,13 @@ async def _here(asked: Asked) -> "Fingerprint":
 
 
 async def _of(place: "Place", schema: str, asked: Asked) -> "Fingerprint":
+    return await fingerprint_of(place, schema, grants=asked.grants, ignored=asked.ignored)
+
+
+async def fingerprint_of(
+    place: "Place", schema: str, *, grants: bool, ignored: Sequence[str]
+) -> "Fingerprint":
+    """What lies in this schema. CannotProve."""
     from admin.migrations.drift.read import fingerprint  # noqa: PLC0415 - not needed for --help
     from admin.migrations.proof.limits import CannotProve, Limits  # noqa: PLC0415
     from admin.migrations.proof.servers import connected  # noqa: PLC0415
@@ -178,7 +201,7 @@ async def _of(place: "Place", schema: str, asked: Asked) -> "Fingerprint":
             "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", schema
         ):
             raise CannotProve(f"{place.name} has no schema {schema}: name it with --schema")
-        return await fingerprint(connection, schema, grants=asked.grants, ignored=asked.ignored)
+        return await fingerprint(connection, schema, grants=grants, ignored=ignored)
 
 
 async def _compared(asked: Asked) -> "tuple[Fingerprint, Fingerprint, list[Drifted]]":
@@ -207,7 +230,7 @@ async def _expected(asked: Asked) -> "Fingerprint":
     scratch = Scratch(asked.server, limits, warn)
     await scratch.sweep()
     return await expected.expected(
-        *(scratch, expected.wanted(asked.catalogue, asked.at, have), asked.schema),
+        *(scratch, expected.wanted(asked.catalogue, asked.at, have), (asked.schema,)),
         *(asked.baseline, limits),
         grants=asked.grants,
         ignored=asked.ignored,
@@ -221,17 +244,19 @@ def _document(
         "drift": bool(drifted),
         "digest": here.digest,
         "expected_digest": expected.digest,
-        "differences": [
-            {
-                "what": each.what,
-                "kind": each.kind,
-                "name": each.name,
-                "changed": [
-                    {"trait": trait, "expected": should, "here": does}
-                    for trait, should, does in each.changed
-                ],
-            }
-            for each in drifted
+        "differences": [difference_document(each) for each in drifted],
+    }
+
+
+def difference_document(each: "Drifted") -> dict[str, Any]:
+    """One difference, as JSON has it."""
+    return {
+        "what": each.what,
+        "kind": each.kind,
+        "name": each.name,
+        "changed": [
+            {"trait": trait, "expected": should, "here": does}
+            for trait, should, does in each.changed
         ],
     }
 

@@ -99,13 +99,10 @@ def _catalogue(folder: Path) -> "Catalogue":
 
 
 def _newer(catalogue: "Catalogue", after: "Version | None") -> "tuple[Migration, ...]":
-    """What is to be judged: what has a version above, and all that is repeatable.
-
-    An undo isn't: it takes back what is judged here, once nothing needs it.
-    """
+    """What is to be judged: what has a version above, the undos of those, and all that is repeatable."""
     return tuple(
         each
-        for each in (*catalogue.versioned, *catalogue.repeatable)
+        for each in catalogue.migrations
         if after is None or each.version is None or each.version > after
     )
 

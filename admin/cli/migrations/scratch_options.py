@@ -13,6 +13,7 @@ from admin.cli.output import warn
 
 if TYPE_CHECKING:
     from admin.migrations.catalogue.model import Catalogue
+    from admin.migrations.drift.model import Fingerprint
     from admin.migrations.proof.servers import Place
 
 PROVEN, FOUND, COULD_NOT = 0, 1, 2
@@ -45,6 +46,26 @@ def catalogue_of(folder: Path) -> "Catalogue":
         return read(folder)
     except CatalogueError as error:
         raise Failure(f"the catalogue can't be used:\n{error}", COULD_NOT) from None
+
+
+def text_of(file: Path) -> str:
+    """What stands in a file. Failure."""
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeError):
+        raise Failure(f"{file} can't be read as UTF-8 text", COULD_NOT) from None
+
+
+def saved_fingerprint(file: Path) -> "Fingerprint":
+    """The one that --save has written. Failure."""
+    from admin.migrations.drift.model import FingerprintError, read_fingerprint  # noqa: PLC0415 - not for --help
+
+    try:
+        return read_fingerprint(json.loads(file.read_text("utf-8")))
+    except FingerprintError as error:
+        raise Failure(f"{file}: {error}", COULD_NOT) from None
+    except (OSError, ValueError):
+        raise Failure(f"{file} can't be read as JSON", COULD_NOT) from None
 
 
 def run_to_the_end(work: Callable[[], Coroutine[Any, Any, Result]], *, as_json: bool) -> Result:

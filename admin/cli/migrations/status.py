@@ -7,11 +7,10 @@ import click
 from admin.cli.failures import INCOMPLETE
 from admin.cli.following import follow
 from admin.cli.options import Session, connected
-from admin.cli.output import counted, say, show_json, show_table
+from admin.cli.output import bar, counted, say, show_json, show_table
 
 _OVER = frozenset({"done", "cancelled", "stopped"})
 _ENDED = ("done", "skipped", "failed", "cancelled")
-_BAR = 24
 
 
 @click.command()
@@ -47,10 +46,8 @@ def line(state: dict[str, Any]) -> str:
     """How it stands, on one line, with a bar."""
     ended = sum(wave["jobs"].get(word, 0) for wave in state["waves"] for word in _ENDED)
     total = state["jobs"]
-    share = ended / total if total else 1.0
-    bar = "█" * round(share * _BAR) + "░" * (_BAR - round(share * _BAR))
     wave = next((each["name"] for each in state["waves"] if each["state"] == "open"), None)
-    parts = [f"{state['state']} {bar} {ended} of {total}"]
+    parts = [f"{state['state']} {bar(ended, total)} {ended} of {total}"]
     if wave:
         parts.append(f"wave {wave}")
     if state["rate"]:

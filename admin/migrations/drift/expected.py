@@ -31,15 +31,19 @@ def wanted(
 async def expected(
     scratch: Scratch,
     migrations: Sequence[Migration],
-    schema: str,
+    path: Sequence[str],
     baseline: str,
     limits: Limits,
     *,
     grants: bool,
     ignored: Sequence[str],
 ) -> Fingerprint:
-    """What they make of an empty schema, or of the one that `baseline`, a script of SQL, makes. CannotProve."""
-    path = tuple(dict.fromkeys((schema, "public")))
+    """What they make of an empty schema, or of the one that `baseline`, a script of SQL, makes. CannotProve.
+
+    path: the schema, and further ones of the search path.
+    """
+    schema = path[0]
+    path = tuple(dict.fromkeys((*path, "public")))
 
     async def fill(clone: Place) -> None:
         async with connected(clone, limits) as connection:

@@ -5,6 +5,8 @@ Rules:
    what others are claiming, and raises the target's fence. The indexes let no second one through.
 2. A worker's word about a job counts only with the job's fence, while it is running.
 3. Leases run by the database's clock, and nobody else's.
+4. A claim may have waited for a lock: the plan is looked at once more when the job is claimed, so
+   that whoever has paused it and sees nothing run can rely on that.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -14,7 +16,7 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from admin.migrations.faults import Failure
+from admin.migrations.faults import Failure, tells_all
 from admin.migrations.files import Applied
 from admin.migrations.ledger.waves import settle
 from admin.migrations.states import JOBS, JobEvent, JobState
@@ -86,6 +88,10 @@ WITH ended AS (
     UPDATE turnout.migration_jobs
        SET state = $3, lease_until = NULL, ended_at = clock_timestamp(), duration_ms = $4,
            error = $5::jsonb, tries = tries + $6,
+           touched = touched AND NOT ($11 AND EXISTS (
+               SELECT FROM turnout.migration_files file
+                WHERE file.plan = migration_jobs.plan AND file.position = migration_jobs.position
+                  AND file.transactional)),
            not_before = clock_timestamp() + make_interval(secs => $7)
      WHERE id = $1 AND fence = $2 AND state = 'running'
     RETURNING *
@@ -97,12 +103,17 @@ WITH ended AS (
       FROM ended JOIN turnout.migration_files file USING (plan, position)
 ), looked AS (
     UPDATE turnout.migration_targets target SET looked_at = clock_timestamp()
-      FROM ended WHERE target.name = ended.target AND $9::jsonb IS NOT NULL
+      FROM ended WHERE target.name = ended.target AND target.fence = ended.fence
+       AND $9::jsonb IS NOT NULL
+), here AS (
+    -- Another fence: the target lies elsewhere by now, of which this says nothing.
+    SELECT ended.target FROM ended JOIN turnout.migration_targets target
+                                     ON target.name = ended.target AND target.fence = ended.fence
 ), had AS (
     INSERT INTO turnout.migration_applied AS mine
         (target, key, version, name, kind, phase, requires, checksum, plan, fence, applied_at,
          duration_ms)
-    SELECT ended.target, found.* FROM ended, jsonb_to_recordset($9::jsonb) AS found(
+    SELECT here.target, found.* FROM here, jsonb_to_recordset($9::jsonb) AS found(
                key text, version text, name text, kind text, phase text, requires text,
                checksum text, plan text, fence bigint, applied_at timestamptz,
                duration_ms double precision)
@@ -110,10 +121,11 @@ WITH ended AS (
        SET name = excluded.name, phase = excluded.phase, requires = excluded.requires,
            checksum = excluded.checksum, plan = excluded.plan, fence = excluded.fence,
            applied_at = excluded.applied_at, duration_ms = excluded.duration_ms
-     WHERE mine.fence <= excluded.fence
+     -- All of it: what the ledger had may be of another place, whose fences don't compare.
+     WHERE mine.fence <= excluded.fence OR $10
 ), gone AS (
-    DELETE FROM turnout.migration_applied stale USING ended
-     WHERE $10 AND stale.target = ended.target
+    DELETE FROM turnout.migration_applied stale USING here
+     WHERE $10 AND stale.target = here.target
        AND NOT EXISTS (SELECT FROM jsonb_array_elements($9::jsonb) found
                         WHERE found ->> 'key' = stale.key)
 )
@@ -139,7 +151,24 @@ SELECT freed.worker, 'lapsed', freed.plan, freed.target, file.key, freed.wave, f
   FROM freed JOIN turnout.migration_files file USING (plan, position)
 RETURNING plan
 """
-_OF_PLAN: Final = "SELECT plan FROM turnout.migration_jobs WHERE id = $1"
+_CATCH_UP: Final = """
+UPDATE turnout.migration_targets target SET fence = $3
+  FROM turnout.migration_jobs job
+ WHERE job.id = $1 AND job.fence = $2 AND job.state = 'running'
+   AND target.name = job.target AND target.fence < $3
+"""
+_TOUCH: Final = """
+UPDATE turnout.migration_jobs SET touched = true WHERE id = $1 AND fence = $2 AND state = 'running'
+"""
+# The plan's row is waited for, so that a cancellation under way is seen.
+_CANCEL_LEFT: Final = """
+WITH over AS (
+    SELECT name, state FROM turnout.migration_plans WHERE name = ANY($1) FOR SHARE
+)
+UPDATE turnout.migration_jobs SET state = 'cancelled'
+  FROM over WHERE plan = over.name AND over.state = 'cancelled' AND migration_jobs.state = 'queued'
+"""
+_GOES_ON: Final = "SELECT state = 'running' FROM turnout.migration_plans WHERE name = $1"
 _LOCK_PLAN: Final = "SELECT FROM turnout.migration_plans WHERE name = $1 FOR UPDATE"
 _CLAIM_TRIES: Final = 5
 STATES: Final[Mapping[JobEvent, JobState]] = {
@@ -189,8 +218,19 @@ async def claim(
             )
         except asyncpg.UniqueViolationError:
             continue  # another worker was quicker to this place, or to this target
-        return None if row is None else _claim(row)
+        if row is None:
+            return None
+        mine = _claim(row)
+        if await connection.fetchval(_GOES_ON, mine.plan):
+            return mine
+        await give_back(connection, mine, None, 0.0, counts=False)
+        return None
     return None
+
+
+async def touch(connection: Connection, mine: Claim) -> bool:
+    """From now on something of it may be in its target. As `succeed`."""
+    return await connection.execute(_TOUCH, mine.id, mine.fence) != "UPDATE 0"
 
 
 async def renew(connection: Connection, held: Sequence[Held], lease_s: float) -> dict[int, bool]:
@@ -227,18 +267,30 @@ async def give_back(
     connection: Connection, mine: Claim, failure: Failure | None, after_s: float, *, counts: bool
 ) -> bool:
     """It is to be run again, by whomever, after a while. counts: it was a try. As `succeed`."""
-    error = None if failure is None else msgspec.json.encode(failure).decode()
-    return await _end(
-        connection, mine, JobEvent.GIVEN_BACK, None, error=error, after_s=after_s, tried=int(counts)
+    given = await _end(
+        connection,
+        mine,
+        JobEvent.GIVEN_BACK,
+        None,
+        failure=failure,
+        after_s=after_s,
+        tried=int(counts),
     )
+    if given:
+        await connection.execute(_CANCEL_LEFT, [mine.plan])
+    return given
+
+
+async def catch_up(connection: Connection, mine: Claim, fence: int) -> None:
+    """The job's target has seen this fence: the next claim gives out a higher one."""
+    await connection.execute(_CATCH_UP, mine.id, mine.fence, fence)
 
 
 async def fail(connection: Connection, mine: Claim, failure: Failure) -> bool:
     """It has failed: its target's later ones are blocked, its wave may be over. As `succeed`."""
-    error = msgspec.json.encode(failure).decode()
     async with connection.transaction():
         await connection.execute(_LOCK_PLAN, mine.plan)
-        ended = await _end(connection, mine, JobEvent.FAILED, None, error=error, tried=1)
+        ended = await _end(connection, mine, JobEvent.FAILED, None, failure=failure, tried=1)
         if ended:
             await connection.execute(_BLOCK, mine.plan, mine.target.name, mine.position)
             await settle(connection, mine.plan)
@@ -247,7 +299,10 @@ async def fail(connection: Connection, mine: Claim, failure: Failure) -> bool:
 
 async def lapse(connection: Connection) -> int:
     """Take back what lost its worker; how many."""
-    return len(await connection.fetch(_LAPSE))
+    plans = [row["plan"] for row in await connection.fetch(_LAPSE)]
+    if plans:
+        await connection.execute(_CANCEL_LEFT, plans)
+    return len(plans)
 
 
 async def _end(  # noqa: PLR0913 - the columns that an end fills
@@ -256,16 +311,18 @@ async def _end(  # noqa: PLR0913 - the columns that an end fills
     event: JobEvent,
     duration_ms: float | None,
     *,
-    error: str | None = None,
+    failure: Failure | None = None,
     tried: int = 0,
     after_s: float = 0.0,
     applied: str | None = None,
     all_of_it: bool = False,
 ) -> bool:
+    error = None if failure is None else msgspec.json.encode(failure).decode()
+    rolled_back = failure is not None and tells_all(failure.sqlstate)
     row = await connection.fetchrow(
         _END,
         *(mine.id, mine.fence, str(STATES[event]), duration_ms, error, tried, after_s),
-        *(str(event), applied, all_of_it),
+        *(str(event), applied, all_of_it, rolled_back),
     )
     return row is not None
 

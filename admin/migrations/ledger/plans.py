@@ -23,20 +23,34 @@ from admin.migrations.states import (
     WaveState,
     after,
 )
-from admin.migrations.targets import Target
+from admin.migrations.targets import Target, TargetFault
 from admin.routing.audit import Author
 from admin.routing.database import Connection
 
 _TARGETS: Final = """
-INSERT INTO turnout.migration_targets AS mine (name, tenant, server, database, schema)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+WITH asked AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+               AS asked(name, tenant, server, database, schema)
+), news AS (
+    -- Thousands are as they were, and to write them again would lock each.
+    SELECT asked.* FROM asked LEFT JOIN turnout.migration_targets mine USING (name)
+     WHERE (mine.tenant, mine.server, mine.database, mine.schema)
+           IS DISTINCT FROM (asked.tenant, asked.server, asked.database, asked.schema)
+)
+INSERT INTO turnout.migration_targets AS mine (name, tenant, server, database, schema, fence)
+-- Another target may have been in its place: its fence has to be above whatever stands there.
+SELECT news.*, (SELECT coalesce(max(fence), 0) FROM turnout.migration_targets) FROM news
 ON CONFLICT (name) DO UPDATE
    SET tenant = excluded.tenant, server = excluded.server, database = excluded.database,
        schema = excluded.schema,
-       -- Elsewhere now: what lies there has not been looked at.
+       -- Elsewhere now: what lies there has not been looked at, and what is still done where it was
+       -- is not done here.
        looked_at = CASE WHEN (mine.server, mine.database, mine.schema)
                            = (excluded.server, excluded.database, excluded.schema)
-                        THEN mine.looked_at END
+                        THEN mine.looked_at END,
+       fence = CASE WHEN (mine.server, mine.database, mine.schema)
+                       = (excluded.server, excluded.database, excluded.schema)
+                    THEN mine.fence ELSE greatest(mine.fence, excluded.fence) + 1 END
  WHERE (mine.tenant, mine.server, mine.database, mine.schema)
        IS DISTINCT FROM (excluded.tenant, excluded.server, excluded.database, excluded.schema)
 """
@@ -124,10 +138,18 @@ async def create(connection: Connection, made: Draft, author: Author, name: str 
 
 
 async def know(connection: Connection, targets: Iterable[Target]) -> None:
-    """Have the ledger know where these targets lie now."""
+    """Have the ledger know where these targets lie now. TargetFault: one has another name there."""
     rows = [(each.name, each.tenant, each.server, each.database, each.schema) for each in targets]
-    if rows:
+    if not rows:
+        return
+    try:
         await connection.execute(_TARGETS, *(list(column) for column in zip(*rows, strict=True)))
+    except asyncpg.UniqueViolationError as error:
+        _, _, place = (error.detail or "").partition("=")
+        raise TargetFault(
+            f"{place.partition(')')[0]}) is known to the ledger by the name of another target, which the"
+            " settings don't name any more: give it that name back (`turnout migrations targets`)"
+        ) from None
 
 
 async def command(connection: Connection, plan: str, event: PlanEvent, author: Author) -> bool:

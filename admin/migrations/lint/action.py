@@ -11,6 +11,7 @@ import postgast
 
 from admin.migrations.catalogue.model import Node
 from admin.migrations.catalogue.transactions import word
+from admin.migrations.lint.blocks import block_of
 from admin.migrations.lint.sqltext import name_of, object_name, quoted, strings
 
 _BY_OBJECT = {
@@ -33,7 +34,8 @@ class Action:
 
     table: the relation that it is done to, with its schema, as SQL; empty if there is none, or it
     isn't one. node: of the part itself, where the statement has parts (AlterTableCmd), else of
-    the statement. also: the further node of a constraint (Constraint). column: a column's name.
+    the statement. also: the further node of a constraint (Constraint), or what the kind says.
+    column: a column's name.
     """
 
     kind: str
@@ -60,14 +62,27 @@ def _others(node: Node) -> list[Action]:
     if name == "CreateStmt":
         return list(_created(node))
     if name in _WITH_OTHERS:
-        found = [_plain(node), *(_plain(each) for each in _within(node))]
-        return [*found, *_read(node)] if name == "InsertStmt" else found
+        return _with_others(node)
+    if name == "DoStmt":
+        within = [each for inner in block_of(node).nodes for each in actions_of(inner)]
+        return [_plain(node), *within]
     if name in {"CreatePublicationStmt", "AlterPublicationStmt"}:
         return _published(node)
     kind = name.removesuffix("Stmt")
     if name == "GrantStmt":
         kind = "Grant" if node.is_grant else "Revoke"
     return [Action(kind, table, node) for table in _tables(node)]
+
+
+def _with_others(node: Node) -> list[Action]:
+    """A statement of rows, those in its WITH, and what it reads."""
+    found = [_plain(node), *(_plain(each) for each in _within(node))]
+    match node.DESCRIPTOR.name:
+        case "SelectStmt":
+            found += [each for each in _read(node) if each.table != found[0].table]
+        case "InsertStmt":
+            found += _read(node)
+    return found
 
 
 def _made(node: Node) -> list[Action]:
@@ -80,7 +95,9 @@ def _made(node: Node) -> list[Action]:
 
 def _read(node: Node) -> Iterator[Action]:
     """The tables that a query reads, or, of a view, names."""
-    source = node.select_stmt if node.DESCRIPTOR.name == "InsertStmt" else node.query
+    sources = {"InsertStmt": "select_stmt", "SelectStmt": ""}
+    field = sources.get(node.DESCRIPTOR.name, "query")
+    source = getattr(node, field) if field else node
     kinds = postgast.pg_query_pb2
     own = {each.ctename for each in postgast.find_nodes(node, kinds.CommonTableExpr)}
     view = node.DESCRIPTOR.name == "ViewStmt"
@@ -136,13 +153,13 @@ def _parts(statement: Node, command: Node) -> Iterator[Action]:
     if subtype == "AT_AddColumn":
         column = given.column_def
         yield Action(subtype, table, command, column, column.colname)
-        for each in column.constraints:
-            yield from _of_column(table, command, each.constraint, column.colname)
+        for each in constraints_of(column):
+            yield from _of_column(table, command, each, column.colname)
         return
     if subtype == "AT_DetachPartition":
         yield Action("Detached", name_of(given.partition_cmd.name), command)
     if subtype == "AT_AttachPartition":
-        yield Action("Attached", name_of(given.partition_cmd.name), command)
+        yield Action("Attached", name_of(given.partition_cmd.name), command, statement.relation)
     yield Action(subtype, table, command, column=command.name)
 
 
@@ -152,12 +169,27 @@ def _created(node: Node) -> Iterator[Action]:
     for each in node.inh_relations:
         kind = "Partition" if node.HasField("partbound") else "Inheritance"
         yield Action(kind, name_of(each.range_var), node)
-    inline = [part for each in node.table_elts for part in each.column_def.constraints]
-    for each in [*node.table_elts, *inline]:
+    for each in node.table_elts:
         if each.HasField("table_like_clause"):
             yield Action("Copied", name_of(each.table_like_clause.relation), node)
-        if each.HasField("constraint") and each.constraint.HasField("pktable"):
-            yield Action("Reference", name_of(each.constraint.pktable), node, each.constraint)
+        own = [each.constraint] if each.HasField("constraint") else constraints_of(each.column_def)
+        for constraint in own:
+            if constraint.HasField("pktable"):
+                yield Action("Reference", name_of(constraint.pktable), node, constraint)
+
+
+def constraints_of(column: Node) -> list[Node]:
+    """The constraints of a ColumnDef; that one isn't enforced stands after it, and is put into it."""
+    found: list[Node] = []
+    for each in column.constraints:
+        if found and word(each.constraint, "contype") == "CONSTR_ATTR_NOT_ENFORCED":
+            last = type(found[-1])()
+            last.CopyFrom(found[-1])
+            last.is_enforced = False
+            found[-1] = last
+        else:
+            found.append(each.constraint)
+    return found
 
 
 def _constraint(table: str, command: Node, node: Node) -> Action:

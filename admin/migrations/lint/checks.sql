@@ -5,6 +5,7 @@ SELECT c.relname AS table_name,
        CASE
            WHEN n.contype = 'n' OR pg_get_constraintdef(n.oid) ~ '^CHECK \(\(("[^"]+"|\w+) IS NOT NULL\)\)' THEN a.attname
        END AS not_null,
+       CASE WHEN n.contype = 'c' THEN pg_get_expr(n.conbin, n.conrelid) END AS expression,
        ARRAY(
            SELECT r.attname::text FROM pg_attribute r WHERE r.attrelid = c.oid AND r.attnum = ANY (n.conkey) AND n.contype = 'c'
        ) AS columns

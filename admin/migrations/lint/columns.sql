@@ -1,4 +1,4 @@
--- The columns of a schema's tables. $1: the schema.
+-- The columns of a schema's tables and views, in their order. $1: the schema.
 SELECT c.relname AS table_name,
        a.attname AS name,
        t.typname AS type,
@@ -9,9 +9,11 @@ SELECT c.relname AS table_name,
            WHERE n.conrelid = c.oid AND n.contype = 'n' AND n.conkey = ARRAY[a.attnum] AND NOT n.convalidated
        ) AS not_null,
        a.atthasdef OR a.attidentity <> '' AS has_default,
-       a.attgenerated = 'v' AS is_virtual
+       a.attgenerated = 'v' AS is_virtual,
+       c.relkind IN ('v', 'm') AS of_view
 FROM pg_class c
 JOIN pg_namespace s ON s.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid
 JOIN pg_type t ON t.oid = a.atttypid
-WHERE s.nspname = $1 AND c.relkind IN ('r', 'p', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+WHERE s.nspname = $1 AND c.relkind IN ('r', 'p', 'f', 'v', 'm') AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY c.relname, a.attnum

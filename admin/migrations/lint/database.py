@@ -1,20 +1,26 @@
-"""What a database knows that the files don't: types, NOT NULL, defaults, and how large tables are."""
+"""What a database knows that the files don't: columns, constraints, indexes, views, and how large tables are."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+import postgast
 
+from admin.migrations.lint.attaching import Bound, bounds_of
 from admin.migrations.lint.context import Size
-from admin.migrations.lint.schema import Check, Column, Schema, Table
+from admin.migrations.lint.schema import Check, Column, ForeignKey, Schema, Table
 from admin.migrations.lint.sqltext import Type, quoted
 from admin.migrations.references import ReferenceFault, database_url
 
-_COLUMNS = Path(__file__).with_name("columns.sql").read_text("utf-8")
-_SIZES = Path(__file__).with_name("sizes.sql").read_text("utf-8")
-_CHECKS = Path(__file__).with_name("checks.sql").read_text("utf-8")
+_QUERIES = {
+    name: Path(__file__).with_name(f"{name}.sql").read_text("utf-8")
+    for name in (
+        *("columns", "tables", "checks", "keys", "foreign_keys"),
+        *("domains", "functions", "sizes"),
+    )
+}
 _LENGTHS = frozenset({"varchar", "bpchar"})
 _PRECISE = frozenset({"timestamp", "timestamptz", "time", "timetz", "bit", "varbit"})
 _HEADER = 4
@@ -53,33 +59,97 @@ async def _read(url: str, schema: str) -> Known:
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction(readonly=True):
-            columns = await connection.fetch(_COLUMNS, schema)
-            sizes = await connection.fetch(_SIZES, schema)
-            checks = await connection.fetch(_CHECKS, schema)
+            rows = {name: await connection.fetch(query, schema) for name, query in _QUERIES.items()}
     finally:
         await connection.close()
-    return Known(
-        _schema(columns, checks),
-        {row["name"]: Size(row["bytes"], row["rows"]) for row in sizes},
+    found = Schema()
+    for name, take in _TAKEN.items():
+        for row in rows[name]:
+            take(found, row)
+    return Known(found, {row["name"]: Size(row["bytes"], row["rows"]) for row in rows["sizes"]})
+
+
+def _table(found: Schema, row: asyncpg.Record) -> Table:
+    return found.table(quoted(row["table_name"]))
+
+
+def _take_column(found: Schema, row: asyncpg.Record) -> None:
+    type_ = type_from(row["type"], row["modifier"])
+    if row["of_view"]:
+        view = found.views.setdefault(quoted(row["table_name"]), {})
+        found.views[quoted(row["table_name"])] = {**view, row["name"]: type_}
+        return
+    _table(found, row).columns[row["name"]] = Column(
+        type_, row["not_null"], row["has_default"], row["is_virtual"]
     )
 
 
-def _schema(columns: Iterable[asyncpg.Record], checks: Iterable[asyncpg.Record]) -> Schema:
-    found = Schema()
-    for row in columns:
-        table = found.tables.setdefault(quoted(row["table_name"]), Table())
-        table.columns[row["name"]] = Column(
-            type_from(row["type"], row["modifier"]),
-            row["not_null"],
-            row["has_default"],
-            row["is_virtual"],
-        )
-    for row in checks:
-        table = found.tables.setdefault(quoted(row["table_name"]), Table())
-        table.checks[row["name"]] = Check(
-            row["not_null"] or "", row["is_valid"], frozenset(row["columns"])
-        )
-    return found
+def _take_table(found: Schema, row: asyncpg.Record) -> None:
+    table = _table(found, row)
+    table.is_partitioned, table.has_rest = row["is_partitioned"], row["has_rest"]
+    table.partitioned_by = row["partitioned_by"]
+    table.method, table.tablespace = row["method"], row["tablespace"]
+    # Of a table with a replica identity of its own, what a primary key decides isn't known.
+    table.is_whole = not row["is_replicated"]
+
+
+def _take_check(found: Schema, row: asyncpg.Record) -> None:
+    _table(found, row).checks[row["name"]] = Check(
+        row["not_null"] or "",
+        row["is_valid"],
+        frozenset(row["columns"]),
+        _bounds(row["expression"]),
+    )
+
+
+def _bounds(expression: str | None) -> frozenset[Bound]:
+    """What PostgreSQL's own words for a CHECK say of single columns."""
+    if expression is None:
+        return frozenset()
+    (parsed,) = postgast.parse(f"SELECT {expression}").stmts
+    return bounds_of(parsed.stmt.select_stmt.target_list[0].res_target.val)
+
+
+def _take_key(found: Schema, row: asyncpg.Record) -> None:
+    table, columns = _table(found, row), tuple(row["columns"])
+    table.indexes[row["name"]] = columns if row["finds"] else ("", *columns)
+    if row["is_primary"]:
+        table.primary, table.primary_key = row["name"], columns
+    if row["is_key"] and len(columns) == 1 and columns[0]:
+        table.keys.add(columns[0])
+    if all(columns):
+        found.indexes[row["index_name"]] = columns
+    if not row["is_unique"]:
+        found.plain_indexes.add(quoted(row["index_name"]))
+
+
+def _take_foreign_key(found: Schema, row: asyncpg.Record) -> None:
+    _table(found, row).foreign_keys[row["name"]] = ForeignKey(
+        tuple(row["columns"]),
+        quoted(row["parent"]),
+        tuple(row["parent_columns"]),
+        row["on_delete"],
+        row["on_update"],
+        row["is_valid"],
+    )
+
+
+def _take_domain(found: Schema, row: asyncpg.Record) -> None:
+    name = quoted(row["name"])
+    found.domains[name] = type_from(row["type"], row["modifier"])
+    if row["is_checked"]:
+        found.constrained_domains.add(name)
+
+
+_TAKEN: Mapping[str, Callable[[Schema, asyncpg.Record], None]] = {
+    "columns": _take_column,
+    "tables": _take_table,
+    "checks": _take_check,
+    "keys": _take_key,
+    "foreign_keys": _take_foreign_key,
+    "domains": _take_domain,
+    "functions": lambda found, row: found.functions.add(row["name"]),
+}
 
 
 def type_from(name: str, modifier: int) -> Type:

@@ -1,12 +1,17 @@
 """What a statement teaches about the schema. Pure."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import postgast
 
 from admin.migrations.catalogue.model import Node
 from admin.migrations.catalogue.transactions import word
 from admin.migrations.lint.action import Action, actions_of
+from admin.migrations.lint.attaching import bounds_of
+from admin.migrations.lint.learning_keys import learn_keys
+from admin.migrations.lint.learning_views import learn_views
 from admin.migrations.lint.schema import Check, Column, Schema, Table, unqualified
 from admin.migrations.lint.sqltext import Type, expression, name_of, quoted, strings, type_of
 
@@ -20,6 +25,8 @@ def learn(schema: Schema, node: Node) -> None:
     take = _BY_STATEMENT.get(node.DESCRIPTOR.name)
     if take:
         take(schema, node)
+    learn_keys(schema, node)
+    learn_views(schema, node)
 
 
 def _add(schema: Schema, name: str, table: Table) -> None:
@@ -30,7 +37,13 @@ def _add(schema: Schema, name: str, table: Table) -> None:
 
 
 def _create(schema: Schema, node: Node) -> None:
-    table = Table(is_partitioned=node.HasField("partspec"), is_whole=True)
+    table = Table(
+        is_partitioned=node.HasField("partspec"),
+        is_whole=True,
+        method=node.access_method or "heap",
+        tablespace=node.tablespacename,
+        partitioned_by=_partitioned_by(node),
+    )
     for each in node.table_elts:
         if each.HasField("column_def"):
             _take_column(table, each.column_def)
@@ -42,6 +55,13 @@ def _create(schema: Schema, node: Node) -> None:
         for each in node.inh_relations:
             schema.table(name_of(each.range_var)).has_rest = True
     _add(schema, name_of(node.relation), table)
+
+
+def _partitioned_by(node: Node) -> str:
+    """The one column by whose range it is partitioned; empty if it is by something else."""
+    parts = node.partspec.part_params
+    by_range = word(node.partspec, "strategy") == "PARTITION_STRATEGY_RANGE"
+    return str(parts[0].partition_elem.name) if by_range and len(parts) == 1 else ""
 
 
 def _create_as(schema: Schema, node: Node) -> None:
@@ -134,17 +154,21 @@ def _drop_column(table: Table, action: Action) -> None:
 
 def _retype(table: Table, action: Action) -> None:
     new = type_of(getattr(action.node, "def").column_def.type_name)
-    table.columns.setdefault(action.column, Column(new)).type = new
+    table.columns[action.column] = replace(table.columns.get(action.column, Column(new)), type=new)
 
 
 def _nullable(table: Table, action: Action) -> None:
-    if action.column in table.columns:
-        table.columns[action.column].not_null = action.kind == "AT_SetNotNull"
+    _change(table, action.column, not_null=action.kind == "AT_SetNotNull")
 
 
 def _default(table: Table, action: Action) -> None:
-    if action.column in table.columns:
-        table.columns[action.column].has_default = action.node.HasField("def")
+    _change(table, action.column, has_default=action.node.HasField("def"))
+
+
+def _change(table: Table, column: str, **changes: Any) -> None:
+    """Of a column that is known."""
+    if column in table.columns:
+        table.columns[column] = replace(table.columns[column], **changes)
 
 
 def _attach(table: Table, action: Action) -> None:
@@ -152,9 +176,16 @@ def _attach(table: Table, action: Action) -> None:
         table.has_rest = True
 
 
+def _moved(table: Table, action: Action) -> None:
+    if action.kind == "AT_SetAccessMethod":
+        table.method = action.node.name
+    else:
+        table.tablespace = action.node.name
+
+
 def _validate(table: Table, action: Action) -> None:
     if action.node.name in table.checks:
-        table.checks[action.node.name].is_valid = True
+        table.checks[action.node.name] = replace(table.checks[action.node.name], is_valid=True)
 
 
 def _drop_constraint(table: Table, action: Action) -> None:
@@ -190,6 +221,8 @@ _BY_PART: Mapping[str, Callable[[Table, Action], None]] = {
     "AT_DropNotNull": _nullable,
     "AT_ColumnDefault": _default,
     "AT_ValidateConstraint": _validate,
+    "AT_SetAccessMethod": _moved,
+    "AT_SetTableSpace": _moved,
     "AT_DropConstraint": _drop_constraint,
     "AddConstraint:CHECK": _constraint,
     "AddConstraint:NOTNULL": _constraint,
@@ -247,13 +280,14 @@ def _constrain(table: Table, node: Node) -> None:
             name = node.conname or expression(node.raw_expr)
             found = not_null_column(node.raw_expr)
             read = frozenset(columns_of(node.raw_expr))
-            table.checks[name] = Check(found, not node.skip_validation, read)
+            valid = not node.skip_validation
+            table.checks[name] = Check(found, valid, read, bounds_of(node.raw_expr))
         case "CONSTR_NOTNULL":
             for key in strings(node.keys):
                 name = node.conname or f"{key}_not_null"
                 table.checks[name] = Check(key, not node.skip_validation)
-                if key in table.columns and not node.skip_validation:
-                    table.columns[key].not_null = True
+                if not node.skip_validation:
+                    _change(table, key, not_null=True)
         case "CONSTR_PRIMARY" | "CONSTR_UNIQUE":
             _take_key(table, node)
 
@@ -266,8 +300,7 @@ def _take_key(table: Table, node: Node) -> None:
     if word(node, "contype") == "CONSTR_PRIMARY":
         table.primary = node.conname or _UNNAMED
         for key in keys:
-            if key in table.columns:
-                table.columns[key].not_null = True
+            _change(table, key, not_null=True)
 
 
 def not_null_column(node: Node) -> str:

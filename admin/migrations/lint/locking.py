@@ -13,10 +13,8 @@ from admin.migrations.lint.schema import Schema
 
 NOTHING = Locking()
 _SHARED = Locking(Lock.ACCESS_SHARE)
-_SHARED_SCAN = Locking(Lock.ACCESS_SHARE, Cost.SCAN)
 _ROWS = Locking(Lock.ROW_EXCLUSIVE)
 _MILD = Locking(Lock.SHARE_UPDATE_EXCLUSIVE)
-_MILD_SCAN = Locking(Lock.SHARE_UPDATE_EXCLUSIVE, Cost.SCAN)
 _NO_WRITES = Locking(Lock.SHARE_ROW_EXCLUSIVE)
 _EXCLUSIVE = Locking(Lock.ACCESS_EXCLUSIVE)
 _EXCLUSIVE_SCAN = Locking(Lock.ACCESS_EXCLUSIVE, Cost.SCAN)
@@ -60,7 +58,7 @@ TABLE: Mapping[str, Locking] = {
     ),
     **_rows(
         _REWRITE,
-        *("AT_SetLogged", "AT_SetUnLogged", "AT_SetTableSpace", "AT_SetAccessMethod", "Cluster"),
+        *("AT_SetLogged", "AT_SetUnLogged", "Cluster"),
     ),
     **_rows(
         _NO_WRITES,
@@ -81,7 +79,6 @@ TABLE: Mapping[str, Locking] = {
         *("AT_SetRelOptions", "AT_ResetRelOptions", "AT_DetachPartitionFinalize"),
         *("CreateStats", "AlterStats"),
     ),
-    **_rows(_MILD_SCAN, "AT_ValidateConstraint"),
     **_rows(_ROWS, "Insert", "Copy"),
     "Merge": _ROWS_SCAN,
     **_rows(
@@ -92,9 +89,7 @@ TABLE: Mapping[str, Locking] = {
     **_rows(_MILD, "Published", "Drop:OBJECT_STATISTIC_EXT"),
     **_rows(_NO_WRITES, "Referred"),
     **_rows(_EXCLUSIVE, "Detached"),
-    **_rows(_EXCLUSIVE_SCAN, "Attached"),
     **_rows(_SHARED, "Named", "Copied", "OBJECT_INDEX:AT_AttachPartition"),
-    "Read": _SHARED_SCAN,
     "Reference": _NO_WRITES,
     "Inheritance": _MILD,
     **_rows(
@@ -110,7 +105,7 @@ TABLE: Mapping[str, Locking] = {
         *("Define:OBJECT_TYPE", "Define:OBJECT_TSCONFIGURATION", "Define:OBJECT_TSDICTIONARY"),
         "Drop:OBJECT_FUNCTION",
         *("Drop:OBJECT_PROCEDURE", "Drop:OBJECT_ROUTINE", "Drop:OBJECT_AGGREGATE"),
-        *("Drop:OBJECT_EXTENSION", "Drop:OBJECT_PUBLICATION", "Drop:OBJECT_OPERATOR"),
+        *("Drop:OBJECT_PUBLICATION", "Drop:OBJECT_OPERATOR"),
         *("Drop:OBJECT_CAST", "Drop:OBJECT_COLLATION"),
         *("Rename:OBJECT_SCHEMA", "Rename:OBJECT_TYPE", "Rename:OBJECT_DOMAIN"),
         *("Rename:OBJECT_FUNCTION", "Rename:OBJECT_PROCEDURE", "Rename:OBJECT_ROUTINE"),

@@ -6,7 +6,10 @@ from admin.migrations.catalogue.model import Node
 from admin.migrations.catalogue.transactions import word
 from admin.migrations.lint import defaults
 from admin.migrations.lint.action import Action
+from admin.migrations.lint.attaching import needs_no_look
 from admin.migrations.lint.model import Cost, Lock, Locking
+from admin.migrations.lint.reached import KIND as REACHED
+from admin.migrations.lint.reached import is_found
 from admin.migrations.lint.retyping import Change, retyping
 from admin.migrations.lint.schema import Schema
 
@@ -21,6 +24,8 @@ _MODES = (
     *(Lock.SHARE, Lock.SHARE_ROW_EXCLUSIVE, Lock.EXCLUSIVE, Lock.ACCESS_EXCLUSIVE),
 )
 """By PostgreSQL's numbers (storage/lockdefs.h)."""
+
+_OF_SEQUENCES = {"nextval", "setval", "currval", "lastval"}
 
 
 def _exclusive(cost: Cost) -> Locking:
@@ -38,7 +43,7 @@ def _retype(action: Action, schema: Schema) -> Locking:
     change = retyping(action, schema).change
     if change is Change.SAME:
         return _exclusive(Cost.INSTANT)
-    if change in {Change.WIDER, Change.LOOSER}:
+    if change in {Change.WIDER, Change.LOOSER, Change.RELABELED}:
         # Constraints that read the column are looked at again.
         checked = schema.is_checked(action.table, action.column)
         return _exclusive(Cost.SCAN if checked else Cost.INSTANT)
@@ -59,6 +64,12 @@ def _check(action: Action, schema: Schema) -> Locking:
     return _exclusive(Cost.SCAN)
 
 
+def _validate(action: Action, schema: Schema) -> Locking:
+    # What is valid already isn't looked at again.
+    known = schema.is_valid(action.table, action.node.name)
+    return Locking(Lock.SHARE_UPDATE_EXCLUSIVE, Cost.INSTANT if known else Cost.SCAN)
+
+
 def _foreign_key(action: Action, _: Schema) -> Locking:
     cost = Cost.INSTANT if skips_rows(action.also) else Cost.SCAN
     return Locking(Lock.SHARE_ROW_EXCLUSIVE, cost)
@@ -67,7 +78,7 @@ def _foreign_key(action: Action, _: Schema) -> Locking:
 def _new_foreign_key(action: Action, _: Schema) -> Locking:
     # Without a default there is nothing to look up: PostgreSQL knows, and skips the scan.
     filled = defaults.of(getattr(action.node, "def").column_def) is not None
-    return _exclusive(Cost.SCAN if filled else Cost.INSTANT)
+    return _exclusive(Cost.SCAN if filled and action.also.is_enforced else Cost.INSTANT)
 
 
 def _index(action: Action, schema: Schema) -> Locking:
@@ -90,6 +101,18 @@ def _new_partition(action: Action, schema: Schema) -> Locking:
 def _detach(action: Action, _: Schema) -> Locking:
     weak = getattr(action.node, "def").partition_cmd.concurrent
     return Locking(Lock.SHARE_UPDATE_EXCLUSIVE if weak else Lock.ACCESS_EXCLUSIVE)
+
+
+def _attached(action: Action, schema: Schema) -> Locking:
+    proven = needs_no_look(action, schema)
+    return _exclusive(Cost.INSTANT if proven else Cost.SCAN)
+
+
+def _moved(action: Action, schema: Schema) -> Locking:
+    # Where it is already, nothing is written.
+    table, asked = schema.table(action.table), action.node.name
+    there = table.method if action.kind == "AT_SetAccessMethod" else table.tablespace
+    return _exclusive(Cost.INSTANT if asked and asked == there else Cost.REWRITE)
 
 
 def _view(action: Action, _: Schema) -> Locking:
@@ -118,9 +141,22 @@ def _lock(action: Action, _: Schema) -> Locking:
     return Locking(_MODES[action.node.mode])
 
 
+def _read(action: Action, _: Schema) -> Locking:
+    if _is_of_postgresql(action.table):
+        return Locking()
+    return Locking(Lock.ACCESS_SHARE, Cost.SCAN)
+
+
+def _is_of_postgresql(table: str) -> bool:
+    """Whether it is one of PostgreSQL's own tables, which are small, and wait for nobody."""
+    return table.startswith(("pg_", "information_schema."))
+
+
 def _select(action: Action, _: Schema) -> Locking:
+    if _is_of_postgresql(action.table):
+        return Locking()
     cost = Cost.SCAN if action.table else Cost.INSTANT
-    if "setval" in defaults.functions(action.node):
+    if _OF_SEQUENCES & defaults.functions(action.node):
         return Locking(Lock.ROW_EXCLUSIVE, cost)
     if action.node.locking_clause:
         return Locking(Lock.ROW_SHARE, cost)
@@ -131,6 +167,14 @@ def _rows(action: Action, schema: Schema) -> Locking:
     keys = schema.table(action.table).keys
     by_key = _column_that_is_given(action.node.where_clause) in keys
     return Locking(Lock.ROW_EXCLUSIVE, Cost.INSTANT if by_key else Cost.SCAN)
+
+
+def _reached(action: Action, schema: Schema) -> Locking:
+    # Rows that refer are locked; or changed, where the key says what becomes of them.
+    deleted = action.node.DESCRIPTOR.name == "DeleteStmt"
+    acts = (action.also.on_delete if deleted else action.also.on_update) in {"c", "n", "d"}
+    cost = Cost.INSTANT if is_found(action, schema) else Cost.SCAN
+    return Locking(Lock.ROW_EXCLUSIVE if acts else Lock.ROW_SHARE, cost)
 
 
 def _column_that_is_given(where: Node) -> str:
@@ -203,6 +247,10 @@ DEPENDS: Mapping[str, Callable[[Action, Schema], Locking]] = {
     "AddConstraint:CHECK": _check,
     "AddConstraint:NOTNULL": _check,
     "AddConstraint:FOREIGN": _foreign_key,
+    "AT_ValidateConstraint": _validate,
+    "Attached": _attached,
+    "AT_SetAccessMethod": _moved,
+    "AT_SetTableSpace": _moved,
     "Index": _index,
     "Drop:OBJECT_INDEX": _drop_index,
     "AT_DetachPartition": _detach,
@@ -216,11 +264,14 @@ DEPENDS: Mapping[str, Callable[[Action, Schema], Locking]] = {
     "RefreshMatView": _refresh,
     "Lock": _lock,
     "Select": _select,
+    "Read": _read,
     "Comment": _comment,
     "Update": _rows,
     "Delete": _rows,
+    REACHED: _reached,
     "AlterDomain": _domain,
     "Drop:OBJECT_SCHEMA": _cascading,
+    "Drop:OBJECT_EXTENSION": _cascading,
     "Drop:OBJECT_TYPE": _cascading,
     "Drop:OBJECT_DOMAIN": _cascading,
     "UsingIndex:PRIMARY": _key_by_index,

@@ -59,12 +59,15 @@ class Lock(Enum):
     @property
     def rank(self) -> int:
         """Its place from the weakest."""
-        return list(Lock).index(self)
+        return _RANKS[self]
 
     @property
     def blocks_writes(self) -> bool:
         """Whether INSERT, UPDATE and DELETE wait for it."""
         return self.rank >= Lock.SHARE.rank
+
+
+_RANKS = {lock: rank for rank, lock in enumerate(Lock)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,18 +64,22 @@ ALTER TABLE {table} ADD CONSTRAINT {name} {definition} NOT VALID;
 ALTER TABLE {table} VALIDATE CONSTRAINT {name};"""
 
 
-def not_null(table: str, column: str) -> str:
+def not_null(table: str, column: str, *, has_default: bool = False) -> str:
     """SET NOT NULL without a scan under the lock, once no version writes NULL any more."""
     name = quoted(f"{bare(table)}_{bare(column)}_not_null")
-    return f"""\
+    value = "/* a value that the old version can read */ NULL"
+    first = f"""\
 -- This release: a default, so that the old version's rows have a value; then the rows of old, in batches.
-ALTER TABLE {table} ALTER COLUMN {
-        column
-    } SET DEFAULT /* a value that the old version can read */ NULL;
+ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {value};"""
+    if has_default:
+        first = "-- This release: the rows of old, in batches."
+    return f"""\
+{first}
 {batch(f"UPDATE {table} SET {column} = DEFAULT", table, f"{column} IS NULL")}
 {
         later(
             f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({column} IS NOT NULL) NOT VALID;",
+            "-- Then, in a migration of its own: a scan that blocks neither reads nor writes.",
             f"ALTER TABLE {table} VALIDATE CONSTRAINT {name};",
             f"ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL;",
             f"ALTER TABLE {table} DROP CONSTRAINT {name};",

@@ -15,17 +15,20 @@ from admin.migrations.lint.sqltext import Type, strings, type_of
 class Change(StrEnum):
     """What becomes of the values, and of what the old version writes.
 
-    same: nothing. wider: all old values and writes fit, no rewrite. looser: the same with less care, no rewrite. reshaped: the same values in another
-    form, by a rewrite. larger: the same kind of
-    value with more room, by a rewrite. narrower: what the old version writes may not fit. other:
-    another kind of value. unknown: the former type isn't known.
+    same: nothing. wider: all old values and writes fit, no rewrite. copied: the same, by a rewrite.
+    looser: the same with less care, no rewrite. reshaped: the same values in another form, by a
+    rewrite. larger: the same kind of value with more room, by a rewrite.
+    relabeled: another type of the same bytes, no rewrite. narrower: what the old
+    version writes may not fit. other: another kind of value. unknown: the former type isn't known.
     """
 
     SAME = "same"
+    COPIED = "copied"
     WIDER = "wider"
     LOOSER = "looser"
     RESHAPED = "reshaped"
     LARGER = "larger"
+    RELABELED = "relabeled"
     NARROWER = "narrower"
     OTHER = "other"
     UNKNOWN = "unknown"
@@ -43,6 +46,14 @@ class Retyping:
 _TEXTS = {"varchar", "text"}
 _LADDERS = (("int2", "int4", "int8"), ("float4", "float8"))
 _BITS = {"varbit"}
+_SAME_BYTES = {
+    ("cidr", "inet"),
+    ("bit", "varbit"),
+    ("int4", "oid"),
+    ("xml", "text"),
+    ("xml", "varchar"),
+}
+"""Casts that do nothing: in pg_cast with the method `b`."""
 _PRECISE = {"timestamp", "timestamptz", "time", "timetz", "interval"}
 _MOST_PRECISE = 6
 
@@ -54,11 +65,17 @@ def retyping(action: Action, schema: Schema) -> Retyping:
     known = schema.column(action.table, action.column)
     old = known.type if known else None
     if given.HasField("raw_default") and not _is_plain_cast(given.raw_default, action.column, new):
-        return Retyping(Change.RESHAPED if old == new else Change.OTHER, old, new)
+        same = old is not None and is_seen_the_same(old, new)
+        return Retyping(Change.RESHAPED if same else Change.OTHER, old, new)
     if old is None:
         return Retyping(Change.UNKNOWN, None, new)
     if schema.domains.get(old.name) == new:
         return Retyping(Change.WIDER, old, new)
+    below = schema.domains.get(new.name)
+    if below is not None and change_of(old, below) in {Change.SAME, Change.WIDER}:
+        # Who reads it is told the type below.
+        checked = new.name in schema.constrained_domains
+        return Retyping(Change.NARROWER if checked else Change.WIDER, old, new)
     change = change_of(old, new)
     if given.HasField("coll_clause") and change in {Change.SAME, Change.WIDER}:
         change = Change.LOOSER
@@ -78,12 +95,21 @@ def change_of(old: Type, new: Type) -> Change:
     return _other_name(old, new)
 
 
+def is_seen_the_same(old: Type | None, new: Type | None) -> bool:
+    """Whether a reader is told nothing else, as far as both types are known."""
+    same = {Change.SAME, Change.WIDER, Change.COPIED}
+    return old is None or new is None or change_of(old, new) in same
+
+
 def _arrays(old: Type, new: Type) -> Change:
     """Of arrays, whose elements are each looked at."""
     if not (old.is_array and new.is_array):
         return Change.OTHER
     inner = change_of(Type(old.name, old.modifiers), Type(new.name, new.modifiers))
-    return Change.LARGER if inner is Change.WIDER else inner
+    if old.name == new.name and not new.modifiers:
+        return inner
+    # PostgreSQL converts each element, also where that changes nothing.
+    return {Change.WIDER: Change.COPIED, Change.LOOSER: Change.RESHAPED}.get(inner, inner)
 
 
 def _other_name(old: Type, new: Type) -> Change:
@@ -92,8 +118,8 @@ def _other_name(old: Type, new: Type) -> Change:
         if old.name in ladder and new.name in ladder:
             grows = ladder.index(new.name) > ladder.index(old.name)
             return Change.LARGER if grows else Change.OTHER
-    if (old.name, new.name) == ("cidr", "inet"):
-        return Change.WIDER
+    if (old.name, new.name) in _SAME_BYTES and not new.modifiers:
+        return Change.RELABELED
     if old.name == "bpchar" and new.name in _TEXTS:
         fits = not new.modifiers or new.modifiers >= (old.modifiers or (1,))
         return Change.RESHAPED if fits else Change.NARROWER

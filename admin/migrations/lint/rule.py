@@ -6,8 +6,17 @@ from dataclasses import dataclass
 from admin.migrations.catalogue.model import Node, Statement
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.context import Context
-from admin.migrations.lint.model import Compatibility, Locking, Verdict
+from admin.migrations.lint.model import Compatibility, Lock, Locking, Verdict
 from admin.migrations.lint.schema import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lock that the file's transaction has taken on a table. line: of the statement that took it."""
+
+    table: str
+    lock: Lock
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +24,9 @@ class Scene:
     """What stands around an action.
 
     schema: as it is before the statement. locking: of this action. following: the statements that
-    come after in the same file.
+    come after in the same file. transactional: whether the file is one transaction. held: of an
+    action that takes long, the locks in the way of writes that its earlier statements have taken,
+    and other parts of this one on the same table.
     """
 
     statement: Statement
@@ -24,6 +35,8 @@ class Scene:
     context: Context
     locking: Locking
     following: Sequence[Statement] = ()
+    transactional: bool = True
+    held: Sequence[Held] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,10 @@ class CannotProve(Exception):  # noqa: N818 - not a fault of this program
     """The proof can't be carried out; the message says why and what to do. It holds no secret."""
 
 
+class CannotReach(CannotProve):
+    """A server doesn't answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Seconds end in `_s`.

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 import asyncpg
 
 from admin.migrations.identifiers import quoted
-from admin.migrations.proof.limits import CannotProve, Limits, milliseconds
+from admin.migrations.proof.limits import CannotProve, CannotReach, Limits, milliseconds
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -91,7 +91,7 @@ async def connected(
 
 
 async def open_session(place: Place, limits: Limits, **settings: str) -> Connection:
-    """A session that the caller closes. CannotProve."""
+    """A session that the caller closes. CannotReach: nobody answers; CannotProve: it is refused."""
     given = {
         "application_name": APPLICATION,
         "lock_timeout": milliseconds(limits.lock_timeout_s),
@@ -108,7 +108,7 @@ async def open_session(place: Place, limits: Limits, **settings: str) -> Connect
             "see what the reference holds, and the server's pg_hba.conf"
         ) from None
     except (OSError, ValueError, asyncpg.InterfaceError) as error:
-        raise CannotProve(
+        raise CannotReach(
             f"{place.name}: the server can't be reached ({type(error).__name__}): "
             "does it run, and is the URL's host right?"
         ) from None

@@ -4,8 +4,9 @@ Rules:
 1. Nothing of a migration runs without a lock time-out and a statement time-out: `Session.run` is
    the only way, and it sets both before each statement, whatever the one before has set.
 2. A session names its fence (application_name), so that who comes after can end it.
-3. A connection is used again only after an end in good order, and with nothing left on it.
-4. No error holds a URL or what a server's address is.
+3. A server that hangs can't keep its own time-outs: each wait for it has a bound here too.
+4. A connection is used again only after an end in good order, and with nothing left on it.
+5. No error holds a URL, a part of one, or what a server's address is.
 """
 
 import asyncio
@@ -31,7 +32,10 @@ APPLICATION = "turnout-worker"
 CHECK_MS = 1000
 """How often a busy backend looks whether its client is still there: a killed worker's CREATE INDEX
 ends within this time."""
+SILENCE_S = 5.0
+"""How much longer than its time-out a statement is waited for: a server that hasn't spoken by then hangs."""
 _CLOSE_S = 2.0
+_UNLOCK = "SELECT pg_advisory_unlock_all()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,19 @@ class Session:
         """Make the transaction's work last."""
         await self.connection.execute("COMMIT")
 
-    async def rollback(self) -> None:
-        """Drop the transaction's work; also where there is none."""
-        if not self.connection.is_closed() and self.connection.is_in_transaction():
-            await self.connection.execute("ROLLBACK")
+    async def leave(self, *, unlocks: bool) -> None:
+        """Drop the transaction's work. unlocks: the session's advisory locks too.
+
+        A connection on which that can't be had is cut: the server does the same as soon as it looks.
+        """
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                if not self.connection.is_closed() and self.connection.is_in_transaction():
+                    await self.connection.execute("ROLLBACK")
+                if unlocks and not self.connection.is_closed():
+                    await self.connection.execute(_UNLOCK)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self.connection.terminate()
 
     async def run(self, sql: str, limits: Limits | None = None) -> str:
         """Run one statement of a migration; its command tag. limits: in place of the session's."""
@@ -86,17 +99,17 @@ class Session:
 
 
 class Sessions:
-    """The sessions of one worker; those that are idle are kept, a bounded number for each database."""
+    """The sessions of one worker; those that are idle are kept, a bounded number for each server."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str] | None = None) -> None:
         """environ: where references of the kind env: are looked up; None: this process's."""
         self._settings, self._environ = settings, environ
-        self._idle: dict[tuple[str, str], list[Connection]] = defaultdict(list)
+        self._idle: dict[str, list[tuple[str, Connection]]] = defaultdict(list)
+        """By server: its databases and their connections, the one that was used last at the end."""
 
     @asynccontextmanager
     async def open(self, target: Target, fence: int, limits: Limits) -> AsyncIterator[Session]:
         """A session for one job. Again, Failed: it can't be had."""
-        key = (target.server, target.database)
         connection = await self._take(target)
         good = False
         try:
@@ -106,26 +119,44 @@ class Sessions:
             yield Session(connection, target, path, limits)
             good = not connection.is_closed() and not connection.is_in_transaction()
         finally:
-            if good and len(self._idle[key]) < self._settings.idle_connections:
-                self._idle[key].append(connection)
+            if good:
+                await self._keep(target, connection)
             else:
                 await _close(connection)
 
     async def close(self) -> None:
         """End those that are idle."""
-        idle = [each for kept in self._idle.values() for each in kept]
+        idle = [each for kept in self._idle.values() for _, each in kept]
         self._idle.clear()
-        for connection in idle:
-            await _close(connection)
+        await asyncio.gather(*map(_close, idle))
+
+    async def _keep(self, target: Target, connection: Connection) -> None:
+        """For the next job; beyond the bound, that which was used longest ago is closed for it."""
+        kept = self._idle[target.server]
+        kept.append((target.database, connection))
+        over = len(kept) - self._settings.idle_connections
+        if over > 0:
+            closing = [each for _, each in kept[:over]]
+            del kept[:over]
+            await asyncio.gather(*map(_close, closing))
+
+    def _kept(self, target: Target) -> Connection | None:
+        """An idle one on the target's database, no longer kept."""
+        kept = self._idle[target.server]
+        for index in reversed(range(len(kept))):
+            if kept[index][0] == target.database:
+                return kept.pop(index)[1]
+        return None
 
     async def _take(self, target: Target) -> Connection:
-        kept = self._idle[target.server, target.database]
-        while kept:
-            connection = kept.pop()
+        while (connection := self._kept(target)) is not None:
             try:
-                await connection.execute("DISCARD ALL")
+                await connection.execute("DISCARD ALL", timeout=self._settings.connect_timeout_s)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await _close(connection)
+            except asyncio.CancelledError:
+                connection.terminate()  # it is nobody's by now
+                raise
             else:
                 return connection
         return await self._connect(target)
@@ -139,6 +170,7 @@ class Sessions:
                 database_url(server.url, self._environ),
                 database=target.database or None,
                 timeout=self._settings.connect_timeout_s,
+                command_timeout=self._settings.statement_timeout_s + SILENCE_S,
                 statement_cache_size=0,
                 server_settings={
                     "application_name": APPLICATION,
@@ -150,6 +182,10 @@ class Sessions:
             )
         except ReferenceFault as error:
             raise Failed(_missing(target, str(error))) from None
+        except ValueError:
+            # Its words repeat parts of the URL, and what isn't percent-encoded in one is a password.
+            message = f"{server.url}: what stands there is no URL that can be used"
+            raise Failed(_missing(target, message)) from None
         except asyncpg.PostgresError as error:
             state = error.sqlstate or LOST
             if state in RETRYABLE:

@@ -56,6 +56,7 @@ INSERT INTO {history} AS mine (key, kind, state, fence) VALUES ('', 'fence', 'fe
 ON CONFLICT (key) DO UPDATE SET fence = excluded.fence WHERE mine.fence <= excluded.fence
 RETURNING fence
 """
+_FENCE = "SELECT fence FROM {history} WHERE key = ''"
 _ROWS = "SELECT * FROM {history} WHERE key <> ''"
 _SAVE = """
 INSERT INTO {history} AS mine
@@ -119,8 +120,9 @@ class Versions:
         """Write the fence, in each transaction that writes. Fenced: a higher one is there."""
         sql = _RAISE.format(history=self._history)
         if await self._session.connection.fetchval(sql, self._fence) is None:
+            found = await self._session.connection.fetchval(_FENCE.format(history=self._history))
             raise Fenced(
-                f"{self._session.target.name}: another worker has come after fence {self._fence}"
+                f"the target's fence is {found} by now, and the job's {self._fence}", found
             )
 
     async def rows(self) -> dict[str, Row]:

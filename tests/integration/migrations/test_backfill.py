@@ -125,3 +125,54 @@ async def test_it_waits_while_the_server_is_busy(book: Ledger, works: Works) -> 
     for each in busy:
         each.terminate()
     await book.ends(plan)
+
+
+async def test_a_key_that_may_be_null_is_refused(book: Ledger, works: Works) -> None:
+    """Its rows without a key lie in no batch, and would be left out without a word."""
+    target = of_tenant("acme")
+    await book.schemas([target], ROWS.format(type="bigint", value="n"))
+    await book.there.execute(
+        "ALTER TABLE t_acme.jobs DROP CONSTRAINT jobs_pkey, ALTER COLUMN id DROP NOT NULL,"
+        " ADD UNIQUE (id); INSERT INTO t_acme.jobs (id, quantity) VALUES (NULL, 5)"
+    )
+    head = HEAD.splitlines(keepends=True)[0]
+    plan = await book.planned(backfill(head=head), [target], phases=("backfill",))
+    await works(book.worker(settings(backfill_rows_per_s=1e6)))
+    await book.ends(plan, "done", "stopped")
+    left = await book.there.fetchval("SELECT count(*) FROM t_acme.jobs WHERE copy IS NULL")
+    assert (await book.state(plan), left) == ("stopped", 951)
+    error = json.loads(await book.connection.fetchval("SELECT error FROM turnout.migration_jobs"))
+    assert (error["code"], "NOT NULL" in error["message"]) == ("batch", True)
+
+
+async def test_a_pause_is_heard_while_the_pace_is_kept(book: Ledger, works: Works) -> None:
+    target = of_tenant("acme")
+    await book.schemas([target], ROWS.format(type="bigint", value="n"))
+    plan = await book.planned(backfill(), [target], phases=("backfill",))
+    # A batch in twenty minutes.
+    own = settings(backfill_rows_per_s=100 / 1200, lease_s=0.5, backfill_pause_s=0.05)
+    await works(book.worker(own))
+    await has_begun(book)
+    position = "SELECT position FROM t_acme.turnout_schema_history WHERE key = '1.3.0'"
+    await until(lambda: book.there.fetchval(position))
+    await book.word(plan, PlanEvent.PAUSE)
+    assert await book.comes_to_rest(plan) == {"queued": 1}
+
+
+async def test_the_pace_is_of_all_backfills_of_a_server(book: Ledger, works: Works) -> None:
+    targets = [of_tenant(name) for name in ("a", "b", "c")]
+    await book.schemas(targets, ROWS.format(type="bigint", value="n"))
+    plan = await book.planned(backfill(), targets, phases=("backfill",), shares=())
+    rate = 1000
+    for name in ("w1", "w2"):
+        await works(book.worker(settings(backfill_rows_per_s=rate, jobs_at_once=2), name))
+    await book.ends(plan)
+    union = " UNION ALL ".join(
+        f"SELECT begun_at, applied_at FROM {each.schema}.turnout_schema_history WHERE key <> ''"
+        for each in targets
+    )
+    took_s = await book.there.fetchval(
+        f"SELECT extract(epoch FROM max(applied_at) - min(begun_at))::float8 FROM ({union}) x"
+    )
+    # No sooner; the first two batches of each may come before the others are seen.
+    assert took_s >= (3 * 950 - 6 * 100) / rate

@@ -1,5 +1,8 @@
 """The target itself refuses who comes too late, and who comes after ends the one before."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import asyncpg
 import pytest
 
@@ -19,6 +22,8 @@ class Steady:
 
     def may_go_on(self) -> bool:
         return True
+
+    async def begins(self) -> None: ...
 
 
 @pytest.fixture
@@ -98,3 +103,17 @@ async def test_a_time_out_of_nothing_is_refused() -> None:
     for limits in ((0.0, 1.0), (1.0, 0.0), (0.0001, 1.0)):
         with pytest.raises(ValueError, match="at least a millisecond"):
             Limits(*limits)
+
+
+async def test_a_ledger_that_is_behind_its_targets_catches_up(
+    book: Ledger, target: Target, works: Callable[..., Awaitable[Any]]
+) -> None:
+    """As one that was restored, or made anew: it gives out fences that the target has seen."""
+    files = catalogue(file("1.0.0", TABLE), file("1.1.0", "CREATE TABLE late ()"))
+    await run(book, job(files[0], target, 1000, files))
+    plan = await book.planned(files, [target])
+    await works(book.worker(settings(lease_s=30.0)))
+    await book.ends(plan)
+    assert await book.jobs(plan) == {"skipped": 1, "done": 1}
+    fence = await book.connection.fetchval("SELECT fence FROM turnout.migration_targets")
+    assert fence > 1000

@@ -232,6 +232,17 @@ async def test_only_a_target_that_came_or_moved_is_news_to_the_routing(
     assert await lacking() == dict.fromkeys(NAMES, "1.3.0") | {NAMES[0]: "1.2.0"}
 
 
+async def test_the_targets_come_by_pages_of_one_look(site: Site) -> None:
+    first = (await site.call("GET", "/v1/migrations/targets?limit=5"))[1]
+    assert ([each["name"] for each in first["items"]], first["next"]) == (NAMES[:5], NAMES[4])
+    operations = [{"op": "register", "tenant": "d0"}]
+    assert (await site.call("POST", "/v1/routing/changes", {"operations": operations}))[0] < 300
+    rest = (await site.call("GET", f"/v1/migrations/targets?limit=5&cursor={first['next']}"))[1]
+    assert ([each["name"] for each in rest["items"]], rest["next"]) == (NAMES[5:], None)
+    anew = (await site.call("GET", "/v1/migrations/targets"))[1]
+    assert [each["name"] for each in anew["items"]] == [*NAMES, "d0"]
+
+
 async def test_a_token_for_some_tenants_moves_no_plan(site: Site) -> None:
     bound = site.call.with_token("operator", [NAMES[0]])
     is_problem(await bound("POST", "/v1/migrations/plans", {}), 403, "forbidden-scope")

@@ -94,6 +94,13 @@ def assert_lock(case: Case, effect: Effect) -> None:
     assert strongest == case.lock, f"locks {effect.locks}"
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if case.held], ids=str)
+async def test_a_lock_lasts_until_the_transaction_ends(laboratory: Laboratory, case: Case) -> None:
+    table, _, lock = case.held.partition(" ")
+    assert case.cost != "instant"
+    assert (await laboratory.held(case.sql, [case.setup]))[table] == lock
+
+
 def test_the_corpus_is_large_enough_and_shows_every_verdict() -> None:
     lines = [f"{len(CASES)} cases"]
     for axis in ("compatibility", "lock", "cost"):

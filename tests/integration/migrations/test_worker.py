@@ -170,3 +170,33 @@ async def test_nothing_runs_without_time_outs_whatever_a_migration_sets(
     await works(book.worker(settings()))
     await book.ends(plan)
     assert await book.there.fetchval("SELECT what FROM t_c0.seen") in {"200ms", "10min"}
+
+
+async def test_what_another_has_made_at_the_same_moment_is_tried_again(
+    book: Ledger, works: Works
+) -> None:
+    """IF NOT EXISTS looks first; of two that see nothing, one then meets the other's row."""
+    (target,) = of_tenants(1)
+    await book.schemas([target])
+    make = "CREATE SCHEMA IF NOT EXISTS common"
+    plan = await book.planned(catalogue(file("1.0.0", make)), [target])
+    waits = (
+        f"SELECT count(*) FROM pg_stat_activity WHERE query = '{make}' AND wait_event_type = 'Lock'"
+    )
+    async with book.there.transaction():
+        await book.there.execute(make)
+        await works(book.worker(settings(lock_timeout_s=60.0)))
+        await until(lambda: book.connection.fetchval(waits))
+    await book.ends(plan, "done", "stopped")
+    assert await book.jobs(plan) == {"done": 1}
+    assert await book.connection.fetchval("SELECT tries FROM turnout.migration_jobs") == 1
+
+
+async def test_a_doubled_row_is_not_tried_again(book: Ledger, works: Works) -> None:
+    (target,) = of_tenants(1)
+    await book.schemas([target], f"{TABLE}; INSERT INTO jobs VALUES (1, 1)")
+    plan = await book.planned(catalogue(file("1.0.0", "INSERT INTO jobs VALUES (1, 2)")), [target])
+    await works(book.worker(settings()))
+    await book.ends(plan, "stopped")
+    assert await book.connection.fetchval("SELECT tries FROM turnout.migration_jobs") == 1
+    assert (await errors(book, plan))[0]["sqlstate"] == "23505"

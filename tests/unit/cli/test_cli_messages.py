@@ -91,6 +91,7 @@ def test_what_the_server_says_cannot_steer_the_terminal():
     assert "\x1b" not in said
     assert "\x9b" not in said
     assert printable("a\rb\x00c\u202e") == "a\\rb\\x00c\\u202e"
+    assert printable(counted(10_000, "target")) == "10\u202f000 targets"
 
 
 def test_who_serves_a_change():

@@ -22,7 +22,7 @@ def run(folder, *more, env=None):
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "V1.0.0__first.sql").write_text("CREATE TABLE jobs (id int, a int);")
     (tmp_path / "V1.3.0__drop.sql").write_text(DROP)
-    (tmp_path / "U1.3.0__drop.sql").write_text("ALTER TABLE jobs ADD COLUMN a int NOT NULL;")
+    (tmp_path / "U1.3.0__drop.sql").write_text("ALTER TABLE jobs ADD COLUMN a int;")
     return tmp_path
 
 
@@ -49,7 +49,16 @@ def test_the_context_is_read_from_a_file(folder: Path, tmp_path: Path):
 
 def test_what_is_older_is_only_learned(folder: Path):
     found = json.loads(run(folder, "--after", "1.0.0", "--json").stdout)
-    assert [each["file"] for each in found["statements"]] == [str(folder / "V1.3.0__drop.sql")]
+    files = [each["file"] for each in found["statements"]]
+    assert files == [str(folder / "V1.3.0__drop.sql"), str(folder / "U1.3.0__drop.sql")]
+
+
+def test_an_undo_is_judged_for_the_versions_that_stay(folder: Path):
+    (folder / "U1.3.0__drop.sql").write_text("ALTER TABLE jobs DROP COLUMN id;")
+    result = run(folder, "--old", "1.2.0", "--old", "1.3.0", "--after", "1.0.0")
+    assert result.exit_code == 1
+    assert "U1.3.0__drop.sql:1:1: breaking" in result.output
+    assert "(1.2.0 stays)" in result.output
 
 
 @pytest.mark.parametrize("form", ["json", "sarif"])
@@ -98,7 +107,7 @@ def test_squawk_s_findings_stand_beside_ours_and_can_be_allowed(tmp_path: Path):
     assert squawk.program()
     (tmp_path / "V1.0.0__x.sql").write_text(
         "SELECT 1;\n\n-- turnout:allow squawk-ban-drop-column because nobody reads it\n"
-        "ALTER TABLE jobs DROP COLUMN a;\nCREATE INDEX i ON jobs (b);"
+        "ALTER TABLE jobs DROP COLUMN a;\nCREATE INDEX i ON others (b);"
     )
     result = CliRunner().invoke(main, ["migrations", "lint", str(tmp_path), "--json"])
     found = [
@@ -108,7 +117,11 @@ def test_squawk_s_findings_stand_beside_ours_and_can_be_allowed(tmp_path: Path):
     assert found == [
         [],
         ["drop-column"],
-        ["index-without-concurrently", "squawk/require-concurrent-index-creation"],
+        [
+            "index-without-concurrently",
+            "lock-held-long",
+            "squawk/require-concurrent-index-creation",
+        ],
     ]
 
 

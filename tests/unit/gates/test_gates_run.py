@@ -13,7 +13,7 @@ from admin.gates.bounded import bounded
 from admin.gates.config import Census, Drill, Replication
 from admin.gates.drill import DrillGate
 from admin.gates.lag import Link
-from admin.gates.model import About, Finding, Measured, Outcome, UnmeasuredError
+from admin.gates.model import About, Finding, Gate, Measured, Outcome, UnmeasuredError
 from admin.gates.run import run
 from proxy.routing.model import Slot
 from tests.unit.gates.cases import ABOUT
@@ -49,9 +49,10 @@ class Bad:
 
 
 async def test_findings_come_in_order_and_a_crash_is_one_gates_own() -> None:
-    late, go = asyncio.Event(), [Good("a"), Bad(), Good("c")]
+    late = asyncio.Event()
     slow = Good("slow", late)
-    task = asyncio.create_task(run([slow, *go], ABOUT))
+    gates: list[Gate] = [slow, Good("a"), Bad(), Good("c")]
+    task = asyncio.create_task(run(gates, ABOUT))
     await slow.began.wait()
     late.set()
     findings = await task
@@ -77,6 +78,24 @@ async def test_a_gate_without_an_end_is_given_one() -> None:
     findings = await run([Good("slow", asyncio.Event()), Good("a")], ABOUT, limit_s=0.01)
     assert [finding.outcome for finding in findings] == ["unmeasured", "passed"]
     assert findings[0].detail == "not measured within 0.01 s"
+
+
+async def test_a_sentence_has_an_end() -> None:
+    async def measuring() -> Measured:
+        raise UnmeasuredError("x" * 100_000)
+
+    assert len((await bounded("x", 1.0, measuring())).detail) == 1000
+
+
+async def test_a_time_out_of_something_else_is_not_the_gates_own() -> None:
+    async def measuring() -> Measured:
+        raise TimeoutError
+
+    found = await bounded("x", 60.0, measuring())
+    assert (found.outcome, found.detail) == (
+        Outcome.UNMEASURED,
+        "the measurement failed (TimeoutError)",
+    )
 
 
 async def test_who_cancels_the_run_cancels_all() -> None:

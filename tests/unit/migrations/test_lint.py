@@ -56,6 +56,24 @@ def test_a_contract_requires_its_own_version_unless_it_says_another():
     assert (before.compatibility, after.compatibility) == ("breaking", "safe")
 
 
+@pytest.mark.parametrize("header", ["", "-- turnout:phase expand\n"])
+def test_versions_as_new_as_a_migration_were_written_for_it(header: str):
+    """What it breaks can only break those before, though no header says so."""
+    texts = {"V1.4.0__x.sql": f"{header}ALTER TABLE jobs ADD COLUMN a int NOT NULL;"}
+    (migration,) = assemble(texts).migrations
+    verdicts = [
+        str(lint([migration], Context(tuple(map(V, old)))).statements[0].compatibility)
+        for old in (["1.4.0", "2.0.0"], ["1.4.0-rc.1"], ["1.3.0", "1.5.0"], [])
+    ]
+    assert verdicts == ["safe", "breaking", "breaking", "breaking"]
+
+
+def test_what_is_repeatable_is_of_no_version_so_all_count():
+    (migration,) = assemble({"R__x.sql": "DROP VIEW v;"}).migrations
+    (found,) = lint([migration], Context((V("9.0.0"),))).statements
+    assert (found.compatibility, "9.0.0" in found.findings[0].message) == ("breaking", True)
+
+
 def test_what_locks_locks_whatever_versions_run():
     sql = f"-- turnout:requires app >= 1.3.0\n{'ALTER TABLE jobs ALTER note SET NOT NULL;'}"
     found = one(sql, old=(V("2.0.0"),))

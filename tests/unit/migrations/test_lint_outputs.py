@@ -36,7 +36,7 @@ def test_the_document_has_what_the_contract_names():
     assert second["findings"] == []
     assert second["suppressed"][0]["reason"] == "it holds nothing"
     assert third["blocks"] == "writes"
-    assert (found["findings"], found["suppressed"]) == (2, 1)
+    assert (found["findings"], found["suppressed"]) == (3, 1)
 
 
 def test_sarif_has_a_result_for_each_finding_and_says_which_are_suppressed():
@@ -45,9 +45,11 @@ def test_sarif_has_a_result_for_each_finding_and_says_which_are_suppressed():
         ("drop-column", "error"),
         ("truncate", "error"),
         ("index-without-concurrently", "warning"),
+        ("lock-held-long", "warning"),
     ]
     suppressions = [each.get("suppressions") for each in run["results"]]
-    assert suppressions == [None, [{"kind": "inSource", "justification": "it holds nothing"}], None]
+    justified = [{"kind": "inSource", "justification": "it holds nothing"}]
+    assert suppressions == [None, justified, None, None]
     assert {each["ruleId"] for each in run["results"]} <= {
         each["id"] for each in run["tool"]["driver"]["rules"]
     }
@@ -56,13 +58,13 @@ def test_sarif_has_a_result_for_each_finding_and_says_which_are_suppressed():
 
 
 def test_github_gets_a_line_for_each_finding_with_nothing_that_ends_it():
-    first, second = github(REPORT)
+    first, second, third = github(REPORT)
     assert first.startswith("::error file=V")
     assert ",line=1,col=1,title=drop-column::" in first
     assert '"50%25, a"' in first
     assert "%0A" in first
     assert second.startswith("::warning ")
-    assert not [each for each in (first, second) if "\n" in each]
+    assert not [each for each in (first, second, third) if "\n" in each]
 
 
 def test_people_see_the_remedy_the_lock_and_what_is_allowed():
@@ -72,5 +74,5 @@ def test_people_see_the_remedy_the_lock_and_what_is_allowed():
     assert "AccessExclusiveLock on jobs for an instant; blocks reads and writes" in text
     assert "(truncate is allowed in line 2: it holds nothing)" in text
     assert text.endswith(
-        "3 statements (1 safe, 0 conditional, 2 breaking): 2 findings, 1 suppressed"
+        "3 statements (1 safe, 0 conditional, 2 breaking): 3 findings, 1 suppressed"
     )

@@ -15,7 +15,7 @@ PAGES = Path(__file__).parents[3] / "docs" / "lint"
 KNOWN = {*locking.TABLE, *DEPENDS}
 SILENT = {
     # Adds something that no older version knows.
-    *("Create", "CreateTableAs:OBJECT_TABLE", "CreateTableAs:OBJECT_MATVIEW", "CreateSeq"),
+    *("Create", "CreateTableAs:OBJECT_TABLE", "CreateSeq"),
     *("CreateSchema", "CreateEnum", "CreateDomain", "CompositeType", "CreateRange", "CreateRole"),
     *("CreateExtension", "CreateCast", "CreateOpClass", "CreateOpFamily", "CreateConversion"),
     *("Define:OBJECT_AGGREGATE", "Define:OBJECT_OPERATOR", "Define:OBJECT_COLLATION"),

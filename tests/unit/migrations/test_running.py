@@ -8,6 +8,7 @@ import pytest
 from admin.migrations.backfill import (
     HeaderFault,
     Load,
+    Trail,
     header,
     holds_back,
     pause_s,
@@ -51,6 +52,7 @@ def test_how_a_statement_runs(sql: str, step: Step) -> None:
         "SET LOCAL statement_timeout TO '1h'",
         "RESET lock_timeout",
         "RESET ALL",
+        "DISCARD ALL",
         "SET search_path TO other",
         "SET ROLE postgres",
         "CREATE INDEX CONCURRENTLY ON a (b)",
@@ -105,6 +107,15 @@ def test_pace_lag_and_load() -> None:
     assert holds_back(Load(0.0, 9), 5.0, 8)
     assert not holds_back(Load(5.0, 9), 5.0, 0)
     assert not holds_back(Load(5.0, 8), 5.0, 8)
+
+
+def test_a_replica_is_behind_for_as_long_as_it_lacks_what_was_there() -> None:
+    trail = Trail()
+    assert trail.lag_s(100, 40, 10.0) == 0.0
+    assert trail.lag_s(150, 99, 13.0) == 3.0
+    assert trail.lag_s(200, 100, 14.0) == 0.0, "what was there first it has by now"
+    assert trail.lag_s(200, 150, 15.0) == 1.0
+    assert trail.lag_s(250, None, 99.0) == 0.0, "nobody is left to wait for"
 
 
 def test_pauses_grow_are_jittered_and_bounded() -> None:

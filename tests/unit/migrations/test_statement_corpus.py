@@ -47,6 +47,7 @@ def test_a_whole_case_is_read(tmp_path):
         ({"table": '""'}, "a lock, and no table"),
         ({"compatibility": '"conditional"'}, "what breaks it"),
         ({"breaks_old": '["SELECT 1"]'}, "what breaks it"),
+        ({"held": '"jobs"'}, "held is a table and a lock"),
         ({"new": '["SELECT 1"]'}, "what breaks it"),
     ],
 )

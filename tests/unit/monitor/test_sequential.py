@@ -46,7 +46,9 @@ def test_a_bet_on_one_rate_is_worth_one_at_most_in_expectation(count, most, belo
     st.floats(0.0, 0.3),
     rates,
 )
-def test_a_bet_on_two_rates_is_worth_one_at_most_whatever_the_old_rate_is(counts, at, margin, guess):
+def test_a_bet_on_two_rates_is_worth_one_at_most_whatever_the_old_rate_is(
+    counts, at, margin, guess
+):
     """Also where the guess of the old one's rate is far off: in a burst that hits both."""
     old = at[0]
     new = min(1.0, old + margin) * at[1]
@@ -54,9 +56,9 @@ def test_a_bet_on_two_rates_is_worth_one_at_most_whatever_the_old_rate_is(counts
         worth = 0.0
         for ours in range(counts[0] + 1):
             for theirs in range(counts[1] + 1):
-                gain = bets_on_two(
-                    margin, UPS, (counts[0], ours), (counts[1], theirs), guess, 1.0
-                )[place]
+                gain = bets_on_two(margin, UPS, (counts[0], ours), (counts[1], theirs), guess, 1.0)[
+                    place
+                ]
                 both = chance(counts[0], ours, new) * chance(counts[1], theirs, old)
                 worth += both * exp(gain)
         assert worth <= 1.0 + 1e-9
@@ -134,9 +136,9 @@ def test_no_single_second_is_enough():
     chart.add(0, floor, [1_000.0])
     assert chart.levels[0] == pytest.approx(floor + (chart.bar - floor) / 3)
     chart.add(1, floor, [1_000.0])
-    assert not chart.is_critical
+    assert chart.alarms() == set()
     chart.add(2, floor, [1_000.0])
-    assert chart.is_critical
+    assert chart.alarms() == {0}
     assert chart.evidence(floor) == pytest.approx(1.0)
 
 

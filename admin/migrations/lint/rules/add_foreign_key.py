@@ -12,6 +12,8 @@ _REFUSING = {"a", "r", ""}
 
 def _judge(action: Action, scene: Scene) -> Verdict | None:
     node = action.also
+    if not node.is_enforced:
+        return None
     parent = name_of(node.pktable)
     if action.kind in {"Reference", "NewColumn:FOREIGN"}:
         if node.fk_del_action not in _REFUSING or scene.schema.is_new(parent):

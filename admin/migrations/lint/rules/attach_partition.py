@@ -16,6 +16,7 @@ def _judge(action: Action, scene: Scene) -> Verdict | None:
         f"""\
 -- A CHECK that says what the bounds say spares the scan under the lock:
 ALTER TABLE {part} ADD CONSTRAINT {quoted(bare(part) + "_bounds")} CHECK (/* the bounds */ true) NOT VALID;
+-- Then, in a migration of its own:
 ALTER TABLE {part} VALIDATE CONSTRAINT {quoted(bare(part) + "_bounds")};""",
     )
 

@@ -14,7 +14,7 @@ def _judge(action: Action, scene: Scene) -> Verdict | None:
     change = retyping(action, scene.schema)
     column = quoted(action.column)
     old, new = change.old, change.new
-    if change.change in {Change.SAME, Change.WIDER}:
+    if change.change in {Change.SAME, Change.WIDER, Change.COPIED}:
         return None
     beside = quoted(f"{action.column}_{new.name}")
     remedy = remedies.second_column(

@@ -16,7 +16,7 @@ def _judge(action: Action, scene: Scene) -> Verdict | None:
         f"""\
 -- turnout:transaction off
 DROP INDEX CONCURRENTLY IF EXISTS {name}; -- an invalid one that was left behind
-{deparsed_concurrently(scene.statement.node)};""",
+{deparsed_concurrently(action.node)};""",
     )
 
 

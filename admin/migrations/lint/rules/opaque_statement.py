@@ -2,12 +2,15 @@
 
 from admin.migrations.lint import defaults
 from admin.migrations.lint.action import Action
+from admin.migrations.lint.blocks import block_of
 from admin.migrations.lint.model import Verdict
 from admin.migrations.lint.rule import Rule, Scene, conditional
 
 
 def _judge(action: Action, _: Scene) -> Verdict | None:
     what = "this"
+    if action.kind == "Do" and not block_of(action.node).is_open:
+        return None  # the statements within are judged as others are
     if action.kind == "Select":
         called = sorted(defaults.functions(action.node) - defaults.READING)
         if not called:

@@ -3,11 +3,11 @@
 from admin.migrations.lint import remedies
 from admin.migrations.lint.action import Action
 from admin.migrations.lint.model import Verdict
-from admin.migrations.lint.rule import Rule, Scene, breaking, conditional
+from admin.migrations.lint.rule import Rule, Scene, blocking, breaking, conditional
 from admin.migrations.lint.sqltext import expression, quoted
 
 
-def _judge(action: Action, _: Scene) -> Verdict | None:
+def _judge(action: Action, scene: Scene) -> Verdict | None:
     if action.node.HasField("where_clause"):
         return None
     verb = "UPDATE" if action.kind == "Update" else "DELETE"
@@ -15,6 +15,12 @@ def _judge(action: Action, _: Scene) -> Verdict | None:
         return breaking(
             f"all rows of {action.table} are lost to the old version; a transaction of all rows holds each until its end",
             remedies.later(remedies.batch(f"DELETE FROM {action.table}", action.table, "true")),
+        )
+    written = {each.res_target.name for each in action.node.target_list}
+    if written <= scene.schema.new_columns(action.table):
+        return blocking(
+            f"each row of {action.table} is locked until the whole transaction ends, and written anew",
+            _in_batches(action),
         )
     return conditional(
         f"safe if the old version can read what is written to {action.table}; each row is locked until "

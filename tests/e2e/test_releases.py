@@ -1,0 +1,278 @@
+"""Releases on real parts: all the way under load, and back by themselves from each sabotage.
+
+An admin in this process, a proxy with two workers, v1.2.0 of the example ERP on blue and v1.3.0 on
+green. The times are printed, not asserted.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import msgspec
+import pytest
+
+from admin.bootstrap import running
+from admin.monitor.settings import Settings as Monitoring
+from admin.monitor.settings import SignalSettings
+from admin.releases.config import Settings as Releasing
+from config import Shared
+from tests.integration.admin.conftest import Client, published
+from tests.support.fleet import Fleet, settings, start_fleet
+from tests.support.planes import ADMIN
+from tests.support.print_erp import Erp, starter
+from tests.support.processes import Children
+
+TENANTS = [f"tenant-{number}" for number in range(40)]
+RATE = 120.0
+PRINTERS = 12
+PLAN: dict[str, Any] = {
+    "steps": [25, 100],
+    "dwell_s": 3,
+    "window_s": 600,
+    "gates": ["health"],
+    "cutover_gates": ["health"],
+    "signers": [],
+    "cutover_signers": [],
+    "drain_per_s": 1000,
+    "unmeasured": "go",
+}
+CONNECTIONS = SignalSettings("database-connections", 1000.0, 1000.0, leak=True)
+CENSUS = [{"name": "printer", "path": "/ws/equipment/{key}"}]
+
+
+@dataclass
+class Seen:
+    """One request."""
+
+    at: float
+    tenant: str
+    slot: str
+    status: int
+
+
+@dataclass
+class Plant:
+    """All of it. seen: every answer of the load."""
+
+    call: Client
+    fleet: Fleet
+    blue: Erp
+    green: Erp
+    session: aiohttp.ClientSession
+    tenants: list[str] = field(default_factory=lambda: list(TENANTS))
+    seen: list[Seen] = field(default_factory=list)
+
+    async def release(self, version: str = "1.3.0", **plan: Any) -> str:
+        document = {"version": version, "plan": {**PLAN, **plan}}
+        status, answer, _ = await self.call("POST", "/v1/releases", document)
+        assert status == 202, answer
+        return str(answer["name"])
+
+    async def until(self, name: str, *states: str, step: int = 0) -> dict[str, Any]:
+        while True:
+            status, release, _ = await self.call("GET", f"/v1/releases/{name}")
+            assert status == 200, release
+            if release["state"] in states and release["step"] >= step:
+                return dict(release)
+            assert not release["ended_at"], release
+            await asyncio.sleep(0.05)
+
+    async def served_by_green(self, count: int = 1) -> None:
+        """Wait until green has answered so many more requests."""
+        before = sum(seen.slot == "green" for seen in self.seen)
+        while sum(seen.slot == "green" for seen in self.seen) < before + count:
+            await asyncio.sleep(0.02)
+
+    async def ask(self, tenant: str) -> None:
+        began = time.monotonic()
+        url = f"http://127.0.0.1:{self.fleet.port}/api/jobs?limit=1"
+        async with self.session.get(url, headers={"X-Tenant-ID": tenant}) as answer:
+            await answer.read()
+            slot = answer.headers.get("X-Turnout-Slot", "")
+            self.seen.append(Seen(began, tenant, slot, answer.status))
+
+    async def load(self) -> None:
+        """So many requests a second, each tenant in turn, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            began, sent = time.monotonic(), 0
+            while True:
+                group.create_task(self.ask(self.tenants[sent % len(self.tenants)]))
+                sent += 1
+                await asyncio.sleep(max(0.0, began + sent / RATE - time.monotonic()))
+
+
+@pytest.fixture
+async def plant(
+    spawn: Children, tmp_path: Path, redis_url: str, database_url: str
+) -> AsyncIterator[Plant]:
+    shared = Shared(redis_url, "release", database_url, "a routing key of tests, long enough")
+    monitoring = Monitoring(signals=(CONNECTIONS,))
+    async with AsyncExitStack() as stack:
+        start = await stack.enter_async_context(starter(spawn, database_url, tmp_path))
+        blue = await start("blue", "1.2.0", "--faults")
+        green = await start("green", "1.3.0", "--faults")
+        releasing = Releasing(gates_s=1.0)
+        address = await stack.enter_async_context(
+            running(shared, ADMIN, None, releasing, monitoring)
+        )
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        call = Client(session, address)
+        await published(call)
+        own = settings(tmp_path, redis_url, workers=2, node="test", census=CENSUS)
+        fleet = await start_fleet(spawn, replace(own, shared=msgspec.structs.asdict(shared)))
+        await fleet.serving()
+        for slot, erp, version in (("blue", blue, "1.2.0"), ("green", green, "1.3.0")):
+            endpoints = {"endpoints": [erp.ready["address"]]}
+            assert (await call("PUT", f"/v1/slots/{slot}/endpoints", endpoints))[0] == 200
+            if slot == "blue":
+                await call("PUT", "/v1/slots/blue/version", {"version": version})
+        connector = aiohttp.TCPConnector(limit=32)
+        clients = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        plant = Plant(call, fleet, blue, green, clients)
+        await plant.ask(TENANTS[0])
+        task = asyncio.create_task(plant.load())
+        yield plant
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def faulty(erp: Erp, **faults: Any) -> float:
+    """Put them in force; when."""
+    status, document, _ = await erp.ask("POST", "/_faults", tenant=None, json=faults)
+    assert status == 200, document
+    return time.monotonic()
+
+
+async def brought_back(plant: Plant, name: str, since: float, trigger: str) -> None:
+    """The release goes back by itself, for this reason; how long it took is printed."""
+    release = await plant.until(name, "rolled-back")
+    last = max((seen.at for seen in plant.seen if seen.slot == "green"), default=since)
+    print(
+        f"{trigger}: {release['fault']}; last request on green {last - since:.1f} s after the fault"
+    )
+    page = (await plant.call("GET", f"/v1/releases/{name}/events?limit=1000"))[1]
+    (fault,) = [row["body"] for row in page["events"] if row["kind"] == "fault"]
+    raised = {each["name"] for each in fault["verdict"]["triggers"] if each["level"] == "critical"}
+    assert trigger in raised, (raised, release["fault"])
+    table = (await plant.call("GET", "/v1/routing"))[1]
+    assert (table["active"], table["canary"]["percent"]) == ("blue", 0)
+    before = len(plant.seen)
+    while len(plant.seen) < before + 20:
+        await asyncio.sleep(0.02)
+    assert {seen.slot for seen in plant.seen[-10:]} == {"blue"}
+
+
+@pytest.mark.timeout(180)
+async def test_a_release_under_load_and_the_next_one_the_other_way(
+    plant: Plant, spawn: Children, database_url: str, tmp_path: Path
+) -> None:
+    signed: dict[str, Any] = {"signers": ["qa"], "cutover_signers": ["stakeholder"], "window_s": 4}
+    first = await plant.release(**signed, unmeasured="wait", drain_per_s=100)
+    await plant.until(first, "validating")
+    for signer in ("qa", "stakeholder"):
+        await plant.call("POST", f"/v1/releases/{first}/sign", {"signer": signer})
+    release = await plant.until(first, "done")
+    assert [gate["outcome"] for gate in release["gates"]] == [*["passed"] * 2, *["signed"] * 2]
+    async with starter(spawn, database_url, tmp_path) as start:
+        newer = await start("blue", "1.4.0", "--faults")
+        await plant.call("PUT", "/v1/slots/blue/endpoints", {"endpoints": [newer.ready["address"]]})
+        second = await plant.release("1.4.0", window_s=3)
+        release = await plant.until(second, "done")
+        assert (release["active"], release["standby"]) == ("green", "blue")
+        assert {seen.status for seen in plant.seen} == {200}
+        assert (await plant.call("GET", "/v1/audit/verify"))[1]["holds"]
+        print(f"{len(plant.seen)} requests, none failed, through two releases")
+
+
+Sabotage = Callable[[Plant], Awaitable[float]]
+
+
+async def _errors(plant: Plant) -> float:
+    return await faulty(plant.green, error_rate=0.05)
+
+
+async def _one_tenant(plant: Plant) -> float:
+    on_green = next(seen.tenant for seen in reversed(plant.seen) if seen.slot == "green")
+    return await faulty(plant.green, error_rate=1.0, tenant=on_green)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("trigger", "sabotage", "step"),
+    [("error-rate", _errors, 1), ("tenant-errors", _one_tenant, 1), ("error-rate", _errors, 2)],
+    ids=["five percent errors", "one tenant only", "only above 25 percent"],
+)
+async def test_it_goes_back_by_itself(
+    plant: Plant, trigger: str, sabotage: Sabotage, step: int
+) -> None:
+    dwell_s = 600 if step == 1 else 5
+    name = await plant.release(dwell_s=dwell_s)
+    await plant.until(name, "canary", step=step)
+    await plant.served_by_green(50)
+    await brought_back(plant, name, await sabotage(plant), trigger)
+
+
+@pytest.mark.timeout(120)
+async def test_it_goes_back_when_it_is_slower(plant: Plant) -> None:
+    for erp in (plant.blue, plant.green):
+        await faulty(erp, delay_ms=50)
+    name = await plant.release(dwell_s=600)
+    await plant.until(name, "canary")
+    await plant.served_by_green(100)
+    await brought_back(plant, name, await faulty(plant.green, delay_ms=85), "response-time")
+
+
+@pytest.mark.timeout(120)
+async def test_it_goes_back_when_connections_leak(plant: Plant, database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+
+    async def tell() -> None:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        while True:
+            value = await connection.fetchval(query)
+            await plant.call("PUT", "/v1/signals/database-connections", {"value": value})
+            await asyncio.sleep(0.5)
+
+    telling = asyncio.create_task(tell())
+    try:
+        name = await plant.release(steps=[], gates=[], cutover_gates=[])
+        await plant.until(name, "stabilising")
+        await plant.served_by_green(500)
+        since = await faulty(plant.green, leak_every=10)
+        await brought_back(plant, name, since, "signal:database-connections")
+    finally:
+        telling.cancel()
+        await connection.close()
+
+
+@pytest.mark.timeout(120)
+async def test_it_goes_back_when_equipment_is_lost(plant: Plant) -> None:
+    async def printer(number: int) -> None:
+        url = f"http://127.0.0.1:{plant.fleet.port}/ws/equipment/printer-{number}"
+        while True:
+            with contextlib.suppress(aiohttp.ClientError):
+                headers = {"X-Tenant-ID": TENANTS[number]}
+                async with plant.session.ws_connect(url, headers=headers) as socket:
+                    async for _ in socket:
+                        pass
+            await asyncio.sleep(0.5)
+
+    printers = [asyncio.create_task(printer(number)) for number in range(PRINTERS)]
+    try:
+        while len((await plant.call("GET", "/v1/census"))[1]["devices"]) < PRINTERS:
+            await asyncio.sleep(0.1)
+        name = await plant.release(steps=[])
+        await plant.until(name, "stabilising")
+        await plant.served_by_green(500)
+        await brought_back(plant, name, await faulty(plant.green, equipment=False), "equipment")
+    finally:
+        for task in printers:
+            task.cancel()
