@@ -53,6 +53,10 @@ test: .venv/.ready ## the whole suite (ARGS="…" goes to pytest)
 test-fast: .venv/.ready ## unit and contract tests
 	$(BIN)/pytest -n $(FAST_PROCESSES) --hypothesis-profile fast tests/unit tests/contract $(ARGS)
 
+.PHONY: test-browser
+test-browser: .venv/.ready ## the dashboard in Chromium (apt-get install chromium chromium-driver)
+	TEST_BROWSER=1 $(BIN)/pytest tests/browser $(ARGS)
+
 .PHONY: check
 check: .venv/.ready ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
@@ -148,4 +152,4 @@ diagrams: .venv/.ready ## draw the diagrams of docs/architecture.md from the cod
 clean: ## remove what the targets made
 	find proxy turnout__mypyc*.so -name '*.so' -delete 2>/dev/null || true
 	find . -name __pycache__ -prune -exec rm -rf {} +
-	rm -rf .venv .tools .turnout dist bench/out conformance/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .tools .turnout dist bench/out conformance/out tests/browser/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

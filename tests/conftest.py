@@ -31,6 +31,12 @@ _SEED = int(os.environ.setdefault("TURNOUT_TEST_SEED", str(secrets.randbits(32))
 
 _ROOT = Path(__file__).parents[1]
 _LONG = (
+    "browser/test_pages.py",
+    "browser/test_story.py",
+    "browser/test_hands.py",
+    "browser/test_shown.py",
+    "browser/test_migrations_page.py",
+    "integration/admin/test_dashboard.py",
     "integration/test_compiled.py",
     "e2e/test_history.py",
     "e2e/test_many_migrations.py",

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 
-import structlog
 from aiohttp import web
 
 from admin.api import (
@@ -19,6 +18,7 @@ from admin.api import (
     migrations,
     openapi,
     ramp,
+    refusals,
     releases,
     routing,
     sessions,
@@ -32,18 +32,14 @@ from admin.api import (
 )
 from admin.api.auth import require
 from admin.api.given import from_body, from_query, keep_waiting, read_body
-from admin.api.guard import STARTED, guard, problem_of, set_headers
+from admin.api.guard import STARTED, guard, set_headers
 from admin.api.problems import REQUEST_ID, Problem
 from admin.api.route import Call, Parts, Route
+from admin.dashboard import app as dashboard
+from admin.dashboard.session import DoorSessions
+from admin.dashboard.sources import Sources
 from admin.login.pages import Pages
-from admin.routing import audit as trail
-from admin.routing.database import DatabaseUnavailableError
 from admin.tokens import Principal
-from proxy.routing.model import is_tenant
-
-log = structlog.get_logger(__name__)
-AUDITED = frozenset({403, 409, 422, 501, 503})
-"""Refusals of known callers that leave a row: they were understood, and not done."""
 
 ROUTES: tuple[Route, ...] = (
     *routing.ROUTES,
@@ -83,6 +79,9 @@ def create_app(parts: Parts) -> web.Application:
         )
     document = openapi.document(ROUTES)
     app.router.add_get("/openapi.json", openapi.handler(document), allow_head=False)
+    sessions = DoorSessions(parts.logins, parts.settings.token_secret)
+    sources = Sources(windows=parts.windows.latest)
+    dashboard.add(app, parts, ROUTES, sessions, sources, parts.logins.headers)
     app.router.add_get("/docs", docs.handler(document), allow_head=False)
     Pages(parts.logins).add_to(app)
     return app
@@ -96,9 +95,8 @@ def serve(route: Route, parts: Parts) -> Callable[[web.Request], Awaitable[web.S
         try:
             return await _handle(route, parts, request, principal)
         except Exception as error:
-            problem = problem_of(error)
-            if problem and problem.status in AUDITED and route.action and principal:
-                await _record(route, parts, request, principal, problem)
+            tenant = request.match_info.get("tenant", "")
+            await refusals.record(route, parts, request, principal, error, tenant)
             raise
 
     return way
@@ -114,19 +112,6 @@ async def _handle(
     raw = await read_body(request, parts.settings) if route.has_body else b""
     given = from_body(raw, route.given) if route.has_body else from_query(request, route.given)
     request_id, started = request[REQUEST_ID], request[STARTED]
-    call = Call(request, parts, principal, request_id, started, route.action, raw)
+    names, keys = request.match_info, request.headers.getall("Idempotency-Key", [])
+    call = Call(request, parts, principal, request_id, started, route.action, raw, names, keys)
     return await route.handler(call, given)
-
-
-async def _record(
-    route: Route, parts: Parts, request: web.Request, principal: Principal, problem: Problem
-) -> None:
-    """Leave a row about a refusal. Nothing was changed, so the refusal stands without it too."""
-    author = trail.Author(principal.subject, str(principal.role), request[REQUEST_ID])
-    tenant = request.match_info.get("tenant", "")
-    tenants = [tenant] if is_tenant(tenant) else []
-    try:
-        async with parts.store.database.connection() as connection:
-            await trail.refused(connection, author, route.action, tenants, problem.code)
-    except DatabaseUnavailableError:
-        log.warning("a refusal is not in the audit trail", request_id=author.request_id)

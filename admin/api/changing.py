@@ -128,14 +128,14 @@ def one(name: str, **values: Any) -> Operation:
 def tenant_of(call: Call) -> str:
     """The tenant that the path names. Problem 400."""
     try:
-        return decode_tenant(call.request.match_info["tenant"])
+        return decode_tenant(call.names["tenant"])
     except ContractError as error:
         raise Problem("invalid-tenant", str(error)) from None
 
 
 def slot_of(call: Call) -> Slot:
     """The slot that the path names. Problem 404."""
-    name = call.request.match_info["slot"]
+    name = call.names["slot"]
     if name not in tuple(Slot):
         raise Problem("not-found", 'the slots are "blue" and "green"')
     return Slot(name)
@@ -226,7 +226,7 @@ def _timeout_s(call: Call, write: Write) -> float:
 
 def key_of(call: Call) -> Key | None:
     """The request's idempotency key, None without one. Problem 400."""
-    keys = call.request.headers.getall("Idempotency-Key", [])
+    keys = call.keys
     if not keys:
         return None
     if len(keys) > 1 or not 0 < len(keys[0]) <= MAX_KEY or not keys[0].isprintable():

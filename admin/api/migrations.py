@@ -69,7 +69,7 @@ async def make(call: Call, given: PlanBody) -> web.StreamResponse:
 
 async def read(call: Call, _: Given) -> web.StreamResponse:
     """How a plan stands."""
-    return reply(await _state(call, call.request.match_info["plan"]))
+    return reply(await _state(call, call.names["plan"]))
 
 
 async def list_plans(call: Call, given: PlansQuery) -> web.StreamResponse:
@@ -130,7 +130,7 @@ def _word(event: PlanEvent) -> Handler:
 
     async def say(call: Call, _: Given) -> web.StreamResponse:
         _permitted(call)
-        name = call.request.match_info["plan"]
+        name = call.names["plan"]
         await _command(call, name, event)
         return reply(await _state(call, name))
 

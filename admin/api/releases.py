@@ -191,7 +191,7 @@ async def verify(call: Call, _: Given) -> web.StreamResponse:
 
 
 async def _found(call: Call) -> Record:
-    record = await call.parts.releases.find(call.request.match_info["release"])
+    record = await call.parts.releases.find(call.names["release"])
     if record is None:
         raise Problem("not-found", "there is no such release")
     return record

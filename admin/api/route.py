@@ -1,7 +1,7 @@
 """What a route is, and what its handler gets. The table of all routes is in `app`."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -58,7 +58,11 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request on its way. started: monotonic seconds. raw: the body as it came."""
+    """One request on its way. started: monotonic seconds. raw: the body as it came.
+
+    names: what the path names. keys: each Idempotency-Key that came. Both are told apart from
+    `request`, so that the dashboard calls the same handlers.
+    """
 
     request: web.Request
     parts: Parts
@@ -67,6 +71,8 @@ class Call:
     started: float
     action: str
     raw: bytes = b""
+    names: Mapping[str, str] = field(default_factory=dict)
+    keys: Sequence[str] = ()
 
     @property
     def author(self) -> Author:

@@ -41,7 +41,7 @@ async def write(call: Call, given: ChangesBody) -> web.StreamResponse:
 
 async def made(call: Call, given: WaitQuery) -> web.StreamResponse:
     """Who serves a change."""
-    text = call.request.match_info["version"]
+    text = call.names["version"]
     table = await call.parts.store.current()
     if not text.isascii() or not text.isdigit() or len(text) > 16 or int(text) > table.version:
         raise Problem("not-found", f"the table is at version {table.version}")

@@ -35,7 +35,7 @@ async def read(call: Call, given: SessionsQuery) -> web.StreamResponse:
 
 async def end(call: Call, _: Given) -> web.StreamResponse:
     """End one: its browser's next request is refused, at every admin. Problem 404."""
-    name = call.request.match_info["session"]
+    name = call.names["session"]
     async with call.parts.store.database.connection() as connection:
         ended = await store.end(connection, call.author, name=name)
     if not ended:

@@ -12,7 +12,7 @@ from admin.tokens import Role, now
 
 async def write(call: Call, given: SignalBody) -> web.StreamResponse:
     """Take a reading. It counts as of now, at this admin."""
-    name = call.request.match_info["signal"]
+    name = call.names["signal"]
     try:
         call.parts.signals.put(name, given.value, now())
     except UnknownSignalError:

@@ -137,7 +137,7 @@ async def cancel(call: Call, _: Write) -> web.StreamResponse:
 
 
 async def _found(call: Call) -> Record:
-    record = await call.parts.switches.record(call.request.match_info["switch"])
+    record = await call.parts.switches.record(call.names["switch"])
     if record is None:
         raise Problem("not-found", "there is no such switch")
     return record

@@ -1,0 +1,171 @@
+"""The release's page against a release's document: which call each button makes, and what it says first.
+
+The calls are answered by this file, with the documents that docs/api.md describes: the page is the
+subject here, not the machine behind it.
+"""
+
+from typing import Any
+
+import pytest
+from aiohttp import web
+from msgspec import Struct
+
+from admin.api import app, openapi
+from admin.api.messages import Given
+from admin.api.route import Call, Route, reply
+from admin.tokens import Role
+from tests.integration.admin.conftest import Client, Start, published
+from tests.integration.admin.test_dashboard import ends, fields, hidden, send
+from tests.support.shown import EVENTS, release
+
+NAME = release()["name"]
+PAGE = "/ui/release"
+
+
+class Anything(Given, forbid_unknown_fields=False):
+    """What a call is given."""
+
+    limit: int = 0
+    version: str = ""
+    kind: str = ""
+    note: str = ""
+    signer: str = ""
+    approve: bool = False
+    window_s: float = 0.0
+
+
+class Releases:
+    """Answers the calls about releases, and remembers what they were given."""
+
+    def __init__(self) -> None:
+        self.document: dict[str, Any] = release()
+        self.given: list[tuple[str, str, Anything, tuple[str, ...]]] = []
+
+    def routes(self) -> tuple[Route, ...]:
+        one = "/v1/releases/{release}"
+        words = ("promote", "pause", "rollback", "abort", "sign")
+        return (
+            self._route("GET", "/v1/releases", {"releases": [self.document], "next": None}),
+            self._route("POST", "/v1/releases", self.document),
+            self._route("GET", one, self.document),
+            self._route("POST", "/v1/drills", self.document),
+            self._route("GET", f"{one}/events", {"events": EVENTS[::-1], "next": None}),
+            *(self._route("POST", f"{one}/{word}", self.document) for word in words),
+        )
+
+    def _route(self, method: str, path: str, document: Any) -> Route:
+        async def handle(call: Call, given: Anything) -> web.StreamResponse:
+            if method == "POST":
+                name = call.names.get("release", "")
+                self.given.append((path.rpartition("/")[2], name, given, tuple(call.keys)))
+            return reply(document)
+
+        answer: type[Struct] | None = None
+        role = Role.OPERATOR if method == "POST" else Role.VIEWER
+        return Route(method, path, handle, "", answer, Anything, role, "release")
+
+
+@pytest.fixture
+def releases(monkeypatch: pytest.MonkeyPatch) -> Releases:
+    made = Releases()
+    kept = tuple(each for each in app.ROUTES if not each.path.startswith("/v1/releases"))
+    monkeypatch.setitem(openapi._PATH, "release", {"type": "string"})
+    monkeypatch.setattr(app, "ROUTES", (*kept, *made.routes()))
+    return made
+
+
+@pytest.fixture
+async def call(releases: Releases, start: Start) -> Client:
+    client: Client = await start()
+    await published(client)
+    await ends(client)
+    return client
+
+
+async def test_a_dangerous_word_says_what_it_moves_and_wants_the_release_s_name(
+    call: Client, releases: Releases
+) -> None:
+    for name in ("a", "b", "c"):
+        await call("PUT", f"/v1/tenants/{name}", {})
+    releases.document["step"] = 4
+    action = f"{PAGE}/{NAME}/promote"
+    status, question = await send(call, action, await fields(call, PAGE, action))
+    assert (status, "3 tenants of 3 known move from blue to green." in question) == (200, True)
+    form = hidden(question, action)
+    assert (await send(call, action, {**form, "typed": "1.3.0"}))[0] == 422
+    assert releases.given == []
+    for _ in range(2):
+        assert (await send(call, action, {**form, "typed": NAME}))[0] == 303
+    (word, name, _, keys) = releases.given[0]
+    assert (len(releases.given), word, name, len(keys)) == (1, "promote", NAME, 1)
+
+
+async def test_a_pause_asks_nothing(call: Client, releases: Releases) -> None:
+    action = f"{PAGE}/{NAME}/pause"
+    assert (await send(call, action, await fields(call, PAGE, action)))[0] == 303
+    assert [given[:2] for given in releases.given] == [("pause", NAME)]
+
+
+@pytest.mark.parametrize("word", ["rollback", "abort"])
+async def test_the_way_back_says_what_the_canary_gives_up(
+    call: Client, releases: Releases, word: str
+) -> None:
+    await call("PUT", "/v1/tenants/a", {})
+    await call("PUT", "/v1/canary", {"percent": 100})
+    action = f"{PAGE}/{NAME}/{word}"
+    question = (await send(call, action, await fields(call, PAGE, action)))[1]
+    assert "1 tenant of 1 known moves from green to blue." in question
+
+
+@pytest.mark.parametrize(("approve", "wanted"), [("yes", True), ("no", False)])
+async def test_a_signature_is_given_with_its_note(
+    call: Client, releases: Releases, approve: str, wanted: bool
+) -> None:
+    action = f"{PAGE}/{NAME}/sign"
+    form = await fields(call, PAGE, action)
+    assert form["signer"] == "QA spot check"
+    assert (await send(call, action, {**form, "approve": approve, "note": "looked"}))[0] == 303
+    given = releases.given[0][2]
+    assert (given.signer, given.approve, given.note) == ("QA spot check", wanted, "looked")
+
+
+async def test_a_release_is_started_by_typing_its_version(call: Client, releases: Releases) -> None:
+    releases.document.update(state="done", phase=6, may=[])
+    form = {**await fields(call, PAGE, PAGE), "version": "1.4.0", "kind": "", "note": "go"}
+    question = (await send(call, PAGE, form))[1]
+    assert "Start the release of 1.4.0?" in question
+    again = {**hidden(question, PAGE), "typed": "1.4.0"}
+    assert (await send(call, PAGE, again))[0] == 303
+    assert (releases.given[0][2].version, releases.given[0][2].note) == ("1.4.0", "go")
+
+
+async def test_a_drill_says_who_goes_there_and_back(call: Client, releases: Releases) -> None:
+    await call("PUT", "/v1/tenants/a", {})
+    releases.document.update(state="done", phase=6, may=[])
+    form = {**await fields(call, PAGE, "/ui/drill"), "window_s": "30"}
+    question = (await send(call, "/ui/drill", form))[1]
+    assert "1 tenant of 1 known moves from blue to green." in question
+    again = {**hidden(question, "/ui/drill"), "typed": "drill"}
+    assert (await send(call, "/ui/drill", again))[0] == 303
+    assert (releases.given[0][0], releases.given[0][2].window_s) == ("drills", 30)
+
+
+async def test_a_word_that_no_release_knows_is_not_found(call: Client, releases: Releases) -> None:
+    form = await fields(call, PAGE, f"{PAGE}/{NAME}/pause")
+    for word in ("teleport", "resume"):  # the second has no call here
+        assert (await send(call, f"{PAGE}/{NAME}/{word}", form))[0] == 404
+
+
+async def test_a_viewer_sees_the_release_and_no_buttons(call: Client, releases: Releases) -> None:
+    page = (await call.with_token("viewer")("GET", PAGE))[1]
+    assert "p95 settled at 84 ms" in page
+    assert "Promote" not in page
+    assert "Sign: " not in page
+
+
+async def test_the_board_has_the_release_s_verdict(call: Client, releases: Releases) -> None:
+    trigger = {"name": "tenant-errors", "level": "warning", "detail": "acme 7 of 9"}
+    releases.document["verdict"] = {"level": "warning", "triggers": [trigger], "measured": []}
+    assert "tenant-errors: acme 7 of 9" in (await call("GET", "/ui/board"))[1]
+    releases.document["state"] = "done"
+    assert "tenant-errors" not in (await call("GET", "/ui/board"))[1]
