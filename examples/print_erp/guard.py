@@ -58,7 +58,7 @@ async def _admit(request: web.Request) -> None:
         )
     request[TENANT] = tenant
     if request.path.startswith("/ws/equipment/") and not erp.faults.faults.equipment:
-        raise Problem(503, "injected-fault", "no printer is let in: asked for at /_faults")
+        raise Problem(403, "injected-fault", "no printer is let in: asked for at /_faults")
     if erp.settings.faults and request.path.startswith("/api/"):
         await erp.faults.strike(tenant, erp.settings.database_url)
 

@@ -113,7 +113,7 @@ async def plant(
     spawn: Children, tmp_path: Path, redis_url: str, database_url: str
 ) -> AsyncIterator[Plant]:
     shared = Shared(redis_url, "release", database_url, "a routing key of tests, long enough")
-    monitoring = Monitoring(signals=(CONNECTIONS,))
+    monitoring = Monitoring(signals=(CONNECTIONS,), equipment_return_s=3.0)
     async with AsyncExitStack() as stack:
         start = await stack.enter_async_context(starter(spawn, database_url, tmp_path))
         blue = await start("blue", "1.2.0", "--faults")
@@ -267,7 +267,7 @@ async def test_it_goes_back_when_equipment_is_lost(plant: Plant) -> None:
 
     printers = [asyncio.create_task(printer(number)) for number in range(PRINTERS)]
     try:
-        while len((await plant.call("GET", "/v1/census"))[1]["devices"]) < PRINTERS:
+        while len((await plant.call("GET", "/v1/census"))[1]["items"]) < PRINTERS:
             await asyncio.sleep(0.1)
         name = await plant.release(steps=[])
         await plant.until(name, "stabilising")
