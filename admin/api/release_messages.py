@@ -165,6 +165,20 @@ class ReleaseEventsPage(Struct):
     next: int | None
 
 
+class ReleaseReport(Struct):
+    """All that is known of a release. people: rows of the trail that are somebody's.
+
+    switches: what was done to the routing, with the milliseconds until all workers served it. traffic:
+    slot → figures over time, as far as they are kept (an hour).
+    """
+
+    release: ReleaseState
+    events: list[Any]
+    switches: list[Any]
+    people: list[Any]
+    traffic: dict[str, list[Any]]
+
+
 class ChainState(Struct):
     """Whether the trail holds. rows, last: how far it was gone along, and the hash there.
 

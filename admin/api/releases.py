@@ -113,7 +113,7 @@ async def _overtake(call: Call, name: str, by: str) -> None:
 
 async def read(call: Call, _: Given) -> web.StreamResponse:
     """How a release stands; `current`: the one that runs, or else the last."""
-    return reply(await state_of(call, await _found(call)))
+    return reply(await state_of(call, await found(call)))
 
 
 async def listing(call: Call, given: ReleasesQuery) -> web.StreamResponse:
@@ -135,7 +135,7 @@ def _command(command: Command) -> Handler:
 
     async def handle(call: Call, given: NoteBody) -> web.StreamResponse:
         permitted(call.principal, (_ANY,))
-        name = (await _found(call)).release.name
+        name = (await found(call)).release.name
         try:
             record = await call.parts.releases.command(name, command, given.note, call.author)
         except NotNowError as error:
@@ -147,7 +147,7 @@ def _command(command: Command) -> Handler:
 
 async def sign(call: Call, given: SignBody) -> web.StreamResponse:
     """Sign, or refuse to. The last word counts."""
-    record = await _found(call)
+    record = await found(call)
     release, plan = record.release, record.release.plan
     known = (*plan.signers, *plan.cutover_signers)
     if given.signer not in known:
@@ -165,7 +165,7 @@ async def sign(call: Call, given: SignBody) -> web.StreamResponse:
 
 async def events(call: Call, given: EventsOfQuery) -> web.StreamResponse:
     """A release's trail, oldest first."""
-    name = (await _found(call)).release.name
+    name = (await found(call)).release.name
     async with call.parts.store.database.connection() as connection:
         rows = await trail.page(connection, name, given.after, given.limit + 1)
     items = [
@@ -190,7 +190,8 @@ async def verify(call: Call, _: Given) -> web.StreamResponse:
     )
 
 
-async def _found(call: Call) -> Record:
+async def found(call: Call) -> Record:
+    """The release that the path names; `current` is one too. Problem 404."""
     record = await call.parts.releases.find(call.names["release"])
     if record is None:
         raise Problem("not-found", "there is no such release")

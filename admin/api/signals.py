@@ -49,6 +49,6 @@ ROUTES = (
     Route("GET", "/v1/signals", read, "What is watched from elsewhere", SignalsState),
     Route(
         *("PUT", "/v1/signals/{signal}", write, "Tell a figure to be watched", SignalsState),
-        *(SignalBody, Role.OPERATOR, ""),
+        *(SignalBody, Role.OPERATOR, "signal"),
     ),
 )

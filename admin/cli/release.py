@@ -118,6 +118,35 @@ def events(session: Session, name: str, limit: int) -> None:
     show_table(columns, (_event(each) for each in page.get("events", [])))
 
 
+@release.command()
+@_NAME
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write it there: a page (.html), or the document (.json).",
+)
+@connected
+def report(session: Session, name: str, output: Path | None) -> None:
+    """All that is known of RELEASE: timeline, gates, switches, traffic, who did what."""
+    found = session.client.read(f"{_PATH}/{name}/report")
+    if output is None:
+        if session.as_json:
+            show_json(found)
+            return
+        _tell(session, found["release"])
+        say("The whole report: --output report.html, or --json")
+        return
+    if output.suffix not in {".html", ".json"}:
+        raise click.UsageError("--output: a file that ends in .html or .json")
+    text = json.dumps(found, indent=2)
+    if output.suffix == ".html":
+        from admin.releases.report import page_of  # noqa: PLC0415 - its templates take a while
+
+        text = page_of(found)
+    output.write_text(text, "utf-8")
+    say(f"written: {output}")
+
+
 def _word(name: str, text: str) -> None:
     """A command that is one word to the release."""
 

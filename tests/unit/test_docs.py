@@ -353,7 +353,7 @@ def test_problem_codes_are_the_admin_s():
 def test_calls_are_the_admin_s_routes():
     named = {
         f"{method} {path}"
-        for method, path in re.findall(r"\b(GET|PUT|POST|DELETE) (/v1/[\w/{}-]+)", API)
+        for method, path in re.findall(r"\b(GET|PUT|POST|DELETE) (/v1/[\w/{}-]+(?:\.html)?)", API)
     }
     assert named == {
         f"{route.method} {route.path}" for route in ROUTES if route.path.startswith("/v1/")

@@ -203,6 +203,26 @@ async def test_pause_and_resume(call: Client):
     await until(call, name, "done")
 
 
+async def test_the_report_has_all_of_it(call: Client):
+    name = await begun(call, plan={"signers": ["qa"]}, note="<b>new</b> invoices")
+    await call("POST", f"{RELEASES}/{name}/sign", {"signer": "qa", "note": "looks good"})
+    await until(call, name, "done")
+    report = (await call("GET", f"{RELEASES}/{name}/report"))[1]
+    assert [each["percent"] for each in report["switches"]] == [5, 50, None]
+    assert all(each["ack_ms"] > 0 for each in report["switches"])
+    assert [(each["who"], each["what"]) for each in report["people"]] == [
+        *(("tester", "begun"), ("tester", "signed")),
+    ]
+    assert report["events"] == await trail(call, name)
+    status, page, headers = await call("GET", f"{RELEASES}/{name}/report.html")
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "&lt;b&gt;new&lt;/b&gt; invoices" in page
+    assert "looks good" in page
+    assert "script" not in page
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    is_problem(await call("GET", f"{RELEASES}/nobody/report"), 404, "not-found")
+
+
 async def test_who_changes_the_canary_beside_it_pauses_it(call: Client):
     name = await begun(call, plan={"dwell_s": 3600})
     await until(call, name, "canary")
