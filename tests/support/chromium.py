@@ -25,6 +25,8 @@ AXE = Path(__file__).parent / "axe" / "axe.min.js"
 SERIOUS = frozenset({"serious", "critical"})
 WIDE, PHONE = (1280, 900), (320, 640)
 PATIENCE_S = 20.0
+NEWS = 20
+"""So often at most the page is made anew while one reaches for a thing on it."""
 NOT_YET = (NoSuchElementException, StaleElementReferenceException)
 
 
@@ -34,6 +36,33 @@ def missing() -> str:
         if shutil.which(program) is None:
             return f"{program} isn't installed: apt-get install chromium chromium-driver"
     return ""
+
+
+class Found(WebElement):
+    """An element that is looked for again if news have made it anew between the look and the hand."""
+
+    def __init__(self, find: Callable[[], WebElement]) -> None:
+        element = find()
+        super().__init__(element.parent, element.id)
+        self._find = find
+
+    def click(self) -> None:
+        """On what is there now. A click that came too late has hit nothing."""
+        self._now(lambda element: element.click())
+
+    def send_keys(self, *value: str) -> None:
+        """To what is there now."""
+        self._now(lambda element: element.send_keys(*value))
+
+    def _now(self, act: Callable[[WebElement], None]) -> None:
+        for _ in range(NEWS):
+            try:
+                act(WebElement(self.parent, self.id))
+            except StaleElementReferenceException:
+                self._id = self._find().id
+            else:
+                return
+        raise AssertionError("the page is made anew all the time")
 
 
 class Browser:
@@ -87,8 +116,7 @@ class Browser:
 
     def one(self, selector: str) -> WebElement:
         """The first element that fits, once there is one."""
-        found: WebElement = self.until(lambda: self.driver.find_element(By.CSS_SELECTOR, selector))
-        return found
+        return self._found(By.CSS_SELECTOR, selector)
 
     def all(self, selector: str) -> list[WebElement]:
         """All that fit now."""
@@ -97,8 +125,14 @@ class Browser:
     def button(self, text: str) -> WebElement:
         """The button that says so, once there is one."""
         path = f"//button[normalize-space()={text!r}]"
-        found: WebElement = self.until(lambda: self.driver.find_element(By.XPATH, path))
-        return found
+        return self._found(By.XPATH, path)
+
+    def _found(self, by: str, what: str) -> Found:
+        def find() -> WebElement:
+            element: WebElement = self.until(lambda: self.driver.find_element(by, what))
+            return element
+
+        return Found(find)
 
     def text(self) -> str:
         """What the page says."""
