@@ -53,6 +53,9 @@ _LONG = (
     "integration/admin/test_ramp_takeover.py",
     "integration/admin/login/test_login_oidc.py",
     "e2e/test_soak.py",
+    "e2e/test_release_killed.py",
+    "e2e/test_releases.py",
+    "integration/admin/test_releases.py",
     "sim_monitor/test_monitor_simulation.py",
     "integration/gates/test_gates_erp.py",
 )
