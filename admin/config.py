@@ -9,7 +9,7 @@ from msgspec import Meta
 from admin.login.config import Login, Oidc, check_public_url
 from config import split_address
 
-_OTHERS_AT_ONCE = 4  # a drain for each slot, the census, and a ramp
+_OTHERS_AT_ONCE = 6  # a drain for each slot, the census, a ramp, a release, one that waits for it
 MIN_SECRET_BYTES = 32
 """A shorter HS256 key than its digest weakens the signature (RFC 7518, section 3.2)."""
 
@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ack_timeout_ms: Annotated[int, Meta(ge=0, le=60_000)] = 5000
     shutdown_timeout_s: Seconds = 5.0
     database_pool_min: Positive = 2
-    database_pool_max: Positive = 10
+    database_pool_max: Positive = 12
     database_wait_s: Seconds = 30.0
     database_connect_timeout_s: Seconds = 3.0
     database_lock_timeout_s: Seconds = 3.0
@@ -75,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not all(url.startswith(("http://", "https://")) for url in self.step_urls):
             raise ValueError("`step_urls` begin with http:// or https://")
         if self.switches_at_once + _OTHERS_AT_ONCE >= self.database_pool_max:
-            raise ValueError("`switches_at_once` lies more than 4 below `database_pool_max`")
+            raise ValueError("`switches_at_once` lies more than 6 below `database_pool_max`")
         if self.database_pool_min > self.database_pool_max:
             raise ValueError("`database_pool_min` lies above `database_pool_max`")
 

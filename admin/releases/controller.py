@@ -176,7 +176,7 @@ class Releases:
     async def _judge(self, record: Record, moved: Sequence[float]) -> Judgement:
         release = record.release
         if release.state not in course.WATCHED:
-            self._ports.monitor.rest()
+            self._ports.monitor.rest(release)
             return Judgement()
         judged = await self._ports.monitor.judge(release, moved, record.row["devices"])
         now = monotonic()
@@ -342,8 +342,14 @@ class Releases:
             if before is not None:
                 # Roles may have changed hands.
                 table = await self._control.store.current()
+                over = before.release
+                stays = table.active is over.active
                 after = replace(
-                    after, active=table.active, base=table.canary, expected=table.canary
+                    after,
+                    from_version=over.from_version if stays else over.version,
+                    active=table.active,
+                    base=table.canary,
+                    expected=table.canary,
                 )
             async with self._database.connection() as connection, connection.transaction():
                 await store.save(connection, record, after, "its-turn", {})

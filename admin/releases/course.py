@@ -98,7 +98,8 @@ COURSE: Final[Mapping[State, tuple[Item, ...]]] = {
     State.FINALISING: (Before, Kind.SETTLE, After),
     # Nobody waits for a hook to be back on the version that works.
     State.ROLLING_BACK: (Kind.RETURN, Kind.DRAIN, Before, After),
-    State.ABORTING: (Kind.RETURN, Before, After),
+    # It has moved nobody: what others have done to the routing stays.
+    State.ABORTING: (Before, After),
 }
 """What is done in each state, in this order; before and after are its hooks."""
 

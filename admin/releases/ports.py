@@ -58,8 +58,8 @@ class Monitor(Protocol):
         empty: it didn't yet. devices: how many were connected when it began; None: nobody counted.
         """
 
-    def rest(self) -> None:
-        """There is nothing to be watched."""
+    def rest(self, release: Release) -> None:
+        """There is nothing to be watched of it; another one may be watched."""
 
 
 class Hooks(Protocol):

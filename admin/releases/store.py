@@ -53,6 +53,7 @@ UPDATE turnout.releases
        visit = $5, paused = $6, expected = $7::jsonb,
        dwelt_s = CASE WHEN visit = $5 THEN dwelt_s ELSE 0 END,
        waits_for = $8, old_is_gone = $9, reason = $10, fault = $11,
+       active = $16, base = $17::jsonb, from_version = $18,
        looked_at = clock_timestamp(),
        moved_at = CASE WHEN visit = $5 THEN moved_at ELSE now() END,
        ended_at = CASE WHEN $12 THEN now() ELSE ended_at END,
@@ -219,6 +220,7 @@ async def save(
         *(after.waits_for, after.old_is_gone, after.reason, after.fault),
         after.state in ENDED,
         *((author.actor, author.role, author.request_id) if author else (None, None, None)),
+        *(str(after.active), _canary(after.base), after.from_version),
     )
     if done != "UPDATE 1":
         raise StaleError(after.name)

@@ -93,8 +93,8 @@ class WiredMonitor:
     ) -> Judgement:
         """What it says now. moved: see the port."""
         if not moved:
-            self.rest()
-            return self.latest
+            self.rest(release)
+            return Judgement()
         await self._count(devices)
         try:
             await self._follow(release, moved)
@@ -103,11 +103,11 @@ class WiredMonitor:
         self.latest = _judgement(self._watch.verdict)
         return self.latest
 
-    def rest(self) -> None:
-        """Watch nothing."""
-        if self._of:
+    def rest(self, release: Release) -> None:
+        """Watch it no longer, if it is the one that is watched."""
+        if self._of == release.name:
             self._watch.stop()
-        self._of, self._moves, self.latest = "", 0, Judgement()
+            self._of, self._moves, self.latest = "", 0, Judgement()
 
     async def _follow(self, release: Release, moved: Sequence[float]) -> None:
         if self._of != release.name:
