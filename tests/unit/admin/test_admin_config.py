@@ -12,7 +12,7 @@ from config import ConfigError, load
         ("listen", "nonsense"),
         ("listen", "127.0.0.1:99999"),
         ("endpoint_networks", ["10.0.0.1/8"]),
-        ("database_pool_min", "11"),
+        ("database_pool_min", "13"),
         ("database_pool_max", "0"),
         ("redis_timeout_s", "0"),
         ("redis_timeout_s", "inf"),
