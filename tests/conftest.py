@@ -15,14 +15,18 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from admin.embedded import EmbeddedPostgres, EmbeddedRedis
 from tests.support.processes import Children
 from tests.support.servers import emptied_redis, empty_database, session_postgres
 
 # For `make test-fast`: a quarter of the examples; the whole suite draws them all. See `examples`.
-settings.register_profile("fast", max_examples=25)
+# How long an example takes to make says how busy the machine is, and nothing of the code.
+_BUSY = (HealthCheck.too_slow,)
+settings.register_profile("whole", suppress_health_check=_BUSY)
+settings.register_profile("fast", max_examples=25, suppress_health_check=_BUSY)
+settings.load_profile("whole")
 
 _CHILDREN = pytest.StashKey[Children]()
 # In the environment, so that all processes of one run have the same.

@@ -171,7 +171,7 @@ async def brought_back(plant: Plant, name: str, since: float, *triggers: str) ->
     assert {seen.slot for seen in later} == {"blue"}
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_a_release_under_load_and_the_next_one_the_other_way(
     plant: Plant, spawn: Children, database_url: str, tmp_path: Path
 ) -> None:
@@ -205,7 +205,7 @@ async def _one_tenant(plant: Plant) -> float:
     return await faulty(plant.green, error_rate=1.0, tenant=on_green)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("triggers", "sabotage", "step"),
     [
@@ -227,7 +227,7 @@ async def test_it_goes_back_by_itself(
     await brought_back(plant, name, await sabotage(plant), *triggers)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_it_goes_back_when_it_is_slower(plant: Plant) -> None:
     for erp in (plant.blue, plant.green):
         await faulty(erp, delay_ms=100)
@@ -237,7 +237,7 @@ async def test_it_goes_back_when_it_is_slower(plant: Plant) -> None:
     await brought_back(plant, name, await faulty(plant.green, delay_ms=165), "response-time")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_it_goes_back_when_connections_leak(plant: Plant, database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
 
@@ -260,7 +260,7 @@ async def test_it_goes_back_when_connections_leak(plant: Plant, database_url: st
         await connection.close()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_it_goes_back_when_equipment_is_lost(plant: Plant) -> None:
     async def printer(number: int) -> None:
         url = f"http://127.0.0.1:{plant.fleet.port}/ws/equipment/printer-{number}"
