@@ -22,7 +22,7 @@ from admin.intents import LOOK_S, Carrier, StaleError
 from admin.releases import course, go, store
 from admin.releases.config import Settings
 from admin.releases.course import Do, Effect, Kind, Sight, Take, Wait, Waits
-from admin.releases.effects import Done, EffectError, Effects, UnknownError, about
+from admin.releases.effects import Done, EffectError, Effects, UnknownError, about, disturbed
 from admin.releases.model import Command, Event, NotNowError, Release, State, meant
 from admin.releases.ports import Judgement, Ports
 from admin.releases.store import Intent, Record, Row
@@ -96,9 +96,7 @@ class Releases:
         """A hotfix needs its place: end it. NotNowError."""
         for _ in range(_TRIES):
             record = await self._find(name)
-            if record.release.ended:
-                return
-            if record.release.is_back:
+            if record.release.ended or record.release.is_back:
                 return
             reason = f"overtaken by {by}"
             after = record.release.take(Event.OVERTAKE, reason)
@@ -385,13 +383,8 @@ class Releases:
             why = f"somebody made {table.active} active"
             await self._move(record, release.take(Event.ROLLBACK, why), Event.ROLLBACK, None, why)
             return True
-        if table.active is release.active and table.canary == release.expected:
+        if not (why := disturbed(release, table)):
             return False
-        why = (
-            f"somebody made {table.active} active"
-            if table.active is not release.active
-            else f"somebody set the canary to {table.canary.basis_points / 100:g} %"
-        )
         await self._move(record, release.take(Event.PAUSE, why), Event.PAUSE, None, why)
         return True
 
