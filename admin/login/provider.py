@@ -23,9 +23,9 @@ from admin.login.config import Oidc, is_safe_url
 from admin.login.fetch import FetchError, fetch
 from admin.login.id_token import Expected, IdTokenError, UnknownKeyError, verify
 from admin.login.keys import KeySet, KeySetError, read_keys
-from admin.login.secret import SecretError, secret
 from admin.login.tokens import Parts, read_object, take_apart
 from admin.login.transaction import Trip, Trips
+from admin.migrations.references import ReferenceFault, secret
 from admin.tokens import now
 
 log = structlog.get_logger(__name__)
@@ -203,7 +203,7 @@ class Provider:
             return {"client_id": settings.client_id}, {}
         try:
             shown = secret(settings.client_secret)
-        except SecretError as error:
+        except ReferenceFault as error:
             raise UnavailableError(str(error)) from None
         if not basic:
             return {"client_id": settings.client_id, "client_secret": shown}, {}

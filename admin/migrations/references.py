@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+MAX_CHARACTERS = 4096
+"""What is longer is no secret, but another file."""
 _REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/.+")
 
 
@@ -23,6 +25,13 @@ def is_reference(text: str) -> bool:
 
 def secret(reference: str, environ: Mapping[str, str] | None = None) -> str:
     """What stands there, without white space around it. ReferenceFault; what is empty is not there."""
+    text = _text(reference, environ)
+    if len(text) > MAX_CHARACTERS:
+        raise ReferenceFault(f"{reference}: more than {MAX_CHARACTERS} characters stand there")
+    return text
+
+
+def _text(reference: str, environ: Mapping[str, str] | None) -> str:
     kind, _, where = reference.partition(":")
     if kind == "env":
         text = (os.environ if environ is None else environ).get(where, "").strip()

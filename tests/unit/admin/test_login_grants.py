@@ -10,7 +10,7 @@ from admin.login.config import Login, Oidc
 from admin.login.failed import FailedLogins
 from admin.login.grants import Grant, NoGrantError, grant_of
 from admin.login.provider import UnavailableError, read_description
-from admin.login.secret import SecretError, secret
+from admin.migrations.references import ReferenceFault, secret
 from admin.tokens import Role
 from config import ConfigError, examine, load
 
@@ -180,8 +180,10 @@ def test_a_secret_is_looked_up_where_it_stands(tmp_path):
     assert secret(f"file:{tmp_path}/secret") == "s3cret"
     assert secret("env:A", {"A": "s3cret"}) == "s3cret"
     for missing in (f"file:{tmp_path}/none", "env:B"):
-        with pytest.raises(SecretError, match=r"none|env:B"):
+        with pytest.raises(ReferenceFault, match=r"none|env:B"):
             secret(missing, {"A": "s3cret"})
+    with pytest.raises(ReferenceFault, match="env:A: more than 4096 characters"):
+        secret("env:A", {"A": "s" * 4097})
 
 
 ISSUER = "https://login.example"
