@@ -12,7 +12,7 @@ from admin.api.route import Parts, Route
 from admin.dashboard import forms
 from admin.dashboard.once import Once
 from admin.dashboard.operations import Api, Operations
-from admin.dashboard.render import HEADERS, Files, Pages
+from admin.dashboard.render import Files, Pages
 from admin.dashboard.session import Session, Sessions, check_own_page
 from admin.dashboard.sources import Sources
 from admin.dashboard.views import (
@@ -59,16 +59,16 @@ def add(
     parts: Parts,
     routes: Iterable[Route],
     sessions: Sessions,
-    sources: Sources | None = None,
-    headers: Mapping[str, str] = HEADERS,
+    sources: Sources,
+    headers: Mapping[str, str],
 ) -> None:
     """Put the pages into the application. routes: the API's calls.
 
-    sessions: who looks. sources: of what the API doesn't give; without it, it isn't measured.
+    sessions: who looks. sources: of what the API doesn't give.
     headers: what every page carries.
     """
     static = Files()
-    ways = Ways(sessions, Api(parts, routes), Pages(static, headers), sources or Sources())
+    ways = Ways(sessions, Api(parts, routes), Pages(static, headers), sources)
     for path in ("/ui", "/ui/"):
         app.router.add_get(path, _home, allow_head=False)
     app.router.add_get("/ui/static/{name}", _file(static), allow_head=False)

@@ -10,16 +10,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from admin.dashboard.model.words import FILTERS
 
-HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    # Not no-referrer: a browser then says `Origin: null` with a form, which is refused.
-    "Referrer-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 STATIC: Mapping[str, tuple[str, str]] = {
     "turnout.css": ("turnout.css", "text/css"),
     "turnout.js": ("turnout.js", "text/javascript"),
@@ -67,7 +57,7 @@ class Files:
 class Pages:
     """The templates. headers: what every page carries."""
 
-    def __init__(self, static: Files, headers: Mapping[str, str] = HEADERS) -> None:
+    def __init__(self, static: Files, headers: Mapping[str, str]) -> None:
         self._headers = headers
         self._environment = Environment(
             loader=PackageLoader("admin.dashboard"),

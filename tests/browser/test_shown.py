@@ -20,6 +20,7 @@ from admin.dashboard.model.frame import PLACES, Frame, SlotStanding
 from admin.dashboard.model.release import release_shown
 from admin.dashboard.render import STATIC, Files, Pages
 from admin.dashboard.session import Session
+from admin.login.headers import page_headers
 from admin.tokens import Principal, Role
 from proxy.routing.model import Slot
 from tests.browser.conftest import OUT
@@ -73,7 +74,7 @@ def frame(place: str, theme: str = "auto") -> dict[str, Any]:
 
 def pages() -> Iterator[tuple[str, str]]:
     """(path, page) of all that is shown."""
-    render = Pages(Files())
+    render = Pages(Files(), page_headers(https=False))
     signals = {"database-connections": Signal(45, 48), "cache-hit-rate": Signal(94, 93, "%")}
     seconds = totals(windows(30))
     for name, verdict in BOARDS.items():

@@ -14,6 +14,7 @@ from admin.dashboard.model.words import NOTHING, counted, duration, moment, perc
 from admin.dashboard.once import MAX_REMEMBERED, Once
 from admin.dashboard.render import Files, Pages
 from admin.dashboard.session import Session, check_csrf
+from admin.login.headers import page_headers
 from admin.tokens import Principal, Role
 
 
@@ -227,7 +228,7 @@ def test_static_files_are_those_of_the_table_alone():
 
 
 def test_no_template_holds_a_script_a_style_or_an_escape_from_escaping():
-    environment = Pages(Files())._environment
+    environment = Pages(Files(), page_headers(https=False))._environment
     names = environment.list_templates()
     assert len(names) > 10
     for name in names:
