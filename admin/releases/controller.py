@@ -224,7 +224,7 @@ class Releases:
                 await store.effect_begun(connection, name, effect)
         try:
             async with self._undisturbed(record, effect):
-                done = await self._effects.do(record, effect, tries)
+                done = await self._served(record, await self._effects.do(record, effect, tries))
         except UnknownError as error:
             await self._give_up(
                 record, effect, self._ports.hooks.on_unknown(effect.what), str(error)
@@ -282,15 +282,44 @@ class Releases:
             raise group.exceptions[0] from None
 
     async def _watch(self, record: Record) -> None:
-        name, state = record.release.name, record.release.state
         while True:
             await asyncio.sleep(LOOK_S)
-            if (await self._find(name)).revision != record.revision:
-                raise StaleError(name)
-            async with self._database.connection() as connection:
-                moved = _moved((await store.effects(connection, name)).values())
-            if state in course.WATCHED and (await self._judge(record, moved)).level == "critical":
+            if await self._fault(record, None):
                 raise EffectError("given up: the monitor brings the release back")
+
+    async def _fault(self, record: Record, moved_ago_s: float | None) -> str:
+        """Why the monitor is sure by now that the new version is worse; empty if it isn't.
+
+        moved_ago_s: since when a change moves requests that has not yet reached every worker.
+        StaleError: somebody else has moved the release on.
+        """
+        name = record.release.name
+        if (await self._find(name)).revision != record.revision:
+            raise StaleError(name)
+        if record.release.state not in course.WATCHED:
+            return ""
+        async with self._database.connection() as connection:
+            moved = _moved((await store.effects(connection, name)).values())
+        if moved_ago_s is not None:
+            moved.append(moved_ago_s)
+        judged = await self._judge(record, moved)
+        return judged.why if judged.level == "critical" else ""
+
+    async def _served(self, record: Record, done: Done) -> Done:
+        """Once all workers serve it. StaleError: the release goes elsewhere, so nobody waits for that.
+
+        A worker that can't take a table would else keep everybody on the new version.
+        """
+        if done.version is None:
+            return done
+        fleet, release = self._control.fleet, record.release
+        while not (await fleet.wait(done.version, monotonic() + LOOK_S))[1]:
+            why = "" if release.is_back else await self._fault(record, monotonic() - done.began)
+            if why:
+                await self._move(record, release.take(Event.FAULT, why), Event.FAULT, None, why)
+                raise StaleError(release.name)
+        ack_ms = round((monotonic() - done.began) * 1000, 3)
+        return replace(done, told={**done.told, "ack_ms": ack_ms})
 
     async def _failed(self, record: Record, effect: Effect, why: str) -> None:
         """It failed: on the way back that is told and gone on from; else the release pauses."""

@@ -47,10 +47,16 @@ class UnknownError(EffectError):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What was done. told: for the trail. expected: the canary that it left behind."""
+    """What was done. told: for the trail. expected: the canary that it left behind.
+
+    version: of the routing table that all workers have to serve before it counts as done; None: none.
+    began: when that change was begun, by the loop's monotonic clock.
+    """
 
     told: Mapping[str, Any] = field(default_factory=dict)
     expected: Canary | None = None
+    version: int | None = None
+    began: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +119,9 @@ class Effects:
                 raise ContractError(why)
             return (_set(wanted), *_pins(release, table))
 
-        told = await self._change(record, effect, plan, tries)
-        return Done({**told, "percent": wanted.basis_points / 100}, wanted)
+        done = await self._change(record, effect, plan, tries)
+        told = {**done.told, "percent": wanted.basis_points / 100}
+        return replace(done, told=told, expected=wanted)
 
     async def _cutover(self, record: Record, effect: Effect, tries: int) -> Done:
         release = record.release
@@ -128,9 +135,9 @@ class Effects:
         if release.plan.cutover == "fenced":
             table = await self._control.store.current()
             if table.active is release.standby:
-                return Done({"version": table.version}, after)
-            return Done(await self._fenced(record, effect, plan(table), tries), after)
-        return Done(await self._change(record, effect, plan, tries), after)
+                return _done(table.version, monotonic(), after)
+            return replace(await self._fenced(record, effect, plan(table), tries), expected=after)
+        return replace(await self._change(record, effect, plan, tries), expected=after)
 
     async def _return(self, record: Record, effect: Effect, _: int) -> Done:
         """Back, from wherever the table stands; and if it is not to be, again and again."""
@@ -138,16 +145,17 @@ class Effects:
         while operations := back(release, table := await self._control.store.current()):
             try:
                 if release.plan.rollback == "fenced" and table.active is release.standby:
-                    told = await self._fenced(record, effect, operations, tries)
+                    done = await self._fenced(record, effect, operations, tries)
                 else:
-                    told = await self._change(record, effect, partial(back, release), tries)
+                    done = await self._change(record, effect, partial(back, release), tries)
             except (EffectError, *self._refused) as error:
                 log.warning("a release can't go back yet", release=release.name, why=str(error))
                 tries += 1
                 await asyncio.sleep(AGAIN_S)
             else:
-                return Done({**told, "tries": tries + 1}, release.base)
-        return Done({"version": table.version}, release.base)
+                told = {**done.told, "tries": tries + 1}
+                return replace(done, told=told, expected=release.base)
+        return _done(table.version, monotonic(), release.base)
 
     async def _drain(self, record: Record, effect: Effect, _: int) -> Done:
         release = record.release
@@ -171,23 +179,18 @@ class Effects:
         effect: Effect,
         plan: Plan,
         tries: int,
-    ) -> dict[str, Any]:
-        """Make a change of the routing, and wait until all workers serve it."""
+    ) -> Done:
+        """Make a change of the routing."""
         began = monotonic()
         name, what = record.release.name, f"{effect.name}-{tries}"
         version = await change_once(
             self._control, "release", name, what, record.author, plan, self._limits.check
         )
-        await self._served(version)
-        return {"version": version, "ack_ms": round((monotonic() - began) * 1000, 3)}
-
-    async def _served(self, version: int) -> None:
-        while not (await self._control.fleet.wait(version, monotonic() + LOOK_S))[1]:
-            pass
+        return _done(version, began)
 
     async def _fenced(
         self, record: Record, effect: Effect, operations: tuple[Operation, ...], tries: int
-    ) -> dict[str, Any]:
+    ) -> Done:
         """The same with everybody held meanwhile. EffectError: it was undone."""
         name = _name("s", record.release, effect, tries)
         began = monotonic()
@@ -202,10 +205,8 @@ class Effects:
             found = await self._switches.ended(name, LOOK_S)
         if found.switch.state is not State.DONE:
             raise EffectError(f"the fenced switch {name} was undone: {found.switch.reason}")
-        version = found.switch.committed or 0
-        await self._served(version)
-        took = round((monotonic() - began) * 1000, 3)
-        return {"version": version, "switch": name, "took_ms": took}
+        done = _done(found.switch.committed or 0, began)
+        return replace(done, told={**done.told, "switch": name})
 
 
 _ACTIONS: Mapping[Kind, Callable[[Effects, Record, Effect, int], Awaitable[Done]]] = {
@@ -217,6 +218,10 @@ _ACTIONS: Mapping[Kind, Callable[[Effects, Record, Effect, int], Awaitable[Done]
     Kind.RETURN: Effects._return,  # noqa: SLF001
     Kind.SETTLE: Effects._settle,  # noqa: SLF001
 }
+
+
+def _done(version: int, began: float, expected: Canary | None = None) -> Done:
+    return Done({"version": version}, expected, version, began)
 
 
 def about(release: Release) -> dict[str, Any]:

@@ -90,6 +90,13 @@ async def table(call: Client) -> Report:
     return dict((await call("GET", "/v1/routing"))[1])
 
 
+async def table_with(call: Client, active: str) -> Report:
+    """The table, once this slot is active."""
+    while (found := await table(call))["active"] != active:
+        await asyncio.sleep(0.02)
+    return found
+
+
 async def trail(call: Client, name: str) -> list[Report]:
     return list((await call("GET", f"{RELEASES}/{name}/events?limit=1000"))[1]["events"])
 
@@ -123,6 +130,22 @@ async def test_all_the_way_and_the_next_one_the_other_way(call: Client, worker: 
     assert (following["active"], following["standby"]) == ("green", "blue")
     assert (following["from_version"], (await table(call))["active"]) == ("1.3.0", "blue")
     assert (await call("GET", "/v1/audit/verify"))[1]["holds"]
+
+
+async def test_nobody_waits_for_a_worker_to_come_back(
+    call: Client, worker: Follower, follow: Callable[..., Any]
+):
+    deaf = await follow("w2", deaf=True)
+    name = await begun(call, plan={"steps": []})
+    await worker.until((await table_with(call, "green"))["version"])
+    await say(call, name, "rollback", "one worker does not follow")
+    await table_with(call, "blue")
+    assert (await call("GET", f"{RELEASES}/{name}"))[1]["state"] == "rolling-back"
+    deaf.listen()
+    await until(call, name, "rolled-back")
+    assert [row["action"] for row in await committed(call)][-2:] == [
+        *("release-4-cutover-1", "release-5-return-0"),
+    ]
 
 
 async def test_back_from_the_canary(call: Client):
