@@ -129,7 +129,8 @@ class Findings:
                 continue
             floor = spent(since - self._began)
             certain = of.slower_for_certain(new, old, self._second - since + 1, floor)
-            slower = max(of.span.usual_ratio(since, before_us) or 0.0, certain) / usual
+            typical = self._typical(since, before_us, (new, old))
+            slower = max(typical, certain) / usual
             is_long = new.mean_ms > told.response_critical_ms and (
                 slower > 1.0 + told.slower_tolerated_percent / 100.0
             )
@@ -137,10 +138,19 @@ class Findings:
                 return self._of_times(Level.CRITICAL, (new, old), since, slower)
         floor = spent(self._second - self._began)
         since = max(of.slow, key=lambda each: each.evidence(floor)).began
-        slower = (of.span.usual_ratio(since, before_us) or 0.0) / usual
+        totals = of.span.since(since)
+        slower = self._typical(since, before_us, totals) / usual
         if slower > 1.0 + told.slower_tolerated_percent / 100.0:
-            return self._of_times(Level.WARNING, of.span.since(since), since, slower)
+            return self._of_times(Level.WARNING, totals, since, slower)
         return None
+
+    def _typical(self, since: int, before_us: float | None, totals: tuple[Totals, Totals]) -> float:
+        """How many times as long most of it takes; 0: so few milliseconds more that it is no matter."""
+        new, old = totals
+        before_ms = old.mean_ms if before_us is None else before_us / 1000.0
+        if new.mean_ms - before_ms < self._settings.slower_least_ms:
+            return 0.0
+        return self._of.span.usual_ratio(since, before_us) or 0.0
 
     def _of_times(
         self, level: Level, totals: tuple[Totals, Totals], since: int, slower: float

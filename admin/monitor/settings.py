@@ -61,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     error_rate_critical_percent: Percent = 1.0
     slower_critical_percent: Percents = 50.0
     slower_tolerated_percent: Percents = 25.0
+    slower_least_ms: Annotated[float, Meta(ge=0, le=600_000)] = 10.0
     response_warning_ms: Millis = 200.0
     response_critical_ms: Millis = 500.0
     connect_failures_percent: Percent = 1.0

@@ -19,7 +19,7 @@ from proxy.routing.windows import Figures
 SHARE: Final = 0.1
 UPS: Final = (0.015, 0.05, 0.3)
 _NATS: Final = 9.0
-_FAST_S: Final = 2
+_FAST_S: Final = 1
 _SLOW_S: Final = 20
 _BLOCKS: Final = 7
 _NO_SUMS: Final = (0.0, 0.0, 0.0, 0.0)

@@ -212,7 +212,8 @@ class Subject:
         for share in (0.5, 0.95):
             least, _ = latency.quantile(new.buckets, share, off)
             _, most = latency.quantile(theirs, share, off_old)
-            found = max(found, least / most)
+            if least - most >= self._settings.slower_least_ms * 1000.0:
+                found = max(found, least / most)
         return found
 
 
