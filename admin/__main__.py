@@ -18,12 +18,13 @@ import structlog
 import uvloop
 
 from admin.bootstrap import StartError, running
-from admin.config import MIN_SECRET_BYTES, Settings
+from admin.check import check
+from admin.config import Settings
 from admin.migrations.config import Settings as MigrationSettings
 from admin.monitor.settings import Settings as MonitorSettings
 from admin.releases.config import Settings as ReleaseSettings
 from admin.schema import SchemaError
-from config import ERROR, ConfigError, Shared, examine, load
+from config import ConfigError, Shared, load
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="with --check: machine output")
     arguments = parser.parse_args(argv)
     if arguments.check:
-        return _check(arguments.config, as_json=arguments.json)
+        return check(arguments.config, as_json=arguments.json)
     try:
         shared, settings = load(arguments.config, "admin", Settings)
         _, migrating = load(arguments.config, "migrations", MigrationSettings)
@@ -95,16 +96,6 @@ def log_to_stderr(level: str) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     # Its pool logs a traceback each time it finds no server; the reconciler says it once.
     logging.getLogger("asyncpg").setLevel(logging.ERROR)
-
-
-def _check(path: Path | None, *, as_json: bool) -> int:
-    """All that is wrong with the settings, with file and line; the exit code."""
-    report = examine(path, "admin", Settings)
-    if report.good and report.section and len(report.section.token_secret) < MIN_SECRET_BYTES:
-        report.add(ERROR, ("admin", "token_secret"), f"has to have {MIN_SECRET_BYTES} bytes")
-    said = report.as_json() if as_json else report.text()
-    (sys.stdout if report.good or as_json else sys.stderr).write(said)
-    return 0 if report.good else 2
 
 
 def _fail(message: str, code: int) -> int:

@@ -20,6 +20,7 @@ from admin.census.reading import Reader
 from admin.census.watch import Rolls
 from admin.config import Settings
 from admin.drains.controller import Drains
+from admin.gates.files import FileFault
 from admin.login.door import Logins
 from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
@@ -82,7 +83,12 @@ async def running(
         stack.push_async_callback(database.close)
         async with pool.acquire() as connection:
             await migrate(connection, migrations(), settings.database_wait_s)
-        parts, tasks = _compose(stack, shared, settings, database, migrating, releasing, monitoring)
+        try:
+            parts, tasks = _compose(
+                stack, shared, settings, database, migrating, releasing, monitoring
+            )
+        except FileFault as fault:
+            raise StartError(str(fault)) from None
         stack.push_async_callback(tasks.close)
         runner = web.AppRunner(
             create_app(parts),

@@ -8,6 +8,8 @@ from msgspec import Meta
 
 from admin.config import Positive, Seconds
 from admin.migrations.references import is_reference
+from admin.notify.events import EVENTS
+from config.words import like
 
 _NAME = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -24,6 +26,16 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("`name` is 1 to 64 of a-z, 0-9 and -")
         if not is_reference(self.url):
             raise ValueError("`url` names where the URL stands: env:NAME, or file:/path")
+        for event in self.events:
+            if event not in EVENTS:
+                raise ValueError(f"`events`: {unknown(event)}")
+
+
+def unknown(event: str) -> str:
+    """What is said of an event that there is not."""
+    close = like(event, EVENTS)
+    hint = f"did you mean {close}?" if close else f"there are {', '.join(EVENTS)}"
+    return f"there is no event {event!r}; {hint}"
 
 
 class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -19,6 +19,8 @@ import msgspec
 
 from admin.gates.files import FileFault, read
 from admin.gates.words import fill, unknown
+from admin.notify.config import unknown as unknown_event
+from admin.notify.events import EVENTS
 
 WORDS = (
     "event",
@@ -71,6 +73,11 @@ class Templates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """By event."""
 
     events: dict[str, Template] = {}
+
+    def __post_init__(self) -> None:
+        for event in self.events:
+            if event not in {DEFAULT, *EVENTS}:
+                raise ValueError(unknown_event(event))
 
     def of(self, event: str) -> Template | None:
         """The event's, or the default one."""

@@ -29,6 +29,7 @@ from admin.api.metrics import GAUGES, SLOT_GAUGES, Metrics
 from admin.api.problems import CODES
 from admin.cli.main import main
 from admin.migrations.__main__ import main as worker_main
+from admin.notify.events import EVENTS as NOTIFIED
 from admin.routing.events import KINDS
 from bench.switch.options import parse as parse_switch
 from proxy.__main__ import main as proxy_main
@@ -358,6 +359,14 @@ def test_calls_are_the_admin_s_routes():
     assert named == {
         f"{route.method} {route.path}" for route in ROUTES if route.path.startswith("/v1/")
     }
+
+
+def test_notifications_are_those_that_there_are():
+    text = (ROOT / "docs/releases/gates.md").read_text()
+    rows = re.findall(
+        r"^\| `([a-z-]+)` \| (.+) \|$", text.partition("| event | told when |")[2], re.MULTILINE
+    )
+    assert dict(rows) == dict(NOTIFIED)
 
 
 def test_events_are_those_that_are_told():

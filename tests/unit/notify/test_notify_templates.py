@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from admin.gates.files import FileFault
 from admin.hooks.model import STATES
+from admin.notify.config import Target
+from admin.notify.events import EVENTS
 from admin.notify.templates import (
     TITLE_MAX,
     VALUE_MAX,
@@ -29,10 +31,11 @@ ABOUT = {
 }
 
 
-def test_every_state_has_a_template_and_other_events_the_default() -> None:
+def test_every_event_has_a_template_and_every_state_is_an_event() -> None:
     templates = load()
-    assert set(STATES) <= templates.events.keys()
-    for event in (*templates.events, "something-new"):
+    assert templates.events.keys() == {"default", *EVENTS}
+    assert set(STATES) <= EVENTS.keys()
+    for event in EVENTS:
         template = templates.of(event)
         assert template is not None
         told = message(template, event, ABOUT)
@@ -64,6 +67,7 @@ def test_lines_about_nothing_are_left_out() -> None:
         ),
         ('[events.done]\ntitle = "x"\nbody = ""\nlevel = "loud"\n', "`level` is one of info"),
         ('[events.done]\ntitle = "x"\n', "needs `body`"),
+        ('[events.finished]\ntitle = "x"\nbody = ""\n', "there is no event 'finished'"),
         ('[events.done]\ntitle = "a\\nb"\nbody = ""\n', "`title` is one line"),
     ],
 )
@@ -74,6 +78,15 @@ def test_errors_of_templates(tmp_path: Path, text: str, said: str) -> None:
         load(str(path))
     assert said in str(caught.value)
     assert str(caught.value).startswith(str(path))
+
+
+def test_a_target_is_told_of_events_that_there_are() -> None:
+    with pytest.raises(
+        ValueError, match=r"there is no event 'roled-back'; did you mean rolled-back"
+    ):
+        Target("chat", "env:CHAT", ("done", "roled-back"))
+    with pytest.raises(ValueError, match="there are planned, deploying"):
+        Target("chat", "env:CHAT", ("lunch",))
 
 
 def test_a_file_replaces_single_events(tmp_path: Path) -> None:
