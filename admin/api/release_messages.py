@@ -45,9 +45,10 @@ class NoteBody(Given, kw_only=True):
 
 
 class SignBody(Given, kw_only=True):
-    """A signature. signer: in whose name, as the plan has it."""
+    """A signature. item: of the checklist; or signer: in whose name, for all that is due by now."""
 
-    signer: Text
+    signer: Text = ""
+    item: Text = ""
     approve: bool = True
     note: NoteText = ""
 
@@ -67,12 +68,17 @@ class EventsOfQuery(Given, kw_only=True):
 
 
 class GateState(Struct, kw_only=True):
-    """A gate or signature. phase: of the document. automatic: false, if somebody signs it.
+    """A thing that a release needs. gate: who says that it is so: a gate, or a role that signs.
 
-    outcome: passed, warned, not-applicable, failed, unmeasured; signed, refused or awaited.
+    part: of the checklist, or plan. phase: the document's, that is not left without it. automatic:
+    false, if somebody signs it. outcome: passed, warned, not-applicable, failed, unmeasured; signed,
+    refused or awaited.
     """
 
     gate: str
+    item: str
+    part: str
+    text: str
     phase: int
     automatic: bool
     outcome: str

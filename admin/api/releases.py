@@ -1,6 +1,5 @@
 """Releases: begun, looked at, spoken to, signed; and their trail."""
 
-from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -25,9 +24,11 @@ from admin.api.release_messages import (
     StepState,
 )
 from admin.api.route import Call, Handler, Route, reply
+from admin.gates.signoff import fault
 from admin.intents import StaleError
 from admin.migrations.version import Version, VersionError
 from admin.releases import beginning, go, store, trail
+from admin.releases.asking import known
 from admin.releases.beginning import RefusedError
 from admin.releases.controller import RunningError
 from admin.releases.model import PHASES, Command, NotNowError, State, may
@@ -148,17 +149,28 @@ def _command(command: Command) -> Handler:
 async def sign(call: Call, given: SignBody) -> web.StreamResponse:
     """Sign, or refuse to. The last word counts."""
     record = await found(call)
-    release, plan = record.release, record.release.plan
-    known = (*plan.signers, *plan.cutover_signers)
-    if given.signer not in known:
-        names = ", ".join(dict.fromkeys(known)) or "nobody"
-        raise Problem("invalid-change", f"body.signer: the plan asks {names} to sign")
+    release = record.release
+    if bool(given.item) == bool(given.signer):
+        raise Problem(
+            "invalid-change", "body: `item` or `signer` says what is signed, and not both"
+        )
     if release.ended:
         raise Problem("release-state", f"the release is {release.state}")
-    if not go.may_sign(given.signer, call.author.actor, call.parts.releasing.signers):
-        raise Problem("forbidden-scope", f"{call.author.actor} may not sign for {given.signer}")
+    if why := fault(given.note, approve=given.approve):
+        raise Problem("invalid-change", f"body.note: {why}")
+    async with call.parts.store.database.connection() as connection:
+        standing = await known(connection, release)
+    try:
+        needs = go.to_sign(release, standing, item=given.item, role=given.signer)
+    except go.NotAskedError as error:
+        raise Problem("invalid-change", f"body.signer: {error}") from None
+    except go.NotYetError as error:
+        raise Problem("release-state", str(error)) from None
+    role, actor = needs[0].role, call.author.actor
+    if not go.may_sign(role, actor, call.parts.releasing.signers):
+        raise Problem("forbidden-scope", f"{actor} may not sign for {role}")
     record = await call.parts.releases.sign(
-        release.name, given.signer, approved=given.approve, text=given.note, author=call.author
+        release.name, needs, approved=given.approve, text=given.note, author=call.author
     )
     return reply(await state_of(call, record))
 
@@ -202,9 +214,8 @@ async def state_of(call: Call, record: Record) -> ReleaseState:
     """The release's form."""
     release, row = record.release, record.row
     async with call.parts.store.database.connection() as connection:
-        said = await store.gates(connection, release.name)
-        signed = await store.signatures(connection, release.name)
-        missing = await beginning.missing(connection, release)
+        standing = await known(connection, release)
+    missing = go.missing(release, standing, call.parts.releases.rules)
     plan, ended = release.plan, row["ended_at"]
     in_canary = release.state is State.CANARY and bool(plan.steps)
     dwell_left = plan.dwell_s - release.dwelt_s if in_canary else None
@@ -236,9 +247,9 @@ async def state_of(call: Call, record: Record) -> ReleaseState:
         ended_at=None if ended is None else ended.isoformat(),
         waits_for=release.waits_for,
         plan=msgspec.to_builtins(plan),
-        gates=[*_gates(record, said), *_signatures(record, signed)],
+        gates=[_gate(line) for line in go.board(release, standing)],
         verdict=None if row["verdict"] is None else msgspec.json.decode(row["verdict"]),
-        may=[str(command) for command in may(release)],
+        may=[str(command) for command in may(release, lacks=bool(missing))],
     )
 
 
@@ -246,55 +257,21 @@ def _left(seconds: float | None) -> float | None:
     return None if seconds is None else round(max(0.0, seconds), 3)
 
 
-def _gates(record: Record, said: list[Any]) -> list[GateState]:
-    """What each gate said, and those of the plan that have not spoken."""
-    plan = record.release.plan
-    spoken = {(row["gate"], row["state"]): row for row in said}
-    wanted = [
-        *((gate, State.VALIDATING) for gate in plan.gates),
-        *((gate, State.CUTTING_OVER) for gate in plan.cutover_gates),
-    ]
-    found = []
-    for gate, state in wanted:
-        row = spoken.get((gate, str(state)))
-        found.append(
-            GateState(
-                gate=gate,
-                phase=PHASES[state],
-                automatic=True,
-                outcome=row["outcome"] if row else go.UNMEASURED,
-                detail=row["detail"] if row else "not measured yet",
-                measured_at=row["measured_at"].isoformat() if row else None,
-                signed_by=None,
-                note="",
-            )
-        )
-    return found
-
-
-def _signatures(record: Record, signed: dict[str, Any]) -> list[GateState]:
-    plan = record.release.plan
-    wanted = [
-        *((signer, State.VALIDATING) for signer in plan.signers),
-        *((signer, State.CUTTING_OVER) for signer in plan.cutover_signers),
-    ]
-    found = []
-    for signer, state in wanted:
-        row = signed.get(signer)
-        outcome = "awaited" if row is None else "signed" if row["approved"] else "refused"
-        found.append(
-            GateState(
-                gate=signer,
-                phase=PHASES[state],
-                automatic=False,
-                outcome=outcome,
-                detail="",
-                measured_at=row["at"].isoformat() if row else None,
-                signed_by=row["actor"] if row else None,
-                note=row["note"] if row else "",
-            )
-        )
-    return found
+def _gate(line: go.Line) -> GateState:
+    need = line.need
+    return GateState(
+        gate=need.gate or need.role,
+        item=need.item,
+        part=need.part,
+        text=need.text,
+        phase=need.phase,
+        automatic=bool(need.gate),
+        outcome=line.outcome,
+        detail=line.detail,
+        measured_at=line.at,
+        signed_by=line.by,
+        note=line.note,
+    )
 
 
 def _item(record: Record) -> ReleaseItem:

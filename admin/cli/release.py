@@ -93,14 +93,25 @@ def watch(session: Session, name: str) -> None:
 
 
 @release.command()
-@click.argument("signer")
+@click.argument("signer", metavar="[SIGNER]", default="")
 @_NAME
-@click.option("--refuse", is_flag=True, help="Say no; the last word counts.")
+@click.option("--item", default="", help="Sign this item of the checklist alone.")
+@click.option("--refuse", is_flag=True, help="Say no, and why (--note); the last word counts.")
 @_NOTE
 @connected
-def approve(session: Session, signer: str, name: str, note: str, *, refuse: bool) -> None:
-    """Sign in the name of SIGNER, as the plan has it."""
-    given = {"signer": signer, "approve": not refuse, "note": note}
+def approve(
+    session: Session, signer: str, name: str, item: str, note: str, *, refuse: bool
+) -> None:
+    """Sign in the name of SIGNER, a role, all that is due by now; or --item.
+
+    With --item, what stands in place of SIGNER is the release.
+    """
+    if item and signer and name == "current":
+        signer, name = "", signer
+    if bool(item) == bool(signer):
+        raise click.UsageError("SIGNER or --item says what is signed, and not both")
+    what = {"item": item} if item else {"signer": signer}
+    given = {**what, "approve": not refuse, "note": note}
     _tell(session, session.client.change("POST", f"{_PATH}/{name}/sign", given, waits=False))
 
 

@@ -55,7 +55,7 @@ def board(found: Document) -> list[str]:
         f"  {_way(str(found.get('state')))}",
         f"  {standing(found)}",
     ]
-    lines += [f"  {_gate(gate)}" for gate in found.get("gates") or []]
+    lines += [f"  {each}" for each in checklist(found)]
     lines += [f"  ✗ {printable(each)}" for each in found.get("missing") or []]
     verdict = found.get("verdict") or {}
     if verdict.get("level"):
@@ -78,11 +78,23 @@ def _way(state: str) -> str:
     return "  ".join(f"{mark} {name}" for mark, name in zip(marks, _WAY, strict=True))
 
 
+def checklist(found: Document) -> list[str]:
+    """All that it needs, by phase; what is not due yet has its words, and no mark."""
+    lines, gates = [], found.get("gates") or []
+    for phase in sorted({int(gate.get("phase") or 0) for gate in gates}):
+        lines.append(f"phase {phase}")
+        lines += [f"  {_gate(gate)}" for gate in gates if gate.get("phase") == phase]
+    return lines
+
+
 def _gate(gate: Document) -> str:
     mark = _MARKS.get(str(gate.get("outcome")), "·")
+    item, by = printable(gate.get("item") or gate.get("gate")), printable(gate.get("gate"))
+    whose = "" if item == by else f" ({by})"
     who = f", {printable(gate['signed_by'])}" if gate.get("signed_by") else ""
-    detail = f": {printable(gate['detail'])}" if gate.get("detail") else ""
-    return f"{mark} {printable(gate.get('gate'))} {gate.get('outcome')}{who}{detail}"
+    told = gate.get("detail") or gate.get("note")
+    detail = f": {printable(told)}" if told else ""
+    return f"{mark} {item}{whose} {gate.get('outcome')}{who}{detail}"
 
 
 def _trigger(trigger: Document) -> str:

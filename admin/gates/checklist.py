@@ -1,20 +1,16 @@
-"""The checklists of a release, and what of them is missing. Pure.
+"""The checklists of a release: their items, and how plans name those that they take. Pure.
 
-Rules:
-1. An item is automatic, and names its gate, or is signed, and names the role. Of several findings of
-   a gate, or signatures of an item, the last one counts.
-2. UNMEASURED passes nowhere; NOT_APPLICABLE only for gates of which the settings say so.
-3. A refusal stands until the same role approves.
+Rule: an item is automatic, and names its gate, or is signed, and names the role. What of them a
+release lacks is said by `admin.releases.go`.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
 
-from admin.gates.model import Finding, Outcome
-from admin.gates.signoff import Signature, is_role
+from admin.gates.signoff import is_role
 
 PARTS: Mapping[str, int] = {
     "infrastructure": 1,
@@ -25,7 +21,10 @@ PARTS: Mapping[str, int] = {
     "post-deployment": 6,
 }
 """The parts of the checklist, in their order, and the phase that a release may not leave before."""
-PASSING = frozenset({Outcome.PASSED, Outcome.WARNED})
+ALL = "*"
+"""What stands for all items, where a plan names those that it takes."""
+BUT = "-"
+"""What stands before an item or part that it doesn't take after all."""
 _NAME = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -42,6 +41,8 @@ class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError("`name` is 1 to 64 of a-z, 0-9 and -")
+        if self.name in PARTS or self.name.startswith(BUT):
+            raise ValueError("`name` is no part's, and begins with no -")
         if self.part not in PARTS:
             raise ValueError(f"`part` is one of {', '.join(PARTS)}")
         if not self.text.strip():
@@ -59,6 +60,14 @@ class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.phase or PARTS[self.part]
 
 
+class NoItemError(Exception):
+    """There is no item or part of this name. name: as it was asked for."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no item or part {name!r}")
+        self.name = name
+
+
 @dataclass(frozen=True, slots=True)
 class Checklist:
     """All items, in their order."""
@@ -68,6 +77,20 @@ class Checklist:
     def due(self, phase: int) -> tuple[Item, ...]:
         """What is needed to leave this phase, and was not needed before."""
         return tuple(item for item in self.items if item.due == phase)
+
+    def taken(self, names: Iterable[str]) -> tuple[Item, ...]:
+        """The items that a plan takes, in the checklist's order. NoItemError.
+
+        names: `*` for all, a part, an item; `-` before it: not these. The last word counts.
+        """
+        taken: set[str] = set()
+        for name in names:
+            out = name.startswith(BUT)
+            meant = {item.name for item in self.items if _is_meant(item, name.removeprefix(BUT))}
+            if not meant and name.removeprefix(BUT) not in {ALL, *PARTS}:
+                raise NoItemError(name)
+            taken = taken - meant if out else taken | meant
+        return tuple(item for item in self.items if item.name in taken)
 
     def gates(self, phase: int | None = None) -> list[str]:
         """The gates that it names, once each: of one phase, or of all."""
@@ -79,55 +102,5 @@ class Checklist:
         return next((item for item in self.items if item.name == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """Something that keeps a release from going on. why: in words."""
-
-    item: str
-    part: str
-    phase: int
-    why: str
-
-
-def go(
-    findings: Iterable[Finding],
-    signatures: Iterable[Signature],
-    checklist: Checklist,
-    *,
-    not_applicable: Collection[str] = (),
-    phase: int | None = None,
-) -> list[Missing]:
-    """What is missing; nothing: go.
-
-    findings, signatures: in the order in which they came. not_applicable: the gates for which the
-    settings say so. phase: what is due to leave it, and before; None: all.
-    """
-    measured = {finding.gate: finding for finding in findings}
-    signed = {(signature.item, signature.role): signature for signature in signatures}
-    missing = []
-    for item in checklist.items:
-        if phase is not None and item.due > phase:
-            continue
-        if item.gate:
-            why = _unmeasured(item.gate, measured.get(item.gate), not_applicable)
-        else:
-            why = _unsigned(item.role, signed.get((item.name, item.role)))
-        if why:
-            missing.append(Missing(item.name, item.part, item.due, why))
-    return missing
-
-
-def _unmeasured(gate: str, finding: Finding | None, not_applicable: Collection[str]) -> str:
-    if finding is None:
-        return f"{gate} has not been measured"
-    if finding.outcome in PASSING:
-        return ""
-    if finding.outcome is Outcome.NOT_APPLICABLE and gate in not_applicable:
-        return ""
-    return f"{gate} {finding.outcome}: {finding.detail}"
-
-
-def _unsigned(role: str, signature: Signature | None) -> str:
-    if signature is None:
-        return f"{role} has not signed"
-    return "" if signature.approve else f"{signature.by} ({role}) refused: {signature.note}"
+def _is_meant(item: Item, name: str) -> bool:
+    return name in {ALL, item.part, item.name}

@@ -29,6 +29,8 @@ from admin.routing.database import Database
 
 WATCHED = ("error-rate", "response-time", "window")
 """Gates whose findings come from what watches the release: the monitor, and its timer."""
+LIVE = frozenset({*WATCHED, "switched", "workers", "census"})
+"""Gates that look at what is known anyway, and what they say is only of this moment."""
 
 
 @dataclass(frozen=True, slots=True)

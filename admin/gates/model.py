@@ -3,7 +3,7 @@
 Rules:
 1. A gate says what it measured. If it could not measure, it says UNMEASURED, which never passes.
 2. NOT_APPLICABLE is said only where the settings say that there is nothing to measure, and passes
-   only where they do (`checklist.go`).
+   only where they do (`admin.releases.go`).
 3. Evidence is plain JSON, small, and holds no secret: no header, no body, no URL with a password.
 """
 

@@ -6,14 +6,14 @@ from hashlib import sha256
 from secrets import token_hex
 from typing import Any
 
+from admin.gates.checklist import PARTS, NoItemError
 from admin.migrations.guard import SchemaGuard
 from admin.migrations.version import Version
-from admin.releases import go
-from admin.releases.controller import Releases, spoken
+from admin.releases.controller import Releases
 from admin.releases.model import Release
+from admin.releases.needs import Need, needs_of, of_drill
 from admin.releases.plan import Kind, Plan, PlanError, kind_of, with_wishes
 from admin.routing.control import Control
-from admin.routing.database import Connection
 from proxy.routing.model import RoutingTable
 
 
@@ -70,7 +70,8 @@ async def prepare(
     if wish.key and (repeated := await releases.find(name)):
         return repeated.release, kind
     waits_for = await _in_the_way(releases, wish)
-    _check(plan, releases, table, waits=bool(waits_for))
+    needs = _needs(plan, releases)
+    _check(plan, table, waits=bool(waits_for))
     release = Release(
         name=name,
         version=str(version),
@@ -81,17 +82,27 @@ async def prepare(
         expected=table.canary,
         waits_for=waits_for,
         is_drill=is_drill,
+        needs=of_drill(needs) if is_drill else needs,
     )
     return release, kind
 
 
-def _check(plan: Plan, releases: Releases, table: RoutingTable, *, waits: bool) -> None:
-    """What the plan asks for is there, and nobody else is at work. PlanError, RefusedError."""
-    known = releases.gates
-    for gate in (*plan.gates, *plan.cutover_gates):
-        if gate not in known:
-            names = ", ".join(sorted(known)) or "none"
-            raise PlanError(f"body.plan.gates: no gate is called {gate}; there are {names}")
+def _needs(plan: Plan, releases: Releases) -> tuple[Need, ...]:
+    """What the plan asks for. PlanError: there is no such item, or gate."""
+    try:
+        needs = needs_of(plan, releases.checklist)
+    except NoItemError as error:
+        names = ", ".join(["*", *PARTS, *(item.name for item in releases.checklist.items)])
+        raise PlanError(f"body.plan.checklist: {error}; there are {names}") from None
+    for need in needs:
+        if need.gate and need.gate not in releases.gates:
+            names = ", ".join(sorted(releases.gates)) or "none"
+            raise PlanError(f"body.plan.gates: no gate is called {need.gate}; there are {names}")
+    return needs
+
+
+def _check(plan: Plan, table: RoutingTable, *, waits: bool) -> None:
+    """Nobody else is at work, and there is somewhere to go. RefusedError."""
     pinned = [tenant for tenant in plan.pilots if tenant in table.pins]
     if pinned:
         raise RefusedError(f"pilot {pinned[0]} is pinned already: unpin it first")
@@ -112,11 +123,6 @@ async def _in_the_way(releases: Releases, wish: Wish) -> str:
     if wish.hotfix:
         return name
     raise RefusedError(f"{name} has not ended: wait, end it, or begin this as a hotfix")
-
-
-async def missing(connection: Connection, release: Release) -> list[str]:
-    """What the release lacks in its state, in words."""
-    return go.missing(release, *await spoken(connection, release))
 
 
 def _name(version: str, wish: Wish) -> str:

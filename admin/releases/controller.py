@@ -6,26 +6,32 @@ Rules:
 2. An effect is written down before it is done, and when it is done. One that an admin left half done
    is done again under the same name, but for a hook: nobody knows what it did, and its plan decides.
 3. Whoever else moves the release on (a person, through any admin) does so in the database; here it is
-   noticed at the next look, also while an effect is under way, and that is given up.
+   noticed at the next look, also while a hook runs or gates measure, and that is given up. So it is
+   when the monitor brings the release back. A pause is no such thing: what runs comes to its end.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import Any
 
 import structlog
 
+from admin.gates.checklist import Checklist
 from admin.intents import LOOK_S, Carrier, StaleError
 from admin.releases import course, go, store
+from admin.releases.asking import Asking, going
+from admin.releases.asking import known as all_known
 from admin.releases.config import Settings
 from admin.releases.course import Do, Effect, Kind, Sight, Take, Wait, Waits
 from admin.releases.effects import Done, EffectError, Effects, UnknownError, about, disturbed
-from admin.releases.model import Command, Event, NotNowError, Release, State, meant
-from admin.releases.ports import Judgement, Ports
-from admin.releases.store import Intent, Record, Row
+from admin.releases.model import GOES_ON, Command, Event, NotNowError, Release, State, meant
+from admin.releases.needs import Need
+from admin.releases.ports import Ports
+from admin.releases.store import Intent, Record
+from admin.releases.watching import BackError, Watching, doubts, holds, moved
 from admin.routing.audit import Author
 from admin.routing.control import Control
 from admin.routing.database import Connection
@@ -35,8 +41,6 @@ from admin.tasks import Tasks
 log = structlog.get_logger(__name__)
 _TRIES = 5
 """How often a person's word is tried against a release that moves on meanwhile."""
-_TOLD_S = 2.0
-"""How often the monitor's verdict is written down."""
 
 
 class RunningError(Exception):
@@ -58,8 +62,8 @@ class Releases:
         self._control, self._hub, self._ports, self._effects = control, hub, ports, effects
         self._database = control.store.database
         self.settings = settings
-        self._measured: dict[tuple[str, int], float] = {}
-        self._verdict_told: dict[str, float] = {}
+        self._asking = Asking(self._database, hub, ports.gates, settings)
+        self._watching = Watching(self._database, ports.monitor)
         self._carrier = Carrier("release", self._database, tasks, self._act, store.unfinished)
         self.run = self._carrier.run
 
@@ -67,6 +71,16 @@ class Releases:
     def gates(self) -> frozenset[str]:
         """The gates that there are."""
         return self._ports.gates.names
+
+    @property
+    def checklist(self) -> Checklist:
+        """The items that plans choose from."""
+        return self._ports.gates.checklist
+
+    @property
+    def rules(self) -> go.Rules:
+        """What passes."""
+        return self._asking.rules
 
     # ── what people do ────────────────────────────────────────────────────────────────────────
 
@@ -85,6 +99,8 @@ class Releases:
         for _ in range(_TRIES):
             record = await self._find(name)
             event = meant(record.release, command)
+            if event in GOES_ON and (lacks := await self._asking.missing(record.release)):
+                raise NotNowError(f"the release lacks {'; '.join(lacks)}")
             try:
                 await self._move(record, record.release.take(event, reason), event, author, reason)
             except StaleError:
@@ -108,13 +124,14 @@ class Releases:
         raise NotNowError("the release moves on just now: try again")
 
     async def sign(
-        self, name: str, signer: str, *, approved: bool, text: str, author: Author
+        self, name: str, needs: Sequence[Need], *, approved: bool, text: str, author: Author
     ) -> Record:
-        """Sign in this name. StaleError if there is no such release."""
+        """Sign these. StaleError if there is no such release."""
         record = await self._find(name)
         async with self._database.connection() as connection:
-            await store.sign(connection, name, signer, approved=approved, text=text, author=author)
-        self._tell(record.release, "signed", f"{signer} by {author.actor}")
+            await store.sign(connection, name, needs, approved=approved, text=text, author=author)
+        items = ", ".join(each.item for each in needs)
+        self._tell(record.release, "signed", f"{items} by {author.actor}")
         return record
 
     async def find(self, name: str) -> Record | None:
@@ -155,7 +172,7 @@ class Releases:
         release = record.release
         async with self._database.connection() as connection:
             rows = await store.effects(connection, release.name)
-            said, signed = await spoken(connection, release)
+            known = await all_known(connection, release)
         done = {
             name
             for name, row in rows.items()
@@ -163,26 +180,15 @@ class Releases:
             # On the way back a hook is tried once: nobody is kept waiting for it.
             or (release.is_back and row["kind"] == Kind.HOOK and row["outcome"] == "failed")
         }
-        judged = await self._judge(record, _moved(rows.values()))
+        judged = await self._watching.judge(record, moved(rows.values()))
+        begun = {name for name, row in rows.items() if row["outcome"] != "failed"}
         return Sight(
             done,
-            go.missing(release, said, signed),
+            begun,
+            go.missing(release, known, self.rules),
             judged.why if judged.level == "critical" else "",
-            _doubts(release, judged),
+            doubts(release, judged),
         )
-
-    async def _judge(self, record: Record, moved: Sequence[float]) -> Judgement:
-        release = record.release
-        if release.state not in course.WATCHED:
-            self._ports.monitor.rest(release)
-            return Judgement()
-        judged = await self._ports.monitor.judge(release, moved, record.row["devices"])
-        now = monotonic()
-        if judged.level == "critical" or now - self._verdict_told.get(release.name, 0) > _TOLD_S:
-            self._verdict_told = {release.name: now}
-            async with self._database.connection() as connection:
-                await store.note_verdict(connection, release.name, judged.document)
-        return judged
 
     async def _move(
         self, record: Record, after: Release, event: Event, author: Author | None, reason: str
@@ -192,11 +198,21 @@ class Releases:
         if event is Event.FAULT:
             told["verdict"] = dict(self._ports.monitor.latest.document)
         async with self._database.connection() as connection, connection.transaction():
+            if after.state is not record.release.state:
+                told |= await going(connection, record.release)
+            if after.ended:
+                told["roles"] = await self._roles(connection)
             await store.save(connection, record, after, str(event), told, author)
             if author is not None:
                 action = f"release-{event}"
                 await store.audit(connection, action, author, {"release": after.name, **told})
         self._tell(after, str(event), reason)
+
+    async def _roles(self, connection: Connection) -> dict[str, Any]:
+        """Who serves whom now, and what each slot is known to run."""
+        table = await self._control.store.current()
+        versions = await store.versions(connection)
+        return {"active": str(table.active), "standby": str(table.standby), "versions": versions}
 
     def _tell(self, release: Release, event: str, reason: str) -> None:
         told = {**about(release), "event": event, "reason": reason, "step": release.step}
@@ -223,8 +239,14 @@ class Releases:
                 tries += 1
                 await store.effect_begun(connection, name, effect)
         try:
-            async with self._undisturbed(record, effect):
+            if effect.kind is Kind.HOOK:
+                async with self._watching.undisturbed(record):
+                    done = await self._effects.do(record, effect, tries)
+            else:
                 done = await self._served(record, await self._effects.do(record, effect, tries))
+        except BackError as error:
+            await self._is_failed(record, effect, str(error))
+            return
         except UnknownError as error:
             await self._give_up(
                 record, effect, self._ports.hooks.on_unknown(effect.what), str(error)
@@ -259,51 +281,13 @@ class Releases:
     async def _before(self, record: Record) -> Record:
         """Once the slot before is touched, there is no way back: that is written down first."""
         release = record.release
-        touches = bool(self._ports.hooks.names.before.get(str(State.FINALISING)))
+        touches = course.settles(release, self._ports.hooks.names)
         if release.state is not State.FINALISING or release.old_is_gone or not touches:
             return record
         after = replace(release, old_is_gone=True)
         async with self._database.connection() as connection, connection.transaction():
             await store.save(connection, record, after, "way-back-closed", {})
         return await self._find(release.name)
-
-    @asynccontextmanager
-    async def _undisturbed(self, record: Record, effect: Effect) -> AsyncIterator[None]:
-        """A hook is given up once the release has moved on, or has to. StaleError then."""
-        if effect.kind is not Kind.HOOK or record.release.is_back:
-            yield
-            return
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                watch = tasks.create_task(self._watch(record), name=f"watch {effect.name}")
-                yield
-                watch.cancel()
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from None
-
-    async def _watch(self, record: Record) -> None:
-        while True:
-            await asyncio.sleep(LOOK_S)
-            if await self._fault(record, None):
-                raise EffectError("given up: the monitor brings the release back")
-
-    async def _fault(self, record: Record, moved_ago_s: float | None) -> str:
-        """Why the monitor is sure by now that the new version is worse; empty if it isn't.
-
-        moved_ago_s: since when a change moves requests that has not yet reached every worker.
-        StaleError: somebody else has moved the release on.
-        """
-        name = record.release.name
-        if (await self._find(name)).revision != record.revision:
-            raise StaleError(name)
-        if record.release.state not in course.WATCHED:
-            return ""
-        async with self._database.connection() as connection:
-            moved = _moved((await store.effects(connection, name)).values())
-        if moved_ago_s is not None:
-            moved.append(moved_ago_s)
-        judged = await self._judge(record, moved)
-        return judged.why if judged.level == "critical" else ""
 
     async def _served(self, record: Record, done: Done) -> Done:
         """Once all workers serve it. StaleError: the release goes elsewhere, so nobody waits for that.
@@ -314,7 +298,8 @@ class Releases:
             return done
         fleet, release = self._control.fleet, record.release
         while not (await fleet.wait(done.version, monotonic() + LOOK_S))[1]:
-            why = "" if release.is_back else await self._fault(record, monotonic() - done.began)
+            moved_ago_s = monotonic() - done.began
+            why = "" if release.is_back else await self._watching.fault(record, moved_ago_s)
             if why:
                 await self._move(record, release.take(Event.FAULT, why), Event.FAULT, None, why)
                 raise StaleError(release.name)
@@ -324,20 +309,23 @@ class Releases:
     async def _failed(self, record: Record, effect: Effect, why: str) -> None:
         """It failed: on the way back that is told and gone on from; else the release pauses."""
         release = record.release
-        async with self._database.connection() as connection, connection.transaction():
-            await store.effect_ended(connection, release.name, effect, "failed", {"why": why})
+        await self._is_failed(record, effect, why)
         if release.is_back:
             self._tell(release, "hook-failed", why)
             return
         if not release.paused:
             await self._move(record, release.take(Event.PAUSE, why), Event.PAUSE, None, why)
 
+    async def _is_failed(self, record: Record, effect: Effect, why: str) -> None:
+        name = record.release.name
+        async with self._database.connection() as connection, connection.transaction():
+            await store.effect_ended(connection, name, effect, "failed", {"why": why})
+
     async def _give_up(self, record: Record, effect: Effect, decided: str, why: str) -> None:
         """A hook that may have been done, and that is not to be run again by itself."""
         release = record.release
         if (decided or release.plan.on_unknown) == "back" and not release.is_back:
-            async with self._database.connection() as connection, connection.transaction():
-                await store.effect_ended(connection, release.name, effect, "failed", {"why": why})
+            await self._is_failed(record, effect, why)
             after = release.take(Event.FAULT, why)
             await self._move(record, after, Event.FAULT, None, why)
             return
@@ -350,12 +338,12 @@ class Releases:
         match waiting.of:
             case Waits.TURN:
                 await self._turn(record)
-            case Waits.GATES:
+            case Waits.GATES | Waits.WINDOW:
                 await self._measure(record)
         if await self._disturbed(record):
             return
         counts = waiting.of in {Waits.DWELL, Waits.WINDOW} and not waiting.why
-        if counts and _holds(self._ports.monitor.latest):
+        if counts and holds(self._ports.monitor.latest):
             counts = False
         await asyncio.sleep(LOOK_S)
         passed = monotonic() - measured_from if counts else 0.0
@@ -364,7 +352,11 @@ class Releases:
 
     async def _turn(self, record: Record) -> None:
         before = await self.find(record.release.waits_for)
-        if before is None or before.release.ended:
+        if before is not None and not before.release.ended:
+            # Whoever began this one may have died before it could say so.
+            with suppress(NotNowError):
+                await self.overtake(before.release.name, record.author, record.release.name)
+        else:
             after = replace(record.release, waits_for="")
             if before is not None:
                 # Roles may have changed hands.
@@ -383,22 +375,10 @@ class Releases:
             raise StaleError(record.release.name)
 
     async def _measure(self, record: Record) -> None:
-        """Ask the gates that have not passed, and now and then those that have."""
-        release = record.release
-        if monotonic() < self._measured.get((release.name, release.visit), 0.0):
-            return
-        async with self._database.connection() as connection:
-            said, _ = await spoken(connection, release)
-        names = [name for name in go.gates_of(release) if not _passed(said.get(name))]
-        for word in await self._ports.gates.measure(release, names):
-            before = said.get(word.gate)
-            if before and (before.outcome, before.detail) == (word.outcome, word.detail):
-                continue
-            told = {"outcome": word.outcome, "detail": word.detail, "evidence": word.evidence}
-            async with self._database.connection() as connection:
-                await store.note_gate(connection, release.name, release.state, word.gate, told)
-            self._hub.tell("release", {"release": release.name, "event": "gate", **told})
-        self._measured = {(release.name, release.visit): monotonic() + self.settings.gates_s}
+        """Ask the gates. What keeps the release from that is seen at the next look."""
+        with suppress(BackError):
+            async with self._watching.undisturbed(record):
+                await self._asking.measure(record)
 
     async def _disturbed(self, record: Record) -> bool:
         """Whether somebody else has changed what the release does to the routing."""
@@ -416,48 +396,3 @@ class Releases:
             return False
         await self._move(record, release.take(Event.PAUSE, why), Event.PAUSE, None, why)
         return True
-
-
-async def spoken(
-    connection: Connection, release: Release
-) -> tuple[dict[str, go.Said], dict[str, go.Signature]]:
-    """What the gates of the release's state said last, and who has signed."""
-    rows = await store.gates(connection, release.name)
-    said = {
-        row["gate"]: go.Said(row["gate"], row["outcome"], row["detail"])
-        for row in rows
-        if row["state"] == str(release.state)
-    }
-    signed = {
-        signer: go.Signature(
-            signer, row["approved"], row["actor"], row["note"], row["at"].isoformat()
-        )
-        for signer, row in (await store.signatures(connection, release.name)).items()
-    }
-    return said, signed
-
-
-def _moved(effects: Iterable[Row]) -> list[float]:
-    """How long ago each change of where requests go was served by all, the first first, in seconds."""
-    return [
-        float(row["ended_ago_s"])
-        for row in effects
-        if row["kind"] in {Kind.WEIGHT, Kind.CUTOVER} and row["outcome"] == "done"
-    ]
-
-
-def _passed(said: go.Said | None) -> bool:
-    return said is not None and said.passes
-
-
-def _holds(judged: Judgement) -> bool:
-    """Whether the time doesn't count: who is warned looks first."""
-    return judged.level == "warning"
-
-
-def _doubts(release: Release, judged: Judgement) -> str:
-    if judged.level == "warning":
-        return f"the monitor warns: {judged.why}"
-    if judged.level == "unmeasured" and release.plan.unmeasured == "wait":
-        return "too little traffic to judge it: promote it, or wait"
-    return ""

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from admin.releases.model import Event, Release, State
+from admin.releases.needs import SAME_VERSION
 
 
 class Kind(StrEnum):
@@ -47,12 +48,13 @@ class Waits(StrEnum):
 class Sight:
     """What is known beside the release itself.
 
-    done: names of the effects that are done. missing: what the gates and signatures of this state
-    lack, in words. critical: why the monitor is sure that the new version is worse, empty if it
+    done: names of the effects that are done. begun: of those that are, or may be. missing: what the
+    gates and signatures of this state lack, in words. critical: why the monitor is sure that the new version is worse, empty if it
     isn't. doubts: why it would rather wait (a warning, or too little traffic to tell).
     """
 
     done: Collection[str] = ()
+    begun: Collection[str] = ()
     missing: Sequence[str] = ()
     critical: str = ""
     doubts: str = ""
@@ -89,13 +91,15 @@ After = "after"
 Item = Kind | Waits | str
 
 COURSE: Final[Mapping[State, tuple[Item, ...]]] = {
-    State.PLANNED: (Waits.TURN,),
-    State.DEPLOYING: (Before, Kind.DECLARE, After),
+    State.PLANNED: (Waits.TURN, Waits.GATES),
+    State.DEPLOYING: (Before, Kind.DECLARE, After, Waits.GATES),
     State.VALIDATING: (Before, Waits.GATES, After),
-    State.CANARY: (Before, Kind.WEIGHT, Waits.DWELL, After),
+    # Somebody may take a signature back while some are served.
+    State.CANARY: (Before, Kind.WEIGHT, Waits.DWELL, Waits.GATES, After),
     State.CUTTING_OVER: (Before, Waits.GATES, Kind.CUTOVER, Kind.DRAIN, After),
-    State.STABILISING: (Before, Waits.WINDOW, After),
-    State.FINALISING: (Before, Kind.SETTLE, After),
+    State.STABILISING: (Before, Waits.WINDOW, Waits.GATES, After),
+    # That both slots have the version is written down once it was seen.
+    State.FINALISING: (Before, Waits.GATES, Kind.SETTLE, After),
     # Nobody waits for a hook to be back on the version that works.
     State.ROLLING_BACK: (Kind.RETURN, Kind.DRAIN, Before, After),
     # It has moved nobody: what others have done to the routing stays.
@@ -132,14 +136,52 @@ def following(release: Release, sight: Sight, hooks: Hooks) -> Next:
         return Take(Event.FAULT, sight.critical)
     if release.paused:
         return Wait(None, (release.reason or "it is paused",))
-    for item in course(release, hooks):
+    items = course(release, hooks)
+    for number, item in enumerate(items):
         if isinstance(item, Effect):
             if item.name not in sight.done:
                 return Do(item)
-        elif waiting := _WAITS[item](release, sight):
+        elif not _is_past(items[number + 1 :], sight) and (waiting := _WAITS[item](release, sight)):
             return waiting
     event = over(release)
-    return Take(event, DRILL_OVER if event is Event.ROLLBACK else "")
+    return Take(event, _WORDS.get(event, _no_words)(release, hooks))
+
+
+def _is_past(later: Sequence[Effect | Waits], sight: Sight) -> bool:
+    """Whether what follows a wait has begun: then it is over, whatever has come up since."""
+    return any(isinstance(each, Effect) and each.name in sight.begun for each in later)
+
+
+def _no_words(_: Release, __: Hooks) -> str:
+    return ""
+
+
+def _drill_over(_: Release, __: Hooks) -> str:
+    return DRILL_OVER
+
+
+def _by_hand(release: Release, hooks: Hooks) -> str:
+    """What is left to do once it is done."""
+    if settles(release, hooks) or release.from_version == release.version:
+        return ""
+    old = release.from_version or "the version before"
+    return (
+        f"left to do by hand: {release.active} still has {old}, for no hook before finalising brings"
+        f" it to {release.version}"
+    )
+
+
+_WORDS: Final[Mapping[Event, Callable[[Release, Hooks], str]]] = {
+    Event.ROLLBACK: _drill_over,
+    Event.FINALISED: _by_hand,
+}
+"""What is to be said of an event that comes of itself."""
+
+
+def settles(release: Release, hooks: Hooks) -> bool:
+    """Whether the slot before gets the version: by a hook, or it is waited for until it is seen there."""
+    by_hook = bool(hooks.before.get(str(State.FINALISING)))
+    return by_hook or any(each.gate == SAME_VERSION for each in release.needs)
 
 
 def over(release: Release) -> Event:
@@ -170,8 +212,7 @@ def _is_of_use(kind: Kind, release: Release, hooks: Hooks) -> bool:
     if kind is Kind.WEIGHT:
         return bool(release.plan.steps or release.plan.pilots)
     if kind is Kind.SETTLE:
-        # Without a hook nobody has brought the version to the slot before.
-        return bool(hooks.before.get(str(State.FINALISING)))
+        return settles(release, hooks)
     if kind is Kind.DRAIN:
         return release.plan.drain_per_s > 0
     return not (kind is Kind.DECLARE and release.is_drill)
@@ -207,8 +248,13 @@ def _dwell(release: Release, sight: Sight) -> Wait | None:
     return Wait(Waits.DWELL, (sight.doubts,)) if sight.doubts else None
 
 
-def _window(release: Release, _: Sight) -> Wait | None:
-    return Wait(Waits.WINDOW) if release.dwelt_s < release.plan.window_s else None
+def _window(release: Release, sight: Sight) -> Wait | None:
+    if release.dwelt_s < release.plan.window_s:
+        return Wait(Waits.WINDOW)
+    # A drill that is over comes back, whatever is thought of it.
+    if sight.doubts and not release.is_drill:
+        return Wait(Waits.WINDOW, (sight.doubts,))
+    return None
 
 
 _WAITS: Final[Mapping[Waits, Callable[[Release, Sight], Wait | None]]] = {

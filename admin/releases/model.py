@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from admin.releases.needs import Need
 from admin.releases.plan import Plan
 from proxy.routing.model import Canary, Slot
 
@@ -124,6 +125,7 @@ class Release:
     what is waited for there, as far as it was measured. expected: the canary that it left behind.
     waits_for: the release that has to end first. old_is_gone: the slot before no longer has its
     version. is_drill: it goes over and comes back, as planned. fault: why it goes back. reason: why it is paused, or has ended.
+    needs: all that it needs to go on, in all phases (`go`).
     """
 
     name: str
@@ -143,6 +145,7 @@ class Release:
     is_drill: bool = False
     reason: str = ""
     fault: str = ""
+    needs: tuple[Need, ...] = ()
 
     @property
     def standby(self) -> Slot:
@@ -256,13 +259,18 @@ def meant(release: Release, command: Command) -> Event:
     return Event(str(command))
 
 
-def may(release: Release) -> tuple[Command, ...]:
-    """The commands that it can take now."""
-    return tuple(command for command in Command if _can(release, command))
+GOES_ON: Final = frozenset({Event.STEPPED, Event.ARRIVED, Event.STABLE})
+"""What a person can have a release do before its time: not while it lacks something."""
 
 
-def _can(release: Release, command: Command) -> bool:
+def may(release: Release, *, lacks: bool = False) -> tuple[Command, ...]:
+    """The commands that it can take now. lacks: something is missing that its state needs."""
+    return tuple(command for command in Command if _can(release, command, lacks=lacks))
+
+
+def _can(release: Release, command: Command, *, lacks: bool) -> bool:
     try:
-        return not release.refusal(meant(release, command))
+        event = meant(release, command)
     except NotNowError:
         return False
+    return not release.refusal(event) and not (lacks and event in GOES_ON)

@@ -1,7 +1,8 @@
 """What is done for a release, by its kind. Pure.
 
 Source: blue-green-strategy.md: canaries of 1, 5, 25, 100 % for major releases ("Gradual Rollouts"),
-stabilisation of 30 minutes, 2 to 4 hours, 24 hours ("Monitor Longer for Major Releases").
+stabilisation of 30 minutes, 2 to 4 hours, 24 hours ("Monitor Longer for Major Releases"), what is
+looked at before each phase ("Implementation Checklist").
 """
 
 from enum import StrEnum
@@ -19,6 +20,7 @@ Seconds = Annotated[float, Meta(ge=0, le=30 * 86_400)]
 MAX_STEPS: Final = 100
 MAX_PILOTS: Final = 1000
 Word = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Taken = Annotated[str, Meta(pattern=r"^(\*|-?[a-z0-9][a-z0-9-]{0,63})$")]
 Mode = Annotated[str, Meta(pattern="^(instant|fenced)$")]
 OnUnknown = Annotated[str, Meta(pattern="^(pause|back)$")]
 
@@ -43,8 +45,9 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One plan. steps: the canary's, in percent; empty: none. dwell_s: how long each lasts.
 
     window_s: of stabilisation. cutover, rollback: "instant", or "fenced" (nobody is served by two
-    versions at once). pilots: tenants that are pinned to the new version from the first step on. gates: have to
-    pass before the canary. cutover_gates: before the cutover, beside them. signers,
+    versions at once). pilots: tenants that are pinned to the new version from the first step on. checklist: the items
+    that it takes: "*" for all, parts, items; with "-" before it, not these. gates: have to pass before
+    the canary, beside them. cutover_gates: before the cutover, measured anew. signers,
     cutover_signers: whose signature either needs. drain_per_s: at which pace long connections follow
     after the cutover and the way back; 0: they stay. on_unknown: whether an effect whose outcome
     isn't known, for the admin died, pauses the release or brings it back. unmeasured: whether a step
@@ -58,6 +61,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cutover: Mode = "instant"
     rollback: Mode = "instant"
     pilots: tuple[str, ...] = ()
+    checklist: tuple[Taken, ...] = ()
     gates: tuple[Word, ...] = ("health", "schema")
     cutover_gates: tuple[Word, ...] = ("health", "schema")
     signers: tuple[Word, ...] = ()
@@ -80,27 +84,48 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Unit(self.unit)
 
 
-DEFAULTS: Final = {
-    Kind.PATCH: Plan(),
-    Kind.MINOR: Plan(steps=(5.0, 25.0), signers=("qa",)),
-    Kind.MAJOR: Plan(
-        steps=(1.0, 5.0, 25.0, 100.0),
-        dwell_s=1800.0,
-        window_s=4 * 3600.0,
-        signers=("qa",),
-        cutover_signers=("stakeholder",),
-    ),
-    Kind.BREAKING: Plan(
-        steps=(1.0, 5.0, 25.0, 100.0),
-        dwell_s=3600.0,
-        window_s=24 * 3600.0,
-        cutover="fenced",
-        rollback="fenced",
-        signers=("qa",),
-        cutover_signers=("stakeholder",),
-    ),
-}
-"""The document's values."""
+MEASURED: Final = (
+    "instant-switch",
+    "deployed",
+    "migrated",
+    "switched",
+    "error-rate",
+    "response-time",
+)
+"""The automatic items that need no file of the user's, and no link or equipment."""
+
+
+class PatchPlan(Plan, frozen=True, forbid_unknown_fields=True):
+    """A patch's, by default. A class of its own, as the others: a table of settings that says one
+    thing leaves the kind's other values as they are.
+    """  # noqa: D205 - one sentence
+
+    checklist: tuple[Taken, ...] = MEASURED
+
+
+class MinorPlan(Plan, frozen=True, forbid_unknown_fields=True):
+    """A minor release's, by default."""
+
+    steps: tuple[Percent, ...] = (5.0, 25.0)
+    checklist: tuple[Taken, ...] = (*MEASURED, "qa")
+
+
+class MajorPlan(Plan, frozen=True, forbid_unknown_fields=True):
+    """A major release's, by default."""
+
+    steps: tuple[Percent, ...] = (1.0, 5.0, 25.0, 100.0)
+    dwell_s: Seconds = 1800.0
+    window_s: Seconds = 4 * 3600.0
+    checklist: tuple[Taken, ...] = ("*",)
+
+
+class BreakingPlan(MajorPlan, frozen=True, forbid_unknown_fields=True):
+    """A breaking release's, by default."""
+
+    dwell_s: Seconds = 3600.0
+    window_s: Seconds = 24 * 3600.0
+    cutover: Mode = "fenced"
+    rollback: Mode = "fenced"
 
 
 class PlanError(ValueError):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from admin.gates.checklist import Checklist
 from admin.releases import course
 from admin.releases.go import Said
 from admin.releases.model import Release
@@ -39,6 +40,10 @@ class Gates(Protocol):
     @property
     def names(self) -> frozenset[str]:
         """All that there are."""
+
+    @property
+    def checklist(self) -> Checklist:
+        """The checklist that the settings name."""
 
     async def measure(self, release: Release, names: Sequence[str]) -> Sequence[Said]:
         """What these say now; each bounded in time. Raises nothing of its own."""

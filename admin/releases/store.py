@@ -8,7 +8,7 @@ Rules:
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,10 +16,12 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from admin.gates.checklist import Checklist
 from admin.intents import StaleError
 from admin.releases import trail
 from admin.releases.course import DRILL_OVER, Effect
 from admin.releases.model import ENDED, Release, State
+from admin.releases.needs import Need, needs_of
 from admin.releases.plan import Kind, Plan
 from admin.routing.audit import Author
 from admin.routing.database import Connection
@@ -30,8 +32,9 @@ LAST = datetime(9999, 1, 1, tzinfo=UTC)
 _BEGIN = """
 INSERT INTO turnout.releases
     (name, version, from_version, kind, is_drill, plan, active, base, expected, waits_for, note,
-     begun_by, actor, role, request_id, devices)
-VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8::jsonb, $9::jsonb, $10, $11, $12, $12, $13, $14, $15)
+     begun_by, actor, role, request_id, devices, needs)
+VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8::jsonb, $9::jsonb, $10, $11, $12, $12, $13, $14, $15,
+        $16::jsonb)
 ON CONFLICT DO NOTHING
 """
 _FIND = "SELECT * FROM turnout.releases WHERE name = $1"
@@ -88,7 +91,10 @@ _EFFECT_ENDED = """
 UPDATE turnout.release_effects SET ended_at = now(), outcome = $3, detail = $4::json
  WHERE release = $1 AND name = $2
 """
-_GATES = "SELECT * FROM turnout.release_gates WHERE release = $1 ORDER BY measured_at, gate"
+_GATES = """
+SELECT *, extract(epoch FROM clock_timestamp() - measured_at) AS age_s
+  FROM turnout.release_gates WHERE release = $1 ORDER BY measured_at, gate
+"""
 _GATE = """
 INSERT INTO turnout.release_gates (release, gate, state, outcome, detail, evidence)
 VALUES ($1, $2, $3, $4, $5, $6::json)
@@ -97,13 +103,17 @@ ON CONFLICT (release, gate, state) DO UPDATE
        measured_at = now()
 """
 _SIGN = """
-INSERT INTO turnout.release_signatures (release, signer, approved, actor, note)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO turnout.release_signatures (release, signer, approved, actor, note, item)
+VALUES ($1, $2, $3, $4, $5, $6)
 """
+# Before there were items, a signer was one.
 _SIGNED = """
-SELECT DISTINCT ON (signer) * FROM turnout.release_signatures
- WHERE release = $1 ORDER BY signer, id DESC
+SELECT DISTINCT ON (signer, of) *
+  FROM (SELECT *, coalesce(nullif(item, ''), signer) AS of
+          FROM turnout.release_signatures WHERE release = $1) AS every
+ ORDER BY signer, of, id DESC
 """
+_VERSIONS = "SELECT slot, version FROM turnout.slot_versions ORDER BY slot"
 _LAST_DRILL = """
 SELECT max(ended_at) FROM turnout.releases
  WHERE is_drill AND state = 'rolled-back' AND reason = $1
@@ -152,6 +162,7 @@ async def begin(connection: Connection, intent: Intent) -> bool:
             *(release.is_drill, json.dumps(msgspec.to_builtins(release.plan)), str(release.active)),
             *(_canary(release.base), _canary(release.expected), release.waits_for, intent.note),
             *(author.actor, author.role, author.request_id, intent.devices),
+            json.dumps(msgspec.to_builtins(release.needs)),
         )
         begun = bool(done == "INSERT 0 1")
         if begun:
@@ -295,31 +306,53 @@ async def gates(connection: Connection, name: str) -> list[asyncpg.Record]:
 
 
 async def note_gate(
-    connection: Connection, name: str, state: State, gate: str, said: Mapping[str, Any]
+    connection: Connection,
+    name: str,
+    state: State,
+    gate: str,
+    said: Mapping[str, Any],
+    *,
+    tell: bool,
 ) -> None:
-    """A gate has said this. said: outcome, detail, evidence."""
+    """A gate has said this. said: outcome, detail, evidence. tell: in the trail too."""
     async with connection.transaction():
         await connection.execute(
             *(_GATE, name, gate, str(state), said["outcome"], said["detail"]),
             json.dumps(said["evidence"]),
         )
-        await note(connection, name, "gate", None, {"gate": gate, **said})
+        if tell:
+            await note(connection, name, "gate", None, {"gate": gate, "state": str(state), **said})
 
 
 async def sign(
-    connection: Connection, name: str, signer: str, *, approved: bool, text: str, author: Author
+    connection: Connection,
+    name: str,
+    needs: Sequence[Need],
+    *,
+    approved: bool,
+    text: str,
+    author: Author,
 ) -> None:
-    """Somebody has signed, or refuses to."""
+    """Somebody has signed these, or refuses to."""
     async with connection.transaction():
-        await connection.execute(_SIGN, name, signer, approved, author.actor, text)
-        told = {"signer": signer, "approved": approved, "note": text}
-        await note(connection, name, "signed", author, told)
-        await audit(connection, "release-sign", author, {"release": name, **told})
+        for each in needs:
+            await connection.execute(
+                _SIGN, name, each.role, approved, author.actor, text, each.item
+            )
+            told = {"signer": each.role, "item": each.item, "approved": approved, "note": text}
+            await note(connection, name, "signed", author, told)
+            await audit(connection, "release-sign", author, {"release": name, **told})
 
 
-async def signatures(connection: Connection, name: str) -> dict[str, asyncpg.Record]:
-    """The last word of each signer."""
-    return {row["signer"]: row for row in await connection.fetch(_SIGNED, name)}
+async def signatures(connection: Connection, name: str) -> dict[tuple[str, str], asyncpg.Record]:
+    """The last word on each item, by item and signer."""
+    rows = await connection.fetch(_SIGNED, name)
+    return {(row["of"], row["signer"]): row for row in rows}
+
+
+async def versions(connection: Connection) -> dict[str, str]:
+    """What each slot is known to run."""
+    return {row["slot"]: row["version"] for row in await connection.fetch(_VERSIONS)}
 
 
 def _canary(canary: Any) -> str:
@@ -327,13 +360,21 @@ def _canary(canary: Any) -> str:
 
 
 def _release(row: asyncpg.Record) -> Release:
+    plan = msgspec.convert(json.loads(row["plan"]), Plan)
     return Release(
-        *(row["name"], row["version"], row["from_version"]),
-        msgspec.convert(json.loads(row["plan"]), Plan),
+        *(row["name"], row["version"], row["from_version"], plan),
         Slot(row["active"]),
         decode_canary(json.loads(row["base"])),
         decode_canary(json.loads(row["expected"])),
         State(row["state"]),
         *(row["step"], row["visit"], row["paused"], row["dwelt_s"], row["waits_for"]),
         *(row["old_is_gone"], row["is_drill"], row["reason"], row["fault"]),
+        _needs(row["needs"], plan),
     )
+
+
+def _needs(told: str | None, plan: Plan) -> tuple[Need, ...]:
+    """None: it began before there were any, and needs what its plan says."""
+    if told is None:
+        return needs_of(plan, Checklist(()))
+    return msgspec.convert(json.loads(told), tuple[Need, ...])

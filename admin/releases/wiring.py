@@ -5,13 +5,14 @@ from typing import Any
 
 from admin.census.model import Census
 from admin.gates import run as gating
-from admin.gates.model import About, Gate
+from admin.gates.checklist import Checklist
+from admin.gates.model import About, Finding, Gate, Measured, Outcome
 from admin.hooks import run as hooking
 from admin.hooks.model import Hook
 from admin.monitor.model import Equipment, Level, Verdict
 from admin.monitor.watch import Watch, Watched
 from admin.releases import course
-from admin.releases.go import Said
+from admin.releases.go import UNMEASURED, Said
 from admin.releases.model import Release
 from admin.releases.ports import HookResult, Judgement
 from admin.routing.publish import StoreUnavailableError
@@ -24,10 +25,12 @@ class WiredGates:
     def __init__(
         self,
         gates: Mapping[str, Gate],
+        checklist: Checklist,
         at_once: int,
         table: Callable[[], Awaitable[RoutingTable]],
     ) -> None:
         self._gates, self._at_once, self._table = gates, at_once, table
+        self.checklist = checklist
 
     @property
     def names(self) -> frozenset[str]:
@@ -47,12 +50,18 @@ class WiredGates:
         )
         gates = [self._gates[name] for name in names if name in self._gates]
         findings = await gating.run(gates, about, self._at_once)
-        return [
-            Said(
-                each.gate, str(each.outcome), each.detail, {**each.evidence, "took_s": each.took_s}
-            )
-            for each in findings
+        # The settings may have changed since the release began.
+        gone = [
+            Said(name, UNMEASURED, "there is no such gate")
+            for name in names
+            if name not in self._gates
         ]
+        return [*(_said(each) for each in findings), *gone]
+
+
+def _said(finding: Finding) -> Said:
+    evidence = {**finding.evidence, "took_s": finding.took_s}
+    return Said(finding.gate, str(finding.outcome), finding.detail, evidence)
 
 
 class WiredHooks:
@@ -103,6 +112,17 @@ class WiredMonitor:
         self.latest = _judgement(self._watch.verdict)
         return self.latest
 
+    async def trigger(self, name: str, about: About) -> Measured | None:
+        """What one of its triggers says of a release now; None: it doesn't watch that."""
+        if self._of != about.release:
+            return None
+        verdict = self._watch.verdict
+        for each in verdict.triggers:
+            if each.name == name:
+                figures = {"standby": each.standby, "active": each.active, "sample": each.sample}
+                return Measured(_OUTCOMES[each.level], each.detail or str(each.level), figures)
+        return None
+
     def rest(self, release: Release) -> None:
         """Watch it no longer, if it is the one that is watched."""
         if self._of == release.name:
@@ -133,6 +153,15 @@ class WiredMonitor:
         else:
             here = len(census.devices)
             self.equipment = Equipment(devices, here) if census.taken else None
+
+
+_OUTCOMES: Mapping[Level, Outcome] = {
+    Level.NORMAL: Outcome.PASSED,
+    Level.WARNING: Outcome.WARNED,
+    Level.CRITICAL: Outcome.FAILED,
+    Level.UNMEASURED: Outcome.UNMEASURED,
+}
+"""What a gate makes of a trigger. Who is warned has looked: the window's clock stood meanwhile."""
 
 
 def _judgement(verdict: Verdict) -> Judgement:

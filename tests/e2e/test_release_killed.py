@@ -41,6 +41,7 @@ _HELD = (
 PLAN = {
     "steps": [50],
     "dwell_s": 0,
+    "checklist": [],
     "gates": [],
     "cutover_gates": [],
     "signers": [],

@@ -39,6 +39,7 @@ PLAN: dict[str, Any] = {
     "steps": [50, 100],
     "dwell_s": 3,
     "window_s": 600,
+    "checklist": [],
     "gates": ["health"],
     "cutover_gates": ["health"],
     "signers": [],

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from admin.releases.config import Settings
-from admin.releases.plan import Plan
+from admin.releases.plan import PatchPlan
 from config import Shared
 from tests.integration.admin.conftest import Client, Start, is_problem, published
 from tests.integration.admin.follower import Follower
@@ -18,6 +18,7 @@ BARE = {
     "steps": [5, 50],
     "dwell_s": 0,
     "window_s": 0,
+    "checklist": [],
     "gates": [],
     "cutover_gates": [],
     "signers": [],
@@ -282,7 +283,7 @@ async def test_a_hotfix_over_a_release_that_everybody_has(call: Client):
 
 
 async def test_a_drill_goes_and_comes_back(start: Start, call: Client):
-    bare = Plan(gates=(), cutover_gates=(), drain_per_s=0)
+    bare = PatchPlan(checklist=(), gates=(), cutover_gates=(), drain_per_s=0)
     drilling: Client = await start(releasing=Settings(patch=bare))
     await published(drilling)
     is_problem(await call("POST", "/v1/drills", {"window_s": 0}), 409, "release-refused")

@@ -18,7 +18,9 @@ from admin.releases.course import (
     course,
     following,
 )
+from admin.releases.go import MEASURED_IN
 from admin.releases.model import ENDED, Event, Release, State
+from admin.releases.needs import SAME_VERSION, Need
 from admin.releases.plan import Plan
 from proxy.routing.model import Canary, Slot
 
@@ -117,11 +119,74 @@ def test_what_is_paused_does_nothing(state: State):
     assert following(release, Sight(), HOOKS) == Wait(None, ("alice: lunch",))
 
 
-def test_nothing_passes_that_lacks_something():
-    for state in (State.VALIDATING, State.CUTTING_OVER):
-        release = replace(BEGUN, state=state)
-        found = following(release, Sight(missing=["health: failed"]), HOOKS)
-        assert found == Wait(Waits.GATES, ("health: failed",))
+LACKS = Sight(missing=["health: failed"])
+LOOKS = [state for state, items in COURSE.items() if Waits.GATES in items]
+
+
+def test_every_phase_has_a_place_where_it_waits():
+    assert {*LOOKS} == {*MEASURED_IN, State.CANARY}
+
+
+def last(release: Release, hooks: Hooks, sight: Sight) -> Do | Take | Wait:
+    """What is next once nothing of the state is left that may be done."""
+    done: set[str] = set()
+    while isinstance(found := following(release, replace(sight, done=done), hooks), Do):
+        done.add(found.effect.name)
+    return found
+
+
+@pytest.mark.parametrize("state", LOOKS)
+def test_nothing_passes_that_lacks_something(state: State):
+    """In each phase, after its hooks before, and whatever is said of it."""
+    hooks = Hooks({state: ("a",)}, {state: ("z",)})
+    release = replace(BEGUN, state=state, dwelt_s=3600.0, step=1)
+    assert last(release, hooks, LACKS) == Wait(Waits.GATES, ("health: failed",))
+    assert isinstance(last(release, hooks, Sight()), Take)
+
+
+@pytest.mark.parametrize("state", [State.ROLLING_BACK, State.ABORTING])
+def test_what_goes_back_waits_for_nothing(state: State):
+    assert isinstance(last(replace(BEGUN, state=state), HOOKS, LACKS), Take)
+
+
+def test_what_comes_up_after_all_went_over_does_not_stop_half_way():
+    release = replace(BEGUN, state=State.CUTTING_OVER)
+    assert following(release, LACKS, Hooks()) == Wait(Waits.GATES, ("health: failed",))
+    begun = replace(LACKS, begun={"0-cutover"})
+    assert following(release, begun, Hooks()) == Do(Effect("0-cutover", Kind.CUTOVER))
+    done = replace(begun, done={"0-cutover"})
+    assert following(release, done, Hooks()) == Do(Effect("0-drain", Kind.DRAIN))
+
+
+def test_a_window_is_not_left_with_a_warning():
+    release = replace(BEGUN, state=State.STABILISING, dwelt_s=600.0)
+    found = following(release, Sight(doubts="slower"), Hooks())
+    assert found == Wait(Waits.WINDOW, ("slower",))
+    drill = replace(release, is_drill=True)
+    assert following(drill, Sight(doubts="slower"), Hooks()) == Take(Event.ROLLBACK, DRILL_OVER)
+
+
+SEEN = Need("same-version", "post-deployment", "Update the old one", 6, gate=SAME_VERSION)
+
+
+def test_what_is_left_by_hand_is_said():
+    release = replace(BEGUN, state=State.FINALISING)
+    found = following(release, Sight(), Hooks())
+    assert isinstance(found, Take)
+    assert found.reason == (
+        "left to do by hand: blue still has 1.2.0, for no hook before finalising brings it to 1.3.0"
+    )
+    hooked = Hooks({"finalising": ("update-old",)})
+    assert last(release, hooked, Sight()) == Take(Event.FINALISED)
+    same = replace(release, from_version="1.3.0")
+    assert following(same, Sight(), Hooks()) == Take(Event.FINALISED)
+
+
+def test_the_old_slots_version_is_written_down_once_it_was_seen():
+    release = replace(BEGUN, state=State.FINALISING, needs=(SEEN,))
+    assert following(release, LACKS, Hooks()) == Wait(Waits.GATES, ("health: failed",))
+    assert following(release, Sight(), Hooks()) == Do(Effect("0-settle", Kind.SETTLE))
+    assert last(release, Hooks(), Sight()) == Take(Event.FINALISED)
 
 
 def test_a_step_that_can_not_be_judged_is_not_left():

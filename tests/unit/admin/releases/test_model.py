@@ -105,3 +105,12 @@ def test_what_may_be_said_can_be_said(state: State, paused: bool):
             assert command not in may(release)
         else:
             assert command in may(release)
+
+
+def test_what_lacks_something_is_not_let_go_on_before_its_time():
+    for state in (State.CANARY, State.STABILISING):
+        release = replace(BEGUN, state=state)
+        assert {*may(release)} - {*may(release, lacks=True)} == {
+            Command.PROMOTE,
+            *([Command.FINALISE] if state is State.STABILISING else []),
+        }
