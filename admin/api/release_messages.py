@@ -174,13 +174,16 @@ class ReleaseEventsPage(Struct):
 class ReleaseReport(Struct):
     """All that is known of a release. people: rows of the trail that are somebody's.
 
-    switches: what was done to the routing, with the milliseconds until all workers served it. traffic:
+    switches: what was done to the routing, with the milliseconds until all workers served it. hooks: what
+    was run, and what it said. roles: who was active at the end, and what each slot ran. traffic:
     slot → figures over time, as far as they are kept (an hour).
     """
 
     release: ReleaseState
     events: list[Any]
     switches: list[Any]
+    hooks: list[Any]
+    roles: Any
     people: list[Any]
     traffic: dict[str, list[Any]]
 

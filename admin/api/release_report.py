@@ -55,6 +55,9 @@ async def _report(call: Call, record: Record) -> ReleaseReport:
                 "name": row["name"],
                 "kind": row["kind"],
                 "begun_at": row["begun_at"].isoformat(),
+                "ended_at": row["ended_at"] and row["ended_at"].isoformat(),
+                "outcome": row["outcome"],
+                "tries": row["tries"],
                 "detail": json.loads(row["detail"]),
             }
             for row in (await store.effects(connection, name)).values()
@@ -74,6 +77,8 @@ async def _report(call: Call, record: Record) -> ReleaseReport:
         release=await state_of(call, record),
         events=events,
         switches=report.switches(effects),
+        hooks=report.hooks(effects),
+        roles=report.roles(events),
         people=report.people(events),
         traffic={slot: msgspec.to_builtins(of_slot) for slot, of_slot in moments.items()},
     )

@@ -1,6 +1,5 @@
 """Releases: begun, looked at, spoken to, signed; and their trail."""
 
-
 import msgspec
 from aiohttp import web
 

@@ -37,6 +37,7 @@ from admin.routing.control import Control
 from admin.routing.database import Connection
 from admin.routing.events import Hub
 from admin.tasks import Tasks
+from proxy.routing.model import Slot
 
 log = structlog.get_logger(__name__)
 _TRIES = 5
@@ -212,7 +213,8 @@ class Releases:
         """Who serves whom now, and what each slot is known to run."""
         table = await self._control.store.current()
         versions = await store.versions(connection)
-        return {"active": str(table.active), "standby": str(table.standby), "versions": versions}
+        known = {str(slot): versions.get(str(slot)) for slot in Slot}
+        return {"active": str(table.active), "standby": str(table.standby), "versions": known}
 
     def _tell(self, release: Release, event: str, reason: str) -> None:
         told = {**about(release), "event": event, "reason": reason, "step": release.step}

@@ -89,6 +89,28 @@ def switches(effects: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def hooks(effects: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was run of the user's platform, and what it said last. effects: as for `switches`."""
+    return [
+        {
+            "effect": each["name"],
+            "at": each["begun_at"],
+            "ended_at": each["ended_at"],
+            "outcome": each["outcome"] or "unknown",
+            "tries": each["tries"],
+            "said": each["detail"].get("said") or each["detail"].get("why") or "",
+        }
+        for each in effects
+        if each["kind"] == "hook"
+    ]
+
+
+def roles(events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Who was active when it ended, and what each slot ran; None: it has not ended."""
+    found = [each["body"]["roles"] for each in events if "roles" in each["body"]]
+    return found[-1] if found else None
+
+
 def people(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Who did what: rows of the trail that are somebody's."""
     return [
