@@ -59,6 +59,8 @@ _LONG = (
     "e2e/test_soak.py",
     "e2e/test_release_killed.py",
     "e2e/test_releases.py",
+    "e2e/test_release_checklist.py",
+    "integration/admin/test_release_gates.py",
     "integration/admin/test_releases.py",
     "sim_monitor/test_monitor_simulation.py",
     "integration/gates/test_gates_erp.py",

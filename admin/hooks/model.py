@@ -2,7 +2,7 @@
 
 [[releases.hooks]]
 name = "deploy"
-before = "validating"
+before = "deploying"
 webhook = "https://deploy.example.com/turnout"
 secret = "env:DEPLOY_HOOK_SECRET"
 """
@@ -30,15 +30,19 @@ STATES = (
     "aborting",
     "aborted",
 )
-"""The states of a release, before or after which a hook may stand."""
-UNKNOWN = ("pause", "repeat", "back")
-"""What is done if it is not known whether the hook was done: ask a person, do it again, or go back."""
+"""The states of a release."""
+ACTING = tuple(state for state in STATES if state not in {"done", "rolled-back", "aborted"})
+"""Those that a hook may stand in: a release that has ended does nothing more."""
+UNKNOWN = ("", "pause", "repeat", "back")
+"""What is done if it is not known whether the hook was done: what the plan says, ask a person, do it
+again, or go back."""
 _NAME = re.compile(r"[a-z0-9-]{1,64}")
 
 
 class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Something that is done before a release enters a state, or after it has.
+    """Something that is done as a release begins with a state, or ends with it.
 
+    before: it stands before all else that is done and waited for in this state; after: after all of it.
     timeout_s: of one try, in seconds. tries: of a webhook; a command is run once. backoff_s: before the
     second try; it doubles. secret: where the secret stands that signs what is sent, or that a command
     gets as TURNOUT_SECRET.
@@ -53,15 +57,15 @@ class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tries: Annotated[int, Meta(ge=1, le=20)] = 3
     backoff_s: Annotated[float, Meta(gt=0, le=300)] = 1.0
     secret: str = ""
-    on_unknown: str = "pause"
+    on_unknown: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError("`name` is 1 to 64 of a-z, 0-9 and -")
         for field in ("before", "after"):
             state = getattr(self, field)
-            if state and state not in STATES:
-                raise ValueError(f"`{field}` is one of {', '.join(STATES)}")
+            if state and state not in ACTING:
+                raise ValueError(f"`{field}` is one of {', '.join(ACTING)}")
         if bool(self.before) == bool(self.after):
             raise ValueError("`before` or `after` names the state, and not both")
         if bool(self.webhook) == bool(self.command):
@@ -71,7 +75,7 @@ class Hook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.secret and not is_reference(self.secret):
             raise ValueError("`secret` names where the secret stands: env:NAME, or file:/path")
         if self.on_unknown not in UNKNOWN:
-            raise ValueError(f"`on_unknown` is one of {', '.join(UNKNOWN)}")
+            raise ValueError(f"`on_unknown` is one of {', '.join(UNKNOWN[1:])}")
 
     @property
     def longest_s(self) -> float:

@@ -26,7 +26,16 @@ from admin.releases.asking import Asking, going
 from admin.releases.asking import known as all_known
 from admin.releases.config import Settings
 from admin.releases.course import Do, Effect, Kind, Sight, Take, Wait, Waits
-from admin.releases.effects import Done, EffectError, Effects, UnknownError, about, disturbed
+from admin.releases.effects import (
+    AGAIN_S,
+    Done,
+    EffectError,
+    Effects,
+    UnknownError,
+    about,
+    disturbed,
+    its_turn,
+)
 from admin.releases.model import GOES_ON, Command, Event, NotNowError, Release, State, meant
 from admin.releases.needs import Need
 from admin.releases.ports import Ports
@@ -34,10 +43,8 @@ from admin.releases.store import Intent, Record
 from admin.releases.watching import BackError, Watching, doubts, holds, moved
 from admin.routing.audit import Author
 from admin.routing.control import Control
-from admin.routing.database import Connection
 from admin.routing.events import Hub
 from admin.tasks import Tasks
-from proxy.routing.model import Slot
 
 log = structlog.get_logger(__name__)
 _TRIES = 5
@@ -202,19 +209,13 @@ class Releases:
             if after.state is not record.release.state:
                 told |= await going(connection, record.release)
             if after.ended:
-                told["roles"] = await self._roles(connection)
+                table = await self._control.store.current()
+                told["roles"] = await store.roles(connection, table.active)
             await store.save(connection, record, after, str(event), told, author)
             if author is not None:
                 action = f"release-{event}"
                 await store.audit(connection, action, author, {"release": after.name, **told})
         self._tell(after, str(event), reason)
-
-    async def _roles(self, connection: Connection) -> dict[str, Any]:
-        """Who serves whom now, and what each slot is known to run."""
-        table = await self._control.store.current()
-        versions = await store.versions(connection)
-        known = {str(slot): versions.get(str(slot)) for slot in Slot}
-        return {"active": str(table.active), "standby": str(table.standby), "versions": known}
 
     def _tell(self, release: Release, event: str, reason: str) -> None:
         told = {**about(release), "event": event, "reason": reason, "step": release.step}
@@ -239,7 +240,7 @@ class Releases:
                     return
             if not is_unknown:
                 tries += 1
-                await store.effect_begun(connection, name, effect)
+                await store.effect_begun(connection, record.release, effect)
         try:
             if effect.kind is Kind.HOOK:
                 async with self._watching.undisturbed(record):
@@ -324,9 +325,15 @@ class Releases:
             await store.effect_ended(connection, name, effect, "failed", {"why": why})
 
     async def _give_up(self, record: Record, effect: Effect, decided: str, why: str) -> None:
-        """A hook that may have been done, and that is not to be run again by itself."""
+        """A hook that may have been done: it is run again, or not by itself."""
         release = record.release
-        if (decided or release.plan.on_unknown) == "back" and not release.is_back:
+        if decided == "repeat" and not release.is_back:
+            # Under the same key: it stands as begun, and whoever looks next repeats it.
+            log.warning("a hook is repeated", release=release.name, why=why)
+            await asyncio.sleep(AGAIN_S)
+            return
+        goes = (decided or release.plan.on_unknown) == "back"
+        if goes and not release.is_back and not release.refusal(Event.FAULT):
             await self._is_failed(record, effect, why)
             after = release.take(Event.FAULT, why)
             await self._move(record, after, Event.FAULT, None, why)
@@ -359,19 +366,8 @@ class Releases:
             with suppress(NotNowError):
                 await self.overtake(before.release.name, record.author, record.release.name)
         else:
-            after = replace(record.release, waits_for="")
-            if before is not None:
-                # Roles may have changed hands.
-                table = await self._control.store.current()
-                over = before.release
-                stays = table.active is over.active
-                after = replace(
-                    after,
-                    from_version=over.from_version if stays else over.version,
-                    active=table.active,
-                    base=table.canary,
-                    expected=table.canary,
-                )
+            table = await self._control.store.current()
+            after = its_turn(record.release, before.release if before else None, table)
             async with self._database.connection() as connection, connection.transaction():
                 await store.save(connection, record, after, "its-turn", {})
             raise StaleError(record.release.name)

@@ -91,7 +91,7 @@ After = "after"
 Item = Kind | Waits | str
 
 COURSE: Final[Mapping[State, tuple[Item, ...]]] = {
-    State.PLANNED: (Waits.TURN, Waits.GATES),
+    State.PLANNED: (Waits.TURN, Before, Waits.GATES, After),
     State.DEPLOYING: (Before, Kind.DECLARE, After, Waits.GATES),
     State.VALIDATING: (Before, Waits.GATES, After),
     # Somebody may take a signature back while some are served.

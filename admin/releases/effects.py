@@ -246,6 +246,21 @@ def weight_of(release: Release) -> Canary:
     return replace(release.base, basis_points=points, unit=plan.of_unit)
 
 
+def its_turn(release: Release, before: Release | None, table: RoutingTable) -> Release:
+    """A release that waited, once the one before has ended: roles may have changed hands."""
+    after = replace(release, waits_for="")
+    if before is None:
+        return after
+    stays = table.active is before.active
+    return replace(
+        after,
+        from_version=before.from_version if stays else before.version,
+        active=table.active,
+        base=table.canary,
+        expected=table.canary,
+    )
+
+
 def disturbed(release: Release, table: RoutingTable) -> str:
     """Why the table is not as the release left it before its cutover; empty if it is."""
     if table.active is not release.active:

@@ -82,6 +82,9 @@ _EFFECTS = """
 SELECT *, extract(epoch FROM clock_timestamp() - ended_at) AS ended_ago_s
   FROM turnout.release_effects WHERE release = $1 ORDER BY begun_at, name
 """
+_STANDS = """
+SELECT true FROM turnout.releases WHERE name = $1 AND visit = $2 AND NOT paused FOR SHARE
+"""
 _EFFECT_BEGUN = """
 INSERT INTO turnout.release_effects (release, name, kind) VALUES ($1, $2, $3)
 ON CONFLICT (release, name) DO UPDATE
@@ -280,9 +283,12 @@ async def effects(connection: Connection, name: str) -> dict[str, asyncpg.Record
     return {row["name"]: row for row in await connection.fetch(_EFFECTS, name)}
 
 
-async def effect_begun(connection: Connection, name: str, effect: Effect) -> None:
-    """It is about to be done."""
+async def effect_begun(connection: Connection, release: Release, effect: Effect) -> None:
+    """It is about to be done. StaleError: somebody has moved the release on, or paused it."""
+    name = release.name
     async with connection.transaction():
+        if await connection.fetchval(_STANDS, name, release.visit) is None:
+            raise StaleError(name)
         await connection.execute(_EFFECT_BEGUN, name, effect.name, str(effect.kind))
         told = {"effect": effect.name, "kind": str(effect.kind), "what": effect.what}
         await note(connection, name, "effect-begun", None, told)
@@ -350,9 +356,11 @@ async def signatures(connection: Connection, name: str) -> dict[tuple[str, str],
     return {(row["of"], row["signer"]): row for row in rows}
 
 
-async def versions(connection: Connection) -> dict[str, str]:
-    """What each slot is known to run."""
-    return {row["slot"]: row["version"] for row in await connection.fetch(_VERSIONS)}
+async def roles(connection: Connection, active: Slot) -> dict[str, Any]:
+    """Who serves whom, and what each slot is known to run, for the trail."""
+    found = {row["slot"]: row["version"] for row in await connection.fetch(_VERSIONS)}
+    known = {str(slot): found.get(str(slot)) for slot in Slot}
+    return {"active": str(active), "standby": str(active.other), "versions": known}
 
 
 def _canary(canary: Any) -> str:

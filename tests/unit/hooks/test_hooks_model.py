@@ -20,7 +20,8 @@ GOOD: dict[str, Any] = {"name": "deploy", "before": "validating", "webhook": "ht
     [
         ({"name": "De ploy"}, "`name` is 1 to 64"),
         ({"before": "never"}, "`before` is one of planned, deploying"),
-        ({"after": "done"}, "`before` or `after` names the state, and not both"),
+        ({"after": "canary"}, "`before` or `after` names the state, and not both"),
+        ({"before": "", "after": "done"}, "`after` is one of planned, deploying"),
         ({"before": ""}, "`before` or `after` names the state, and not both"),
         ({"command": ["x"]}, "`webhook` or `command` says what is done, and not both"),
         ({"webhook": ""}, "`webhook` or `command` says what is done, and not both"),
@@ -46,7 +47,7 @@ def test_hooks_stand_around_states_in_their_order() -> None:
             ("a", "validating", ""),
             ("b", "", "validating"),
             ("c", "validating", ""),
-            ("d", "done", ""),
+            ("d", "finalising", ""),
         )
     )
     assert [hook.name for hook in around(hooks, before="validating")] == ["a", "c"]

@@ -31,13 +31,15 @@ from admin.releases.needs import needs_of, of_drill
 from admin.releases.plan import MajorPlan, MinorPlan, PatchPlan, Plan
 from proxy.routing.model import Canary, Slot
 
-OWN = Checklist((
-    Item("smoke", "validation", "Smoke tests pass", gate="smoke"),
-    Item("qa", "validation", "Manual QA complete", role="qa"),
-    Item("reviewed", "pre-deployment", "Code reviewed", role="dba"),
-    Item("database", "cutover", "Database is well", role="dba"),
-    Item("switched", "cutover", "All are there", gate="switched"),
-))
+OWN = Checklist(
+    (
+        Item("smoke", "validation", "Smoke tests pass", gate="smoke"),
+        Item("qa", "validation", "Manual QA complete", role="qa"),
+        Item("reviewed", "pre-deployment", "Code reviewed", role="dba"),
+        Item("database", "cutover", "Database is well", role="dba"),
+        Item("switched", "cutover", "All are there", gate="switched"),
+    )
+)
 ANY = Rules()
 BACK = {State.ABORTING, State.ABORTED, State.ROLLING_BACK, State.ROLLED_BACK}
 
@@ -106,9 +108,9 @@ def test_what_is_due_grows_with_the_phases(state: State) -> None:
 
 def test_with_nothing_measured_nothing_of_the_whole_checklist_passes() -> None:
     of = release(State.FINALISING, Plan(checklist=("*",), gates=()), shipped())
-    unmeasured = both(*(
-        said(each.gate, each.phase, "unmeasured") for each in of.needs if each.gate
-    ))
+    unmeasured = both(
+        *(said(each.gate, each.phase, "unmeasured") for each in of.needs if each.gate)
+    )
     rules = Rules(Gates().not_applicable())
     assert len(missing(of, unmeasured, rules)) == len(of.needs)
     lag = both(unmeasured, said("replication-lag", 1, "not-applicable"))

@@ -2,13 +2,21 @@
 
 from dataclasses import replace
 
+import pytest
+
 from admin.census.model import Census
+from admin.gates.checklist_file import shipped
+from admin.gates.files import FileFault
+from admin.gates.model import About
+from admin.monitor.model import Level, Trigger, verdict_of
 from admin.monitor.settings import Settings
 from admin.monitor.watch import Watch
+from admin.releases.compose import check_plans, watched_for
+from admin.releases.config import Settings as Releasing
 from admin.releases.model import Release, State
-from admin.releases.plan import Plan
-from admin.releases.wiring import WiredMonitor
-from proxy.routing.model import Canary, Slot
+from admin.releases.plan import MinorPlan, Plan
+from admin.releases.wiring import WiredGates, WiredMonitor
+from proxy.routing.model import Canary, RoutingTable, Slot
 from proxy.routing.windows import Window
 
 RELEASE = Release("r", "1.3.0", "1.2.0", Plan(), Slot.BLUE, Canary(), Canary(), state=State.CANARY)
@@ -46,3 +54,59 @@ async def test_what_moved_nothing_is_not_watched():
     monitor = WiredMonitor(watch, nobody)
     assert (await monitor.judge(RELEASE, [], None)).level == "unmeasured"
     assert not watch.is_watching
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        (
+            MinorPlan(checklist=("smok",)),
+            "releases.minor.checklist: there is no item or part 'smok'; did",
+        ),
+        (MinorPlan(gates=("wealth",)), "releases.minor: no gate is called 'wealth'"),
+    ],
+)
+def test_settings_that_name_what_there_is_not_are_refused(plan: MinorPlan, said: str):
+    gates = {*shipped().gates(), "health", "schema"}
+    check_plans(Releasing(), shipped(), gates)
+    with pytest.raises(FileFault) as caught:
+        check_plans(Releasing(minor=plan), shipped(), gates)
+    assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("dwelt_s", "window_s", "outcome"),
+    [(10.0, 7200.0, "failed"), (7200.0, 7200.0, "passed"), (60.0, 60.0, "warned")],
+)
+def test_the_window_is_measured_by_the_releases_own_clock(
+    dwelt_s: float, window_s: float, outcome: str
+):
+    watched = replace(
+        RELEASE, state=State.STABILISING, dwelt_s=dwelt_s, plan=Plan(window_s=window_s)
+    )
+    found = watched_for(watched)
+    assert found is not None
+    assert found.outcome == outcome
+    assert watched_for(RELEASE) is None
+
+
+async def test_the_monitor_speaks_for_the_release_that_it_watches():
+    monitor = WiredMonitor(Watch(Nothing(), Settings()), nobody)
+    about = About("r", "1.3.0", "1.2.0", Slot.GREEN, Slot.BLUE)
+    assert await monitor.trigger("error-rate", about) is None
+    await monitor.judge(RELEASE, [5.0], None)
+    verdict = verdict_of([Trigger("error-rate", Level.WARNING, "0.6 %", sample=900)], 7)
+    monitor._watch.verdict = verdict
+    found = await monitor.trigger("error-rate", about)
+    assert found is not None
+    assert (found.outcome, found.detail, found.evidence["sample"]) == ("warned", "0.6 %", 900)
+    assert await monitor.trigger("response-time", about) is None
+    assert await monitor.trigger("error-rate", replace(about, release="s")) is None
+
+
+async def test_a_gate_that_there_is_no_longer_has_not_measured():
+    async def table() -> RoutingTable:
+        return RoutingTable(version=1)
+
+    (said,) = await WiredGates({}, shipped(), 4, table).measure(RELEASE, ["gone"])
+    assert (said.gate, said.outcome, said.detail) == ("gone", "unmeasured", "there is no such gate")
