@@ -167,7 +167,7 @@ def test_a_release_is_started_and_given_up(browser: Browser, demo: Demo) -> None
     assert browser.faults() == []
     confirm(browser, "1.3.0")
     # The demo's ledger knows no schema, so the release waits for that gate; nobody loads the page.
-    browser.says("3 Validate\n▸ now")
+    browser.says("2 Deploy\n▸ now")
     browser.says("schema: unmeasured")
     browser.picture("release-waits")
     assert browser.faults() == []

@@ -46,9 +46,15 @@ _SIGNS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class GateShown:
-    """A gate. level: how its outcome is marked. open: a person has to sign it yet."""
+    """A thing that a release needs. name: the gate, or who signs; item: its name in the checklist.
+
+    level: how its outcome is marked. open: a person has to sign it yet, and can by now.
+    """
 
     name: str
+    item: str
+    part: str
+    text: str
     automatic: bool
     outcome: str
     level: str
@@ -172,7 +178,8 @@ def _text(document: Mapping[str, Any], name: str) -> str:
 
 
 def _phases(document: Mapping[str, Any], state: str) -> list[PhaseShown]:
-    phase, gates = int(document.get("phase") or 0), [_gate(each) for each in _gates(document)]
+    phase = int(document.get("phase") or 0)
+    gates = [_gate(each, phase) for each in _gates(document)]
     by_phase = [int(each.get("phase") or 0) for each in _gates(document)]
     return [
         PhaseShown(
@@ -197,15 +204,20 @@ def _gates(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return list(document.get("gates") or ())
 
 
-def _gate(document: Mapping[str, Any]) -> GateShown:
+def _gate(document: Mapping[str, Any], phase: int) -> GateShown:
     automatic = bool(document.get("automatic"))
     outcome = _text(document, "outcome") or "unmeasured"
     signed_by = _text(document, "signed_by")
-    is_open = not automatic and not signed_by
+    is_due = int(document.get("phase") or 0) <= phase
+    is_open = not automatic and is_due and (not signed_by or outcome == "refused")
+    name = _text(document, "gate")
     return GateShown(
-        _text(document, "gate"),
+        name,
+        _text(document, "item") or name,
+        _text(document, "part"),
+        _text(document, "text"),
         automatic,
-        "waits for a signature" if is_open else outcome,
+        outcome if automatic or signed_by else "waits for a signature",
         _SIGNS.get(outcome, "unmeasured"),
         _text(document, "detail"),
         document.get("measured_at"),

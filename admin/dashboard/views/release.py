@@ -141,15 +141,16 @@ async def say(visit: Visit, form: Form) -> web.StreamResponse:
 
 
 async def sign(visit: Visit, form: Form) -> web.StreamResponse:
-    """Sign a gate, for or against."""
-    name, signer = visit.named("name"), form.text("signer")
+    """Sign an item, for or against."""
+    name, signer, item = visit.named("name"), form.text("signer"), form.text("item")
+    what = {"item": item} if item else {"signer": signer}
     approves = form.text("approve") == "yes"
     deed = Deed(
         *("POST", ONE + "/sign"),
-        title=f"{'Approve' if approves else 'Refuse'} as {signer}",
+        title=f"{'Approve' if approves else 'Refuse'} {item} as {signer}",
         back=HOME,
         names={"release": name},
-        given={"signer": signer, "approve": approves, "note": form.text("note")},
+        given={**what, "approve": approves, "note": form.text("note")},
     )
     return await carry_out(visit, form, deed)
 

@@ -30,6 +30,7 @@ class Anything(Given, forbid_unknown_fields=False):
     kind: str = ""
     note: str = ""
     signer: str = ""
+    item: str = ""
     approve: bool = False
     window_s: float = 0.0
 
@@ -126,7 +127,7 @@ async def test_a_signature_is_given_with_its_note(
     assert form["signer"] == "QA spot check"
     assert (await send(call, action, {**form, "approve": approve, "note": "looked"}))[0] == 303
     given = releases.given[0][2]
-    assert (given.signer, given.approve, given.note) == ("QA spot check", wanted, "looked")
+    assert (given.item, given.approve, given.note) == ("QA spot check", wanted, "looked")
 
 
 async def test_a_release_is_started_by_typing_its_version(call: Client, releases: Releases) -> None:

@@ -30,6 +30,27 @@ def test_gates_stand_in_their_phase_and_a_person_s_waits_for_its_signature():
     )
 
 
+def test_only_what_is_due_is_signed_and_what_was_refused_can_be_again():
+    def signed(item, phase, outcome, by=None):
+        gate = {"gate": "dba", "item": item, "part": "cutover", "text": "It is so", "phase": phase}
+        return {**gate, "automatic": False, "outcome": outcome, "signed_by": by}
+
+    gates = [
+        signed("now", 3, "awaited"),
+        signed("later", 5, "awaited"),
+        signed("refused", 1, "refused", "ada"),
+        signed("signed", 1, "signed", "ada"),
+    ]
+    shown = [gate for phase in release_shown(release(gates=gates)).phases for gate in phase.gates]
+    assert {gate.item for gate in shown if gate.open} == {"now", "refused"}
+    assert {gate.item: gate.outcome for gate in shown} == {
+        "now": "waits for a signature",
+        "later": "waits for a signature",
+        "refused": "refused",
+        "signed": "signed",
+    }
+
+
 @pytest.mark.parametrize(
     ("outcome", "level"),
     [
