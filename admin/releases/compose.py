@@ -24,6 +24,7 @@ from admin.notify.notifier import Notifier
 from admin.releases import store
 from admin.releases.config import Settings as Releasing
 from admin.releases.controller import Releases
+from admin.releases.drills import remind
 from admin.releases.effects import Effects, Limits
 from admin.releases.model import Release, State
 from admin.releases.needs import needs_of
@@ -93,6 +94,9 @@ def compose(
     effects = Effects(needs.control, needs.switches, needs.drains, ports.hooks, limits)
     releases = Releases(needs.control, needs.hub, needs.tasks, ports, effects, releasing)
     needs.tasks.start("releases", releases.run)
+    if releasing.notify.targets:
+        database, days = needs.control.store.database, releasing.gates.drill.days
+        needs.tasks.start("drills", lambda: remind(database, notifier, days, releasing.environment))
     return releases, monitor, signals
 
 

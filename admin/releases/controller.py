@@ -38,6 +38,7 @@ from admin.releases.effects import (
 )
 from admin.releases.model import GOES_ON, Command, Event, NotNowError, Release, State, meant
 from admin.releases.needs import Need
+from admin.releases.news import News
 from admin.releases.ports import Ports
 from admin.releases.store import Intent, Record
 from admin.releases.watching import BackError, Watching, doubts, holds, moved
@@ -71,7 +72,8 @@ class Releases:
         self._database = control.store.database
         self.settings = settings
         self._asking = Asking(self._database, hub, ports.gates, settings)
-        self._watching = Watching(self._database, ports.monitor)
+        self._news = News(ports.told, settings.environment)
+        self._watching = Watching(self._database, ports.monitor, self._news)
         self._carrier = Carrier("release", self._database, tasks, self._act, store.unfinished)
         self.run = self._carrier.run
 
@@ -98,6 +100,7 @@ class Releases:
             if not await store.begin(connection, intent):
                 raise RunningError
         self._tell(intent.release, "begun", "")
+        self._news.begun(intent.release, str(intent.kind), intent.author.actor, intent.note)
         self._carrier.carry(intent.release.name)
         return await self._find(intent.release.name)
 
@@ -139,7 +142,9 @@ class Releases:
         async with self._database.connection() as connection:
             await store.sign(connection, name, needs, approved=approved, text=text, author=author)
         items = ", ".join(each.item for each in needs)
+        word = "signed" if approved else "refused"
         self._tell(record.release, "signed", f"{items} by {author.actor}")
+        self._news.signed(record, f"{items} {word}", author.actor, text)
         return record
 
     async def find(self, name: str) -> Record | None:
@@ -181,6 +186,8 @@ class Releases:
         async with self._database.connection() as connection:
             rows = await store.effects(connection, release.name)
             known = await all_known(connection, release)
+        if release.state in go.MEASURED_IN and not release.paused:
+            self._news.wants(record, go.unsigned(release, known))
         done = {
             name
             for name, row in rows.items()
@@ -216,12 +223,12 @@ class Releases:
                 action = f"release-{event}"
                 await store.audit(connection, action, author, {"release": after.name, **told})
         self._tell(after, str(event), reason)
+        self._news.moved(record, after, event, author.actor if author else "", reason)
 
     def _tell(self, release: Release, event: str, reason: str) -> None:
         told = {**about(release), "event": event, "reason": reason, "step": release.step}
         log.info("release", **{name: value for name, value in told.items() if name != "event"})
         self._hub.tell("release", told)
-        self._ports.told.tell(event, told)
 
     # ── effects ───────────────────────────────────────────────────────────────────────────────
 
@@ -315,6 +322,7 @@ class Releases:
         await self._is_failed(record, effect, why)
         if release.is_back:
             self._tell(release, "hook-failed", why)
+            self._news.hook_failed(record, why)
             return
         if not release.paused:
             await self._move(record, release.take(Event.PAUSE, why), Event.PAUSE, None, why)

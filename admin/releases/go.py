@@ -183,6 +183,20 @@ def _signed(need: Need, known: Known) -> Line:
     return Line(need, outcome, "", said.at, said.actor, said.note)
 
 
+def unsigned(release: Release, known: Known) -> list[str]:
+    """What has to be signed to leave the release's state, and nobody has said anything of."""
+    if release.ended or release.is_back:
+        return []
+    due = [each for each in board(release, known) if each.need.phase <= PHASES[release.state]]
+    return [
+        each.need.role
+        if each.need.item == each.need.role
+        else f"{each.need.item}: {each.need.role}"
+        for each in due
+        if each.outcome == "awaited"
+    ]
+
+
 class NotAskedError(Exception):
     """Nobody is asked to sign that; the message says who is, for what."""
 

@@ -10,6 +10,7 @@ from admin.releases import course, store
 from admin.releases.course import Kind
 from admin.releases.effects import EffectError
 from admin.releases.model import Release, State
+from admin.releases.news import News
 from admin.releases.ports import Judgement, Monitor
 from admin.releases.store import Record, Row
 from admin.routing.database import Database
@@ -25,8 +26,8 @@ class BackError(EffectError):
 class Watching:
     """What this admin watches."""
 
-    def __init__(self, database: Database, monitor: Monitor) -> None:
-        self._database, self._monitor = database, monitor
+    def __init__(self, database: Database, monitor: Monitor, news: News) -> None:
+        self._database, self._monitor, self._news = database, monitor, news
         self._told: dict[str, float] = {}
 
     async def judge(self, record: Record, moved: Sequence[float]) -> Judgement:
@@ -36,6 +37,7 @@ class Watching:
             self._monitor.rest(release)
             return Judgement()
         judged = await self._monitor.judge(release, moved, record.row["devices"])
+        self._news.judged(record, judged)
         now = monotonic()
         if judged.level == "critical" or now - self._told.get(release.name, 0) > _TOLD_S:
             self._told = {release.name: now}
