@@ -67,8 +67,9 @@ def there(postgres_server: EmbeddedPostgres) -> Iterator[str]:
 
 
 def releasing(folder: Path) -> Releasing:
-    def hook(name: str, script: str, **when: str) -> Hook:
-        return Hook(name, command=(sys.executable, "-c", script), timeout_s=30.0, **when)
+    def hook(name: str, script: str, before: str = "", after: str = "") -> Hook:
+        command = (sys.executable, "-c", script)
+        return Hook(name, before, after, command=command, timeout_s=30.0)
 
     gates = Gates(
         smoke=Checks(str(folder / "smoke.toml")),
