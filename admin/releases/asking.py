@@ -60,7 +60,8 @@ class Asking:
                 connection, release.name, release.state, said.gate, told, tell=is_new
             )
         if is_new:
-            self._hub.tell("release", {"release": release.name, "event": "gate", **told})
+            about = {"release": release.name, "event": "gate", "gate": said.gate}
+            self._hub.tell("release", {**about, **told})
 
     async def missing(self, release: Release) -> list[str]:
         """What it lacks in its state, in words."""

@@ -306,6 +306,8 @@ async def test_what_a_plan_can_not_be(call: Client):
     for plan, code in (
         ({"steps": [5, 1]}, 400),
         ({"gates": ["nonsense"]}, 400),
+        ({"checklist": ["nonsense"]}, 400),
+        ({"checklist": ["No item"]}, 400),
         ({"pilots": ["NOT A TENANT"]}, 400),
         ({"nonsense": 1}, 400),
     ):
