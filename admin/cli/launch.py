@@ -72,16 +72,14 @@ def worker(arguments: tuple[str, ...]) -> None:
     help="Of the example ERP in each slot.",
 )
 @click.option("--no-erp", is_flag=True, help="Leave the example ERP out; set endpoints yourself.")
-@click.option("--load", is_flag=True, help="Add live traffic and show a board.")
+@click.option("--load", is_flag=True, help="Add more traffic and show a board.")
 @click.option(
     "--rate",
-    type=click.IntRange(1, 5000),
-    default=200,
-    show_default=True,
-    help="Requests per second of --load.",
+    type=click.IntRange(0, 5000),
+    help="Requests per second of traffic; 0: none. Default: 60, with --load 200.",
 )
 @click.option(
-    "--tenants", type=click.IntRange(1, 1000), default=40, show_default=True, help="Of --load."
+    "--tenants", type=click.IntRange(1, 1000), default=40, show_default=True, help="Of the traffic."
 )
 @click.option(
     "--duration", type=DURATION, help="End by itself after so long (90s, 30m). Default: Ctrl-C."
@@ -90,6 +88,8 @@ def worker(arguments: tuple[str, ...]) -> None:
 def demo(data: Path | None, as_json: bool, **options: object) -> None:
     """Run the proxy, the admin, Redis, PostgreSQL and two versions of an ERP on this machine."""
     need("demo")
+    if options["load"] and options["rate"] == 0:
+        raise click.UsageError("--load shows traffic: leave --rate 0 out")
     from admin.demo.options import Options  # noqa: PLC0415 - needs the extra
     from admin.demo.run import run  # noqa: PLC0415 - needs the extra
 

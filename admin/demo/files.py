@@ -1,12 +1,13 @@
-"""What the demo writes for people and scripts: turnout.toml, env, demo.json.
+"""What the demo writes for people and scripts: turnout.toml, env, demo.json; and for itself.
 
-Rule: each holds a secret, so each is for its owner only (0600), and appears whole or not at all.
+Rule: they hold secrets, so each is for its owner only (0600), and appears whole or not at all.
 """
 
 import json
 import os
 import secrets
 import shlex
+import sys
 import sysconfig
 import tomllib
 from collections.abc import Mapping
@@ -15,8 +16,12 @@ from pathlib import Path
 
 from admin.demo.plan import LOOPBACK, Ports
 
+DWELL_S, WINDOW_S = 10.0, 20.0
+"""How long a step of a release lasts, and how long it is watched after the cutover."""
 DRAIN_S = 3.0
 """How long the demo's proxy drains when the demo ends."""
+VERSIONS = {"blue": "1.2.0", "green": "1.3.0"}
+"""What the slots run at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,28 @@ def kept_secrets(config: Path) -> Secrets:
     return kept
 
 
+def kept_versions(folder: Path) -> dict[str, str]:
+    """Slot → the version that was deployed there last."""
+    try:
+        kept: dict[str, str] = json.loads((folder / "versions.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        kept = {}
+    return VERSIONS | kept
+
+
+def keep_version(folder: Path, slot: str, version: str) -> None:
+    """Have this version run in the slot from its instances' next start on."""
+    kept = kept_versions(folder) | {slot: version}
+    write_private(folder / "versions.json", json.dumps(kept) + "\n")
+
+
 def config_text(
-    ports: Ports, workers: int, own: Secrets, redis_url: str, database_url: str | None
+    ports: Ports,
+    workers: int,
+    own: Secrets,
+    redis_url: str,
+    database_url: str | None,
+    folder: Path,
 ) -> str:
     """turnout.toml, for the proxy and the admin of the demo. None: there is no database yet."""
     database = "" if database_url is None else f"database_url = {_toml(database_url)}\n"
@@ -109,6 +134,41 @@ listen = "{LOOPBACK}:{ports.admin}"
 token_secret = {_toml(own.token_secret)}
 steps = {{wait = ["sleep", "2"]}}
 step_urls = ["http://{LOOPBACK}:"]
+{_releases_text(folder)}"""
+
+
+def _releases_text(folder: Path) -> str:
+    """Releases that one can watch: seconds where others take minutes, and a hook that deploys."""
+    program = [sys.executable, "-P", "-m", "admin.demo.deploy", str(folder)]
+    return f"""
+[releases]
+environment = "demo"
+gates_s = 1.0
+
+[[releases.hooks]]
+name = "deploy"
+before = "deploying"
+command = {_toml([*program, "standby"])}
+on_unknown = "repeat"
+
+[[releases.hooks]]
+name = "deploy-old"
+before = "finalising"
+command = {_toml([*program, "active"])}
+on_unknown = "repeat"
+
+# The ERP migrates its own schema at its start.
+[releases.gates.schema]
+applies = false
+
+[releases.patch]
+window_s = {WINDOW_S}
+
+[releases.minor]
+steps = [25.0, 50.0]
+dwell_s = {DWELL_S}
+window_s = {WINDOW_S}
+signers = ["qa"]
 """
 
 
@@ -119,6 +179,10 @@ def env_text(description: Description) -> str:
         "TURNOUT_ADMIN_URL": description.admin,
         "TURNOUT_TOKEN": description.token,
         "TURNOUT_PROXY_URL": description.proxy,
+    } | {
+        f"DEMO_{slot.upper()}_URL": f"http://{endpoints[0]}"
+        for slot, endpoints in description.endpoints.items()
+        if endpoints
     }
     lines = ["# Written by `turnout demo`. It holds a token."]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
@@ -131,6 +195,6 @@ def description_text(description: Description) -> str:
     return json.dumps(asdict(description), indent=2) + "\n"
 
 
-def _toml(text: str) -> str:
-    """A basic string of TOML; JSON's escapes are a part of TOML's."""
-    return json.dumps(text)
+def _toml(value: str | list[str]) -> str:
+    """A basic string of TOML, or an array of them; JSON's escapes are a part of TOML's."""
+    return json.dumps(value)

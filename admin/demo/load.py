@@ -42,6 +42,7 @@ class Options:
     token: str
     rate: int
     tenants: int
+    is_quiet: bool = False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,13 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--demo", type=Path, required=True, help="demo.json of a running demo")
     parser.add_argument("--rate", type=int, default=200, help="requests a second (200)")
     parser.add_argument("--tenants", type=int, default=40, help="how many tenants (40)")
+    parser.add_argument("--quiet", action="store_true", help="show nothing")
     given = parser.parse_args(argv)
     try:
         demo = json.loads(given.demo.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         parser.error(f"{given.demo} can't be read: is the demo running? ({type(error).__name__})")
     token = os.environ.get("TURNOUT_TOKEN") or demo["token"]
-    options = Options(demo["proxy"], demo["admin"], token, given.rate, given.tenants)
+    options = Options(
+        demo["proxy"], demo["admin"], token, given.rate, given.tenants, is_quiet=given.quiet
+    )
     with suppress(asyncio.CancelledError, KeyboardInterrupt):
         uvloop.run(_run(options))
     return 0
@@ -72,8 +76,9 @@ async def _run(options: Options) -> None:
         asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     async with asyncio.TaskGroup() as group:
         group.create_task(traffic.run(), name="traffic")
-        group.create_task(watch.run(), name="watch")
-        group.create_task(_show(figures, control), name="show")
+        if not options.is_quiet:
+            group.create_task(watch.run(), name="watch")
+            group.create_task(_show(figures, control), name="show")
         if stat.S_ISFIFO(os.fstat(0).st_mode):
             group.create_task(_notes(control, this), name="notes")
 

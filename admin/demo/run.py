@@ -8,17 +8,20 @@ ERP, which need a database, last and side by side.
 import os
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from admin.cli.client import AdminClient, Refused, Unreachable
 from admin.demo import tour
 from admin.demo.files import (
     DRAIN_S,
+    VERSIONS,
     Description,
     config_text,
     description_text,
     env_text,
     kept_secrets,
+    kept_versions,
     write_private,
 )
 from admin.demo.keep import Keeper
@@ -97,12 +100,21 @@ class Demo:
         self._token = create_token(self._secrets.token_secret, "demo", str(Role.ADMIN), TOKEN_S)
         self._route()
         self._describe()
+        if not self._options.load:
+            self._begin_load()
         self._tell()
         if self._options.load:
-            load = self._parts().make_load(self._token)
-            load.begin()
-            self.voice.into = load.tell
-            self._describe()
+            # Its board comes below what was told.
+            self.voice.into = self._begin_load()
+
+    def _begin_load(self) -> Callable[[str], bool] | None:
+        """Traffic, if there is to be any: what takes notes for its board."""
+        if not self._options.requests_per_s:
+            return None
+        load = self._parts().make_load(self._token)
+        load.begin()
+        self._describe()
+        return load.tell
 
     def _parts(self) -> System:
         if self._system is None:
@@ -140,6 +152,7 @@ class Demo:
             self._secrets,
             system.redis_server.url,
             database_url,
+            self._folder,
         )
         write_private(self._folder / "turnout.toml", text)
 
@@ -185,6 +198,8 @@ class Demo:
         try:
             if not self._options.no_erp:
                 client.change("POST", "/v1/routing/changes", {"operations": operations})
+                self._say_versions(client)
+                self._say_what_was_kept(client)
             while (serving := self._serving(client)) < self._options.workers:
                 if time.monotonic() > began + READY_S:
                     raise DemoError(
@@ -195,6 +210,21 @@ class Demo:
         except (Refused, Unreachable) as error:
             raise DemoError(f"the admin did not take the endpoints: {error}") from error
         self.voice.ready("routing", time.monotonic() - began)
+
+    def _say_versions(self, client: AdminClient) -> None:
+        """Tell the admin what the slots run; later on its releases do."""
+        for slot, version in kept_versions(self._folder).items():
+            path = f"/v1/slots/{slot}/version"
+            if not client.read(path)["version"]:
+                client.change("PUT", path, {"version": version}, waits=False)
+
+    def _say_what_was_kept(self, client: AdminClient) -> None:
+        """Tell the user if the tour would not be as it is written."""
+        table = client.read("/v1/routing")
+        kept = kept_since(table, kept_versions(self._folder))
+        if kept:
+            self.voice.say(f"  note: kept from earlier: {kept}. To begin anew, end this, and")
+            self.voice.say(f"        rm -r {tour.shown(self._folder)}")
 
     @staticmethod
     def _serving(client: AdminClient) -> int:
@@ -286,6 +316,17 @@ class Demo:
         self._forget_last_run()
 
 
+def kept_since(table: Mapping[str, Any], versions: Mapping[str, str]) -> str:
+    """What differs from a first run, in words; empty if nothing does."""
+    found = [f"{slot} runs {version}" for slot, version in versions.items()]
+    found = found if versions != VERSIONS else []
+    if table["active"] != "blue":
+        found.append(f"{table['active']} is active")
+    if table["canary"]["percent"]:
+        found.append(f"the canary is at {table['canary']['percent']:g} %")
+    return ", ".join(found)
+
+
 def where(description: Description, folder: str, *, has_erp: bool) -> list[str]:
     """Where things are, for people."""
     port = description.proxy.rpartition(":")[2]
@@ -293,7 +334,8 @@ def where(description: Description, folder: str, *, has_erp: bool) -> list[str]:
     return [
         f"  proxy     {description.proxy}   (the header X-Tenant-ID names the tenant)",
         *([browser_line] if has_erp else []),
-        f"  admin     {description.admin}/docs",
+        f"  dashboard {description.admin}/ui   (log in with the token below)",
+        f"  API       {description.admin}/docs",
         f"  metrics   {description.management}/metrics",
         f"  logs      {folder}/logs",
         f"  token     {description.token}   (admin, 12 h)",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from admin.demo.files import VERSIONS, kept_versions
 from admin.demo.load_part import Load
 from admin.demo.options import Options
 from admin.demo.parts import Part, Process, Server, answers, rotate
@@ -12,7 +13,6 @@ from admin.demo.plan import LOOPBACK, Ports
 from admin.embedded import EmbeddedPostgres, EmbeddedRedis
 from admin.embedded.ports import free_port
 
-VERSIONS = {"blue": "1.2.0", "green": "1.3.0"}
 ERP_DRAIN_S = 2
 PORT_TRIES = 3
 
@@ -25,7 +25,7 @@ class Instance(Process):
         self.port = 0
         self._served = False
         self._tries = PORT_TRIES
-        self._files = folder / "files"
+        self._folder = folder
         log = folder / "logs" / f"{slot}-{number}.log"
         super().__init__(f"{slot}-{number}", log, (), self._is_healthy, environment)
 
@@ -48,8 +48,9 @@ class Instance(Process):
             self.port = free_port()
         self._arguments = (
             *("-m", "examples.print_erp", "--slot", self.slot),
-            *("--version", VERSIONS[self.slot], "--listen", self.endpoint),
-            *("--files", str(self._files), "--drain-seconds", str(ERP_DRAIN_S)),
+            *("--version", kept_versions(self._folder)[self.slot], "--listen", self.endpoint),
+            *("--files", str(self._folder / "files"), "--drain-seconds", str(ERP_DRAIN_S)),
+            "--faults",
         )
         super()._begin()
 
@@ -103,7 +104,8 @@ class System:
         options = self._options
         arguments = (
             *("-m", "admin.demo.load", "--demo", str(self.folder / "demo.json")),
-            *("--rate", str(options.rate), "--tenants", str(options.tenants)),
+            *("--rate", str(options.requests_per_s), "--tenants", str(options.tenants)),
+            *(() if options.load else ("--quiet",)),
         )
         output: IO[bytes] | None = sys.stderr.buffer if options.as_json else None
         log = self.folder / "logs" / "load.log"

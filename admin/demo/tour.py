@@ -11,13 +11,17 @@ from pathlib import Path
 
 WHERE = "curl -si -H 'X-Tenant-ID: {tenant}' $TURNOUT_PROXY_URL/api/jobs | grep -i x-turnout-slot"
 
+FAULT = """curl -s --retry 9 --retry-connrefused -d '{"error_rate": 0.5}' $DEMO_GREEN_URL/_faults"""
+RELEASE_NOT_DONE = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """shows: what to see. command: what to paste."""
+    """shows: what to see. command: what to paste. code: its exit code."""
 
     shows: str
     command: str
+    code: int = 0
 
 
 STEPS = (
@@ -32,6 +36,16 @@ STEPS = (
     Step("quarto with them", WHERE.format(tenant="quarto")),
     Step("and back, for there is always a way back", "turnout rollback"),
     Step("acme is still pinned: let it go", "turnout tenants unpin acme"),
+    Step("a release deploys 1.3.0 to green", "turnout release start 1.3.0"),
+    Step("what it has measured; it waits for a signature", "turnout release status"),
+    Step("a fault that nobody sees yet: half of green's answers are errors", FAULT),
+    Step("qa signs, so a quarter of the tenants go to green", "turnout release approve qa"),
+    Step("it goes back by itself, and says why", "turnout release watch", RELEASE_NOT_DONE),
+    Step("the next one deploys anew, which mends it", "turnout release start 1.3.0"),
+    Step("qa signs again", "turnout release approve qa"),
+    Step("25 %, 50 %, all, each watched: a minute", "turnout release watch"),
+    Step("all that happened, as a page", "turnout release report --output report.html"),
+    Step("nobody has changed its trail", "turnout audit verify"),
     Step("who serves which version of the table", "turnout workers"),
     Step("who did what", "turnout audit"),
 )

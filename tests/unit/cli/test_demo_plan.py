@@ -16,11 +16,15 @@ from admin.demo.files import (
     Secrets,
     config_text,
     env_text,
+    keep_version,
     kept_secrets,
+    kept_versions,
     write_private,
 )
-from admin.demo.options import Options
+from admin.demo.options import RATE, RATE_OF_BOARD, Options
 from admin.demo.plan import DemoError, Ports, choose_ports, claim_folder, holder_of, is_free
+from admin.demo.run import kept_since
+from admin.releases.config import Settings as ReleaseSettings
 from config import load
 from proxy.config import Settings as ProxySettings
 
@@ -116,7 +120,7 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path):
 def test_the_configuration_is_read_by_both_planes(tmp_path: Path):
     path = tmp_path / "turnout.toml"
     odd = 'postgresql://u:p"\\ö@127.0.0.1:2/turnout'
-    write_private(path, config_text(PORTS, 3, OWN, ABOUT.redis_url, odd))
+    write_private(path, config_text(PORTS, 3, OWN, ABOUT.redis_url, odd, tmp_path))
     shared, proxy = load(path, "proxy", ProxySettings, {})
     _, admin = load(path, "admin", AdminSettings, {})
     assert (shared.redis_url, shared.database_url) == (ABOUT.redis_url, odd)
@@ -124,10 +128,16 @@ def test_the_configuration_is_read_by_both_planes(tmp_path: Path):
     assert (proxy.workers, len(proxy.networks())) == (3, 2)
     assert (admin.listen, admin.token_secret) == ("127.0.0.1:8081", OWN.token_secret)
     assert admin.secret_fault() == ""
+    _, releases = load(path, "releases", ReleaseSettings, {})
+    assert [hook.command[-2:] for hook in releases.hooks] == [
+        (str(tmp_path), "standby"),
+        (str(tmp_path), "active"),
+    ]
+    assert releases.minor.steps == (25.0, 50.0)
 
 
-def test_before_there_is_a_database_its_url_is_left_out():
-    document = tomllib.loads(config_text(PORTS, 1, OWN, ABOUT.redis_url, None))
+def test_before_there_is_a_database_its_url_is_left_out(tmp_path: Path):
+    document = tomllib.loads(config_text(PORTS, 1, OWN, ABOUT.redis_url, None, tmp_path))
     assert "database_url" not in document
 
 
@@ -135,7 +145,7 @@ def test_secrets_are_kept_over_restarts_and_made_anew_when_lost(tmp_path: Path):
     path = tmp_path / "turnout.toml"
     made = kept_secrets(path)
     assert made != kept_secrets(path)
-    path.write_text(config_text(PORTS, 1, made, ABOUT.redis_url, None))
+    path.write_text(config_text(PORTS, 1, made, ABOUT.redis_url, None, tmp_path))
     assert kept_secrets(path) == made
     path.write_text("routing_key = ")
     assert kept_secrets(path) != made
@@ -189,11 +199,40 @@ def test_the_first_line_works_from_where_one_is(
     assert tour.first_line(tmp_path / path) == line
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/tour.md"])
-def test_the_written_tours_are_the_printed_one(name: str):
-    text = (REPOSITORY / name).read_text("utf-8")
+def test_the_written_tour_is_the_printed_one():
+    text = (REPOSITORY / "docs" / "tour.md").read_text("utf-8")
     blocks = [block.partition("```")[0] for block in text.split("```sh\n")[1:]]
     written = [line for block in blocks for line in block.splitlines() if line]
     tour_of_all = [". .turnout/demo/env", *(step.command for step in tour.STEPS)]
     assert written[0] == "make demo"
     assert written[1 : 1 + len(tour_of_all)] == tour_of_all
+
+
+def test_what_the_readme_says_first_is_of_the_tour():
+    text = (REPOSITORY / "README.md").read_text("utf-8")
+    first, second = [block.partition("```")[0].splitlines() for block in text.split("```sh\n")[1:3]]
+    of_tour = {". .turnout/demo/env", *(step.command for step in tour.STEPS)}
+    assert first == ["make demo"]
+    assert {line.removesuffix(" --watch") for line in second} <= of_tour
+
+
+def test_what_was_deployed_is_kept(tmp_path: Path):
+    assert kept_versions(tmp_path) == {"blue": "1.2.0", "green": "1.3.0"}
+    keep_version(tmp_path, "blue", "1.4.0")
+    assert kept_versions(tmp_path) == {"blue": "1.4.0", "green": "1.3.0"}
+
+
+def test_what_an_earlier_run_has_left_is_said():
+    first = {"blue": "1.2.0", "green": "1.3.0"}
+    table = {"active": "blue", "canary": {"percent": 0}}
+    assert kept_since(table, first) == ""
+    moved = {"active": "green", "canary": {"percent": 12.5}}
+    told = kept_since(moved, first | {"blue": "1.3.0"})
+    assert told == "blue runs 1.3.0, green runs 1.3.0, green is active, the canary is at 12.5 %"
+
+
+def test_traffic_is_as_much_as_suits_it():
+    assert Options().requests_per_s == RATE
+    assert Options(load=True).requests_per_s == RATE_OF_BOARD
+    assert Options(no_erp=True).requests_per_s == 0
+    assert Options(rate=0).requests_per_s == 0
