@@ -29,6 +29,7 @@ help: ## show the targets
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Turnout needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	@echo 'Fetching uv, then all packages, into this folder (500 MB; a minute or two, once) …'
 	$(PYTHON) -m venv .tools
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv
 

@@ -21,6 +21,8 @@ from tests.support.processes import Child, Children, wait_gone
 
 READY_S = 60.0
 END_S = 30.0
+PASTED_S = 200.0
+"""A warning, as a busy machine gives cause for, stops the clock of a release's step."""
 PARTS = {"demo", "load", "proxy", "admin", "blue-1", "green-1", "postgres", "redis"}
 
 
@@ -109,7 +111,7 @@ def paste(command: str, demo: Demo, folder: Path) -> subprocess.CompletedProcess
         env=home,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PASTED_S,
         check=False,
     )
 
@@ -123,7 +125,7 @@ async def deployed(demo: Demo) -> None:
         assert state in {"planned", "deploying"}, done.stdout
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_what_it_says_is_true_its_tour_works_and_ctrl_c_leaves_nothing(
     start: Start, tmp_path: Path
 ):
@@ -164,7 +166,7 @@ async def test_what_it_says_is_true_its_tour_works_and_ctrl_c_leaves_nothing(
     assert "linotype → green (canary)" in shown["turnout tenants explain linotype"][0]
     back, through = shown["turnout release watch"]
     assert "rolled-back" in back
-    assert "error" in back
+    assert "requests fail" in back
     assert through.strip().endswith("done")
     assert (tmp_path / "report.html").stat().st_size > 1000
     assert demo.versions() == {"blue": "1.3.0", "green": "1.3.0"}
