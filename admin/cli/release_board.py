@@ -98,7 +98,8 @@ def _gate(gate: Document) -> str:
 
 
 def _trigger(trigger: Document) -> str:
-    return f"{printable(trigger.get('level'))}: {printable(trigger.get('detail'))}"
+    name, level = printable(trigger.get("name")), printable(trigger.get("level"))
+    return f"{name} {level}: {printable(trigger.get('detail'))}"
 
 
 def _left(found: Document, name: str) -> str:

@@ -21,6 +21,11 @@ from admin.migrations.version import Version, VersionError
 from admin.routing.database import Database
 from proxy.routing.model import Slot
 
+_NO_SCHEMA = (
+    "the ledger knows no schema: plan the migrations; or, if Turnout migrates none, say "
+    "releases.gates.schema.applies = false"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Served:
@@ -49,6 +54,11 @@ class SchemaGate:
     async def _measure(self, about: About) -> Measured:
         if not self._settings.applies:
             return Measured(Outcome.NOT_APPLICABLE, "the settings say that there are no schemas")
+        if not about.from_version:
+            raise UnmeasuredError(
+                f"nobody has said what {about.active} runs: `turnout versions set {about.active} …`, "
+                "then begin the release anew"
+            )
         new, old = _version(about.version), _version(about.from_version)
         async with self._database.connection() as connection:
             limits = await read(connection)
@@ -121,7 +131,7 @@ def _faults(
         detail = f"nothing is known of the schema of {few(list(served.unknown))}"
         found.append((Outcome.UNMEASURED, detail))
     if not served.tenants:
-        found.append((Outcome.UNMEASURED, "the ledger knows no schema: plan the migrations"))
+        found.append((Outcome.UNMEASURED, _NO_SCHEMA))
     return found
 
 

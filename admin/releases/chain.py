@@ -2,7 +2,7 @@
 
 Source: linked time-stamping (Haber and Stornetta, "How to Time-Stamp a Digital Document", 1991).
 It shows that a row was changed, taken out or put in, unless all rows after it were made anew. Whoever
-keeps the last hash elsewhere (a notification carries it) sees that too.
+keeps the last hash elsewhere (`turnout audit verify` says it) sees that too.
 """
 
 import json

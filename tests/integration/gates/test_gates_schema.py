@@ -63,6 +63,10 @@ async def test_it_names_whom_the_new_version_can_not_serve_and_whom_the_old_one(
     nothing = await measured(book)
     assert nothing.outcome is Outcome.UNMEASURED
     assert "the ledger knows no schema" in nothing.detail
+    assert "releases.gates.schema.applies = false" in nothing.detail
+    unsaid = await measured(book, replace(ABOUT, from_version=""))
+    assert unsaid.outcome is Outcome.UNMEASURED
+    assert "`turnout versions set blue …`" in unsaid.detail
 
     await book.schemas(TENANTS)
     await migrated(book, (TABLE,), TENANTS)
