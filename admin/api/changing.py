@@ -164,6 +164,12 @@ def permitted(
     return operations
 
 
+def for_all(principal: Principal | None) -> None:
+    """Problem 403 if this principal is for some tenants alone: what is asked concerns all."""
+    if principal is not None and principal.tenants is not None:
+        raise Problem("forbidden-scope", "the token is for some tenants, this is for all")
+
+
 def _within(operation: Operation, tenants: frozenset[str]) -> None:
     """Problem 403 unless the operation is about these tenants alone."""
     named = tenants_of_all([operation])

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from admin.api.changing import slot_of
+from admin.api.changing import for_all, slot_of
 from admin.api.compatibility_messages import (
     Compatibility,
     CompatibilityItem,
@@ -36,6 +36,7 @@ async def read_version(call: Call, _: Given) -> web.StreamResponse:
 
 async def write_version(call: Call, given: SlotVersionBody) -> web.StreamResponse:
     """Say what the slot runs, before it is deployed there."""
+    for_all(call.principal)
     slot = slot_of(call)
     try:
         version = Version.parse(given.version)
@@ -47,6 +48,7 @@ async def write_version(call: Call, given: SlotVersionBody) -> web.StreamRespons
 
 async def forget_version(call: Call, _: Given) -> web.StreamResponse:
     """It isn't known any more what the slot runs: nothing is refused because of it."""
+    for_all(call.principal)
     slot = slot_of(call)
     await set_version(call.parts.store, slot, None, call.author)
     return reply(_slot(slot, None))

@@ -3,7 +3,7 @@
 import msgspec
 from aiohttp import web
 
-from admin.api.changing import key_of, permitted
+from admin.api.changing import for_all, key_of, permitted
 from admin.api.messages import Given
 from admin.api.problems import Problem
 from admin.api.release_messages import (
@@ -147,6 +147,7 @@ def _command(command: Command) -> Handler:
 
 async def sign(call: Call, given: SignBody) -> web.StreamResponse:
     """Sign, or refuse to. The last word counts."""
+    for_all(call.principal)
     record = await found(call)
     release = record.release
     if bool(given.item) == bool(given.signer):

@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from admin.api.changing import for_all
 from admin.api.messages import Given
 from admin.api.problems import Problem
 from admin.api.route import Call, Route, reply
@@ -35,6 +36,7 @@ async def read(call: Call, given: SessionsQuery) -> web.StreamResponse:
 
 async def end(call: Call, _: Given) -> web.StreamResponse:
     """End one: its browser's next request is refused, at every admin. Problem 404."""
+    for_all(call.principal)
     name = call.names["session"]
     async with call.parts.store.database.connection() as connection:
         ended = await store.end(connection, call.author, name=name)
@@ -45,6 +47,7 @@ async def end(call: Call, _: Given) -> web.StreamResponse:
 
 async def end_all(call: Call, given: PersonQuery) -> web.StreamResponse:
     """End all of a person."""
+    for_all(call.principal)
     async with call.parts.store.database.connection() as connection:
         return reply(SessionsEnded(await store.end(connection, call.author, of=given.subject)))
 

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from admin.api.changing import for_all
 from admin.api.messages import Given
 from admin.api.problems import Problem
 from admin.api.release_messages import SignalBody, SignalsState, SignalState
@@ -12,6 +13,7 @@ from admin.tokens import Role, now
 
 async def write(call: Call, given: SignalBody) -> web.StreamResponse:
     """Take a reading. It counts as of now, at this admin."""
+    for_all(call.principal)
     name = call.names["signal"]
     try:
         call.parts.signals.put(name, given.value, now())

@@ -149,6 +149,13 @@ async def test_an_operator_may_not_set_endpoints_in_a_change_either(call, unchan
         ("POST", "/v1/rollback", {}),
         ("PUT", "/v1/slots/green/endpoints", {"endpoints": []}),
         ("POST", "/v1/routing/changes", {"operations": [{"op": "cutover", "to": "green"}]}),
+        ("POST", "/v1/releases", {"version": "1.3.0"}),
+        ("POST", "/v1/releases/current/rollback", {}),
+        ("POST", "/v1/releases/current/sign", {"signer": "qa"}),
+        ("PUT", "/v1/signals/database-cpu", {"value": 99.0}),
+        ("PUT", "/v1/slots/green/version", {"version": "1.3.0"}),
+        ("DELETE", "/v1/slots/green/version", None),
+        ("DELETE", "/v1/sessions?subject=anna", None),
     ],
 )
 async def test_a_scoped_token_may_change_its_tenants_only(call, unchanged, method, path, body):
