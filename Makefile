@@ -16,6 +16,11 @@ ifneq ($(PIP_INDEX),)
 export UV_DEFAULT_INDEX ?= $(PIP_INDEX)
 endif
 
+# Who has no home, as a service's user, has uv's cache here.
+ifeq ($(shell test -w "$${XDG_CACHE_HOME:-$$HOME}" && echo yes),)
+export UV_CACHE_DIR ?= $(CURDIR)/.tools/cache
+endif
+
 # Every test that starts Python would compile all modules anew, and pytest rewrite all tests.
 unexport PYTHONDONTWRITEBYTECODE
 
