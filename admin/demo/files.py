@@ -163,6 +163,7 @@ applies = false
 
 [releases.patch]
 window_s = {WINDOW_S}
+signers = ["qa"]
 
 [releases.minor]
 steps = [25.0, 50.0]

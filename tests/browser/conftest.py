@@ -84,7 +84,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("browser")
     data, children, ports = folder / "demo", Children(folder), [free_port() for _ in range(3)]
     names = ("--proxy-port", "--admin-port", "--management-port")
-    given = [word for pair in zip(names, map(str, ports), strict=True) for word in pair]
+    given = ["--rate", "0"] + [
+        word for pair in zip(names, map(str, ports), strict=True) for word in pair
+    ]
     try:
         child = children(sys.executable, "-m", "admin.cli", "demo", "--data", data, *given)
         child.wait_line("Turnout is ready", STEP_S)

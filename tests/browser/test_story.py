@@ -166,9 +166,9 @@ def test_a_release_is_started_and_given_up(browser: Browser, demo: Demo) -> None
     browser.picture("confirm-release")
     assert browser.faults() == []
     confirm(browser, "1.3.0")
-    # The demo's ledger knows no schema, so the release waits for that gate; nobody loads the page.
-    browser.says("2 Deploy\n▸ now")
-    browser.says("schema: unmeasured")
+    # Deployed and healthy, it waits for a signature; nobody loads the page.
+    browser.says("3 Validate\n▸ now")
+    browser.says("qa has not signed")
     browser.picture("release-waits")
     assert browser.faults() == []
     browser.follow(browser.button("Abort"))

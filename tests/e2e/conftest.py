@@ -92,7 +92,18 @@ async def system(
     """The demo with four workers, or as many as the test's `workers` marker says."""
     data = tmp_path / "demo"
     child = spawn(
-        *(sys.executable, "-m", "admin.cli", "demo", "--data", data, "--workers", "4"),
+        *(
+            sys.executable,
+            "-m",
+            "admin.cli",
+            "demo",
+            "--data",
+            data,
+            "--workers",
+            "4",
+            "--rate",
+            "0",
+        ),
         *("--proxy-port", str(free_port()), "--admin-port", str(free_port())),
         *("--management-port", str(free_port())),
         name="demo",
