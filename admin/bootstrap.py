@@ -179,9 +179,8 @@ def _compose(
         *(control, hub, tasks, switches, drains, rolls, windows),
         *(may_be_made, Problem, metrics.count_notification),
     )
-    releases, _, signals = compose(
-        stack, settings, releasing, migrating, monitoring or MonitorSettings(), needs
-    )
+    monitoring = monitoring or MonitorSettings()
+    releases, _, signals = compose(stack, settings, releasing, migrating, monitoring, needs)
     parts = Parts(
         *(settings, control, hub, metrics, switches, drains, ramps, last_hour, rolls),
         guard=guard,
@@ -191,6 +190,7 @@ def _compose(
         windows=windows,
         signals=signals,
         logins=Logins(settings, database, Authenticator(settings)),
+        monitoring=monitoring,
     )
     return parts, tasks
 

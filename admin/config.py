@@ -46,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     events_queue: Positive = 256
     events_clients: Positive = 64
     events_heartbeat_s: Seconds = 15.0
+    board_look_s: Annotated[float, Meta(ge=0.1, le=60)] = 1.0
+    whatif_portion: Positive = 500
     endpoint_networks: tuple[str, ...] = ()
     switch_timeout_ms: Annotated[int, Meta(ge=100, le=60_000)] = 20_000
     switch_close_per_s: Annotated[float, Meta(gt=0, le=100_000)] = 1000.0

@@ -1,5 +1,6 @@
 """What a route is, and what its handler gets. The table of all routes is in `app`."""
 
+from asyncio import Lock
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from admin.login.door import Logins
 from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
 from admin.monitor.reading import Windows
+from admin.monitor.settings import Settings as MonitorSettings
 from admin.monitor.signals import Signals
 from admin.releases.config import Settings as ReleaseSettings
 from admin.releases.controller import Releases
@@ -31,7 +33,7 @@ from admin.tokens import Principal, Role
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the handlers work with."""
+    """What the handlers work with. whatif: held by the what-if that is being worked out."""
 
     settings: Settings
     control: Control
@@ -49,6 +51,8 @@ class Parts:
     windows: Windows
     signals: Signals
     logins: Logins
+    monitoring: MonitorSettings
+    whatif: Lock = field(default_factory=Lock)
 
     @property
     def store(self) -> Store:

@@ -1,5 +1,7 @@
 """What a change would do, before it is made."""
 
+import asyncio
+
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
@@ -11,7 +13,7 @@ from admin.api.problems import Problem
 from admin.api.route import Call, Route, reply
 from admin.api.traffic import share
 from admin.canary.weights import By, drawn
-from admin.canary.whatif import Move, WhatIf, what_if
+from admin.canary.whatif import Move, WhatIf, portions
 from admin.routing.limits import LimitError
 from proxy.routing.change import Change, Operation, Pin, apply
 from proxy.routing.codec import decode_operations
@@ -25,7 +27,7 @@ async def ask(call: Call, given: WhatIfBody) -> web.StreamResponse:
     before, traffic = await call.parts.store.current(), await call.parts.last_hour.read()
     change = Change(before.version + 1, _operations(given, before, traffic))
     after = apply(before, change)
-    found = what_if(before, after, traffic)
+    found = await _looked(call, before, after, traffic)
     end = given.cursor + given.limit
     state = WhatIfState(
         version=before.version,
@@ -44,6 +46,24 @@ async def ask(call: Call, given: WhatIfBody) -> web.StreamResponse:
         chosen=_chosen(given, after, traffic),
     )
     return reply(state)
+
+
+async def _looked(
+    call: Call, before: RoutingTable, after: RoutingTable, traffic: Traffic
+) -> WhatIf:
+    """The what-if, in portions: ten thousand tenants take longer than others may be kept waiting.
+
+    One at a time: however many ask, all else has every second turn.
+    """
+    async with call.parts.whatif:
+        looking = portions(before, after, traffic, call.parts.settings.whatif_portion)
+        while True:
+            try:
+                next(looking)
+            except StopIteration as end:
+                found: WhatIf = end.value
+                return found
+            await asyncio.sleep(0)
 
 
 def _operations(given: WhatIfBody, table: RoutingTable, traffic: Traffic) -> tuple[Operation, ...]:

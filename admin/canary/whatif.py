@@ -8,8 +8,10 @@ traffic moves: the measure of the buckets that lead elsewhere afterwards, which 
 and salt stay, and an expectation otherwise. Who is held, or bound by an affinity, is not looked at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
 
 from proxy.routing.decision import Forward, Reason, routed
 from proxy.routing.model import BASIS_POINTS, RoutingTable, Slot, Unit
@@ -65,19 +67,58 @@ class WhatIf:
 
 def what_if(before: RoutingTable, after: RoutingTable, traffic: Traffic) -> WhatIf:
     """What the change from one table to the other does."""
+    looking = portions(before, after, traffic, max(1, len(before.tenants)))
+    while True:
+        try:
+            next(looking)
+        except StopIteration as end:
+            found: WhatIf = end.value
+            return found
+
+
+def portions(
+    before: RoutingTable, after: RoutingTable, traffic: Traffic, portion: int
+) -> Generator[None, None, WhatIf]:
+    """The same in portions of so many tenants: between two of them others can have their turn."""
     names = before.pins.keys() | after.pins.keys() | before.tenants | after.tenants
     names |= traffic.requests.keys()
-    moves = []
-    for name in names:
-        was, is_then = way(before, name), way(after, name)
-        part = moving(was, is_then)
-        if part:
-            requests = traffic.requests.get(name, 0)
-            moves.append(Move(name, *_ends(was, is_then), part, requests))
-    moves.sort(key=lambda move: (-move.requests * move.part, move.tenant))
+    moves: list[Move] = []
+    remaining, look = iter(names), _looker(before, after)
+    while some := list(islice(remaining, portion)):
+        for name in some:
+            found = look(name)
+            if found is not None:
+                moves.append(Move(name, *found, traffic.requests.get(name, 0)))
+        yield
+    # By name first: sorting is stable, and each of the two has a key that is cheap.
+    moves.sort(key=_NAME)
+    moves.sort(key=lambda move: -move.requests * move.part)
     total_moving = sum(move.requests * move.part for move in moves)
     moving_others = traffic.others * _part_of_others(before, after)
     return WhatIf(moves, len(names), total_moving, traffic.others, moving_others, traffic.total)
+
+
+_NAME = attrgetter("tenant")
+_Look = Callable[[str], tuple[Forward, Forward, float] | None]
+
+
+def _looker(before: RoutingTable, after: RoutingTable) -> _Look:
+    """Says of a tenant from where to where it moves, and which part of it; None: it stays."""
+
+    def whole(name: str) -> tuple[Forward, Forward, float] | None:
+        was, is_then = routed(before, name), routed(after, name)
+        return None if was.slot is is_then.slot else (was, is_then, 1.0)
+
+    def split(name: str) -> tuple[Forward, Forward, float] | None:
+        was, is_then = way(before, name), way(after, name)
+        part = moving(was, is_then)
+        return (*_ends(was, is_then), part) if part else None
+
+    is_whole = all(
+        table.canary.unit is Unit.TENANT or not table.canary.basis_points
+        for table in (before, after)
+    )
+    return whole if is_whole else split
 
 
 def way(table: RoutingTable, tenant: str) -> Way:

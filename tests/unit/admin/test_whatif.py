@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from admin.canary.whatif import Move, what_if
+from admin.canary.whatif import Move, portions, what_if
 from proxy.routing.change import Change, Cutover, Operation, Pin, Rollback, SetCanary, apply
 from proxy.routing.decision import Forward, Policy, Reason, decide
 from proxy.routing.model import BASIS_POINTS, Canary, RoutingTable, Slot, Unit
@@ -132,3 +132,20 @@ def test_the_busiest_come_first(weight: int) -> None:
     assert [m.requests for m in moves] == sorted((m.requests for m in moves), reverse=True)
     pinned = what_if(RoutingTable(), after(Pin("x", Slot.GREEN)), traffic)
     assert "x" in {move.tenant for move in pinned.moves}
+
+
+def test_it_stops_between_portions_and_says_the_same() -> None:
+    names = frozenset(f"tenant-{number}" for number in range(1_001))
+    before = RoutingTable(version=1, tenants=names)
+    after = apply(before, Change(2, (SetCanary(500),)))
+    traffic = Traffic({"tenant-7": 5})
+    looking = portions(before, after, traffic, 100)
+    stops = 0
+    while True:
+        try:
+            next(looking)
+        except StopIteration as end:
+            assert end.value == what_if(before, after, traffic)
+            break
+        stops += 1
+    assert stops == 11
