@@ -200,7 +200,9 @@ class Logins:
     def address(self, request: web.Request) -> str:
         """Whom failed log-ins are counted by."""
         peer = request.remote or ""
-        return local.client_address(peer, request.headers, self._trusted)[:MAX_ADDRESS]
+        return local.client_address(peer, _all(request, "X-Forwarded-For"), self._trusted)[
+            :MAX_ADDRESS
+        ]
 
     def is_own_page(self, request: web.Request) -> bool:
         """Whether a page of ours sends this."""

@@ -8,7 +8,7 @@ import base64
 import hmac
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from urllib.parse import unquote
 
@@ -38,7 +38,7 @@ def own_path(text: str | None) -> str:
     segments = unquote(path).split("/")
     if ".." in segments or "." in segments or "\\" in unquote(path) or "//" in unquote(path):
         return HOME
-    return HOME if path.startswith((LOGIN, LOGOUT)) else text
+    return HOME if unquote(path).startswith((LOGIN, LOGOUT)) else text
 
 
 # ── cookies ───────────────────────────────────────────────────────────────────────────────────
@@ -140,19 +140,31 @@ def is_loopback(host: str) -> bool:
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def client_address(peer: str, headers: Mapping[str, str], trusted: Iterable[Network]) -> str:
-    """Whom a failed log-in is counted by: the peer, or whom a trusted peer speaks for.
+def client_address(peer: str, fields: Sequence[str], trusted: Iterable[Network]) -> str:
+    """Whom a failed log-in is counted by: the peer, or whom trusted peers speak for.
 
-    A proxy adds the address that it saw at the end of X-Forwarded-For; what stands before that
-    anybody can write. IPv6 counts by its /64: that is what one customer gets.
+    fields: the X-Forwarded-For fields of the request, in their order. Each proxy adds the address
+    that it saw at the end of the last field, or in a field behind it; what stands before that of the
+    first proxy of ours anybody can write. IPv6 counts by its /64: that is what one customer gets.
     """
-    address = _address(peer)
-    if address is not None and any(address in network for network in trusted):
-        last = headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-        address = _address(last) or address
+    address, networks = _address(peer), tuple(trusted)
+    for told in reversed(",".join(fields).split(",")):
+        if address is None or not any(address in network for network in networks):
+            break
+        following = _address(_without_port(told.strip()))
+        if following is None:
+            break
+        address = following
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((address, 64), strict=False).network_address)
     return str(address) if address is not None else peer
+
+
+def _without_port(text: str) -> str:
+    """The address alone: some proxies add the port that they saw."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -51,6 +51,7 @@ def test_a_path_of_our_own_is_returned_to(path):
         "/ui/ä",
         "/ui/login",
         "/ui/login?next=/ui/login",
+        "/ui/%6Cogin/oidc",
         "/ui/logout",
         "/ui/" + "x" * 1000,
     ],
@@ -183,8 +184,29 @@ def test_this_host_is_known(host, is_here):
     ],
 )
 def test_whom_a_failed_log_in_is_counted_by(peer, told, address):
-    headers = {"X-Forwarded-For": told} if told else {}
-    assert local.client_address(peer, headers, NETWORKS) == address
+    assert local.client_address(peer, [told] if told else [], NETWORKS) == address
+
+
+@pytest.mark.parametrize(
+    ("fields", "address"),
+    [
+        # A proxy may add a field of its own after the one that the client wrote.
+        (["198.51.100.99", "203.0.113.7"], "203.0.113.7"),
+        (["198.51.100.99, 198.51.100.98", "203.0.113.7"], "203.0.113.7"),
+        # Behind two proxies: the inner one names the outer one last.
+        (["198.51.100.99, 203.0.113.7, 10.0.0.9"], "203.0.113.7"),
+        (["203.0.113.7", "10.0.0.9"], "203.0.113.7"),
+        # All of them are our own: the farthest.
+        (["10.0.0.8, 10.0.0.9"], "10.0.0.8"),
+        # Some proxies add the port.
+        (["198.51.100.99, 203.0.113.7:50001"], "203.0.113.7"),
+        (["[2001:db8:1:2::3]:50001"], "2001:db8:1:2::"),
+        # What can't be read ends the walk: what is left of it anybody may have written.
+        (["198.51.100.99, unknown, 10.0.0.9"], "10.0.0.9"),
+    ],
+)
+def test_only_what_our_own_proxies_saw_counts(fields, address):
+    assert local.client_address("10.0.0.5", fields, NETWORKS) == address
 
 
 # ── trips ─────────────────────────────────────────────────────────────────────────────────────
