@@ -22,6 +22,7 @@ from admin.dashboard.views import (
     drains,
     migrations,
     release,
+    switches,
     tenants,
     workers,
 )
@@ -37,6 +38,7 @@ LOOKS: Mapping[str, Look] = {
     **release.LOOKS,
     **tenants.LOOKS,
     **canary.LOOKS,
+    **switches.LOOKS,
     **workers.LOOKS,
     **drains.LOOKS,
     **migrations.LOOKS,
@@ -47,6 +49,7 @@ SENDS: Mapping[str, Send] = {
     **release.SENDS,
     **tenants.SENDS,
     **canary.SENDS,
+    **switches.SENDS,
     **drains.SENDS,
     **migrations.SENDS,
 }

@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from admin.api.guard import problem_of
-from admin.api.messages import ChangeResult
+from admin.api.messages import ChangeResult, SwitchResult
 from admin.api.problems import Problem
 from admin.dashboard.forms import Form, new_key
 from admin.dashboard.model.foresight import Foresight, connections_of, foresee
@@ -27,6 +27,7 @@ class Deed:
     title: what it does, as the button says it. word: what has to be typed; empty: it isn't
     dangerous. tried: the body of the what-if that says what it moves. says: sentences that are known
     without asking. back: the page that the form stands on. versioned: it takes expected_version.
+    fenced: it is a fenced switch, whose answer says what became of it.
     """
 
     method: str
@@ -39,6 +40,7 @@ class Deed:
     tried: Mapping[str, Any] | None = None
     says: Sequence[str] = ()
     versioned: bool = False
+    fenced: bool = False
 
 
 async def carry_out(visit: Visit, form: Form, deed: Deed) -> web.StreamResponse:
@@ -59,14 +61,17 @@ async def carry_out(visit: Visit, form: Form, deed: Deed) -> web.StreamResponse:
         if problem is None or problem.status < 400:
             raise
         return await _refused(visit, form, deed, problem)
+    if isinstance(answer, SwitchResult):
+        return await visit.page("done.html", deed=deed, result=answer.change, switch=answer.switch)
     if isinstance(answer, ChangeResult):
-        return await visit.page("done.html", deed=deed, result=answer)
+        return await visit.page("done.html", deed=deed, result=answer, switch=None)
     return visit.go(deed.back)
 
 
 async def _made(visit: Visit, deed: Deed, key: str) -> Any:
     async def make() -> Any:
-        return await visit.ops.make(deed.method, deed.path, deed.names, deed.given, key)
+        answer = SwitchResult if deed.fenced else None
+        return await visit.ops.make(deed.method, deed.path, deed.names, deed.given, key, answer)
 
     return await visit.once.make(visit.session.principal.subject, key, make)
 

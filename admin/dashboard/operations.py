@@ -66,17 +66,17 @@ class Operations:
         names: Mapping[str, str] = NO_NAMES,
         given: Mapping[str, Any] | None = None,
         key: str = "",
+        answer: type[msgspec.Struct] | None = None,
     ) -> Any:
-        """The answer to any call, as its type. given: the body or the query. Problem and the rest."""
+        """The answer to any call, as its type. given: the body or the query. Problem and the rest.
+
+        answer: of what type it is, where that isn't the route's.
+        """
         route = self.api.route(method, path)
         response = await self._act(route, names, given or {}, key)
         body = getattr(response, "body", None)
         assert isinstance(body, bytes)  # noqa: S101 - every call made here answers at once
-        return msgspec.json.decode(body, type=route.answer or Any)
-
-    async def stream(self, path: str, **query: Any) -> web.StreamResponse:
-        """The answer to a GET that is a stream, which takes the request's place."""
-        return await self._act(self.api.route("GET", path), NO_NAMES, query, "")
+        return msgspec.json.decode(body, type=answer or route.answer or Any)
 
     async def _act(
         self, route: Route, names: Mapping[str, str], given: Mapping[str, Any], key: str

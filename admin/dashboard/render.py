@@ -70,9 +70,13 @@ class Pages:
         self._environment.globals["static"] = static.url
         self._environment.filters.update(FILTERS)
 
+    def part(self, template: str, context: Mapping[str, Any]) -> str:
+        """A part of a page, or a whole one."""
+        return self._environment.get_template(template).render(context)
+
     def response(self, template: str, context: Mapping[str, Any], status: int) -> web.Response:
         """The page."""
-        text = self._environment.get_template(template).render(context)
+        text = self.part(template, context)
         return web.Response(
             status=status, text=text, content_type="text/html", headers=self._headers
         )

@@ -269,7 +269,7 @@ class Logins:
 
 def _is_background(request: web.Request) -> bool:
     """A feed, or what a page asks for by itself: nobody uses the session by that."""
-    return request.path == "/v1/events" or BACKGROUND_HEADER in request.headers
+    return request.path in local.FEEDS or BACKGROUND_HEADER in request.headers
 
 
 def _all(request: web.Request, name: str) -> list[str]:

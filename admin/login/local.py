@@ -17,6 +17,9 @@ LOGIN = "/ui/login"
 RETURN = "/ui/login/return"
 START = "/ui/login/oidc"
 LOGOUT = "/ui/logout"
+BOARD_FEED = "/ui/board/feed"
+FEEDS = frozenset({"/v1/events", BOARD_FEED})
+"""What a page listens to by itself: nobody uses a session by that."""
 MAX_PATH = 1000
 _PATH = re.compile(r"/ui(?:[/?][!-\[\]-~]*)?")
 """Printable ASCII without the backslash, which browsers take for a slash."""

@@ -1,100 +1,36 @@
-"""The deployment board: the figures of both slots side by side, each with its verdict.
+"""The deployment board: the figures of both slots side by side, each with its threshold and verdict.
 
-The rows are those of the strategy's "Deployment Dashboard": error rate, response time, requests per
-second, database connections, cache hit rate, equipment. What nobody measured is said to be so, and
-never shown as nought.
+The rows are those of the strategy's "Deployment Dashboard" (error rate, response time, requests per
+second, database connections, cache hit rate, equipment) and of its alert table (database CPU, failed
+log-ins), and whatever else the settings name. What nobody measured is said to be so, with what to do
+about it, and never shown as nought.
+
+Rule: while a release is watched, the verdict is the monitor's. Otherwise figures are only held against
+the thresholds, and the board says that this is all.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from admin.dashboard.model.figures import Totals
+from admin.dashboard.model.row import NOT_MEASURED, RANK, Row, Threshold
+from admin.dashboard.model.signals import SignalKnown, signal_rows
+from admin.dashboard.model.verdict import Judged
 from admin.dashboard.model.words import percent, thousands
 from proxy.routing.model import Slot
 
-NOT_MEASURED = "not measured"
-UNMEASURED = "unmeasured"
-
-
-class Counted(Protocol):
-    """Finished requests of one slot and cohort. See `proxy.routing.windows.Figures`."""
-
-    @property
-    def requests(self) -> int:
-        """How many."""
-        ...
-
-    @property
-    def statuses(self) -> Sequence[int]:
-        """How many of 1xx … 5xx."""
-        ...
-
-    @property
-    def broken(self) -> int:
-        """How many broke off at the endpoint, without an answer."""
-        ...
-
-    @property
-    def latency_us(self) -> int:
-        """Their times added up, microseconds."""
-        ...
-
-
-class Second(Protocol):
-    """One second of one node. See `proxy.routing.windows.Window`."""
-
-    @property
-    def second(self) -> int:
-        """POSIX seconds."""
-        ...
-
-    @property
-    def groups(self) -> Mapping[tuple[Slot, str], Counted]:
-        """Figures by slot and cohort."""
-        ...
-
 
 @dataclass(frozen=True, slots=True)
-class Trigger:
-    """One thing that the monitor watches. detail: in words. active, standby: its figures."""
+class Limits:
+    """The monitor's thresholds, as its settings have them. least: requests that a figure has to rest on.
 
-    name: str
-    level: str
-    detail: str
-    active: float | None = None
-    standby: float | None = None
+    equipment: of devices that are missing.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """The monitor's verdict. level: the worst. measured: names of what was looked at."""
-
-    level: str
-    triggers: Sequence[Trigger] = ()
-    measured: Sequence[str] = ()
-
-
-def judged(document: Mapping[str, Any] | None) -> Judged | None:
-    """A verdict as plain JSON has it; None without one."""
-    if not document:
-        return None
-    triggers = tuple(_trigger(each) for each in document.get("triggers") or ())
-    measured = tuple(str(each) for each in document.get("measured") or ())
-    return Judged(str(document.get("level", UNMEASURED)), triggers, measured)
-
-
-def _trigger(document: Mapping[str, Any]) -> Trigger:
-    name, level, detail = (str(document.get(each) or "") for each in ("name", "level", "detail"))
-    return Trigger(name, level, detail, document.get("active"), document.get("standby"))
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """A figure from outside, of one or both slots. unit: as "%", or empty."""
-
-    active: float | None = None
-    standby: float | None = None
-    unit: str = ""
+    error_rate: Threshold
+    response_time: Threshold
+    equipment: Threshold
+    least: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,43 +46,9 @@ class Equipment:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """A slot's requests over some seconds. timed: those that were answered. failures: answers of 500
-    and above, and what broke off at the endpoint; as the monitor counts them.
-    """  # noqa: D205 - one sentence a field
-
-    requests: int = 0
-    failures: int = 0
-    timed: int = 0
-    latency_us: int = 0
-
-    def plus(self, figures: Counted) -> "Totals":
-        """With these too."""
-        return Totals(
-            self.requests + figures.requests + figures.broken,
-            self.failures + figures.statuses[4] + figures.broken,
-            self.timed + figures.requests,
-            self.latency_us + figures.latency_us,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of the board. level: normal, warning, critical, unmeasured, or watched: measured, and
-    judged by nobody. detail: the monitor's words.
-    """  # noqa: D205 - one sentence a field
-
-    name: str
-    active: str
-    standby: str
-    level: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Board:
     """The board. seconds: what its figures are of. level: the worst of all. details: what the monitor
-    found beside its rows.
+    found beside its rows. is_judged: whether a release is watched.
     """  # noqa: D205 - one sentence a field
 
     active: str
@@ -155,154 +57,169 @@ class Board:
     rows: Sequence[Row]
     level: str = "unmeasured"
     details: Sequence[str] = field(default_factory=tuple)
-
-
-def totals(seconds: Iterable[Second]) -> dict[Slot, Totals]:
-    """Each slot's requests, of all its cohorts. Empty: nothing was measured."""
-    found: dict[Slot, Totals] = {}
-    for second in seconds:
-        for (slot, _), figures in second.groups.items():
-            found[slot] = found.get(slot, Totals()).plus(figures)
-    return found
+    is_judged: bool = False
 
 
 def board(
     active: Slot,
     seconds: int,
     measured: Mapping[Slot, Totals],
-    signals: Mapping[str, Signal],
+    signals: Mapping[str, SignalKnown],
     equipment: Equipment | None,
     verdict: Judged | None,
+    limits: Limits,
 ) -> Board:
     """The board of these figures. measured: each slot's requests in so many seconds."""
-    one, other = measured.get(active), measured.get(active.other)
-    said = signals_of(verdict) | dict(signals)
-    rate, cache = said.get("database-connections"), said.get("cache-hit-rate")
-    triggers = () if verdict is None else verdict.triggers
-    drawn: list[tuple[str, str, str, str]] = [
-        ("Error rate", "error-rate", _error_rate(one), _error_rate(other)),
-        ("Avg response time", "response-time", _response_time(one), _response_time(other)),
-        ("Requests/s", "requests", _per_second(one, seconds), _per_second(other, seconds)),
-        ("Database connections", "signal:database-connections", *_signal(rate)),
-        ("Cache hit rate", "signal:cache-hit-rate", *_signal(cache)),
-        ("Equipment connected", "equipment", *_equipment(equipment)),
+    one, other = measured.get(active, Totals()), measured.get(active.other, Totals())
+    known = bool(measured)
+    drawn = [
+        _rate("Error rate", "error-rate", (one, other), limits.error_rate, limits.least),
+        _rate("Avg response time", "response-time", (one, other), limits.response_time, 1),
+        _requests(one, other, seconds if known else 0),
+        *signal_rows(signals, verdict, _WANTED),
+        _equipment(equipment, verdict, limits.equipment),
+        *signal_rows(signals, verdict, [name for name in signals if name not in _WANTED]),
     ]
-    known = {trigger for _, trigger, _, _ in drawn}
+    rows = [_judged(each, trigger, verdict) for trigger, each in drawn]
+    triggers = () if verdict is None else verdict.triggers
+    shown = {trigger for trigger, _ in drawn}
     return Board(
         str(active),
         str(active.other),
         seconds,
-        [_row(*each, verdict) for each in drawn],
-        "watched" if verdict is None and measured else _level_of(verdict),
+        rows,
+        _worst(rows) if verdict is None else str(verdict.level),
         [
             f"{each.name}: {each.detail}"
             for each in triggers
-            if each.name not in known and each.level in {"warning", "critical"}
+            if each.name not in shown and each.level in {"warning", "critical"}
         ],
+        verdict is not None,
     )
 
 
-def signals_of(verdict: Judged | None) -> dict[str, Signal]:
-    """Figures from outside that the monitor has looked at."""
-    return {
-        each.name.removeprefix("signal:"): Signal(each.active, each.standby)
-        for each in (() if verdict is None else verdict.triggers)
-        if each.name.startswith("signal:")
-    }
+_WANTED = ("database-connections", "cache-hit-rate")
+"""Signals that the strategy's board has, whether or not the settings name them."""
 
 
-def _level_of(verdict: Judged | None) -> str:
-    return "unmeasured" if verdict is None else str(verdict.level)
+def _worst(rows: Iterable[Row]) -> str:
+    return max((row.level for row in rows), key=RANK.index, default="unmeasured")
 
 
-def _row(name: str, trigger: str, active: str, standby: str, verdict: Judged | None) -> Row:
-    if {active, standby} == {NOT_MEASURED}:
-        return Row(name, active, standby, "unmeasured")
-    found = {each.name: each for each in verdict.triggers} if verdict else {}
-    if trigger in found:
-        level, detail = found[trigger].level, found[trigger].detail
-        return Row(name, active, standby, level, detail if level != "normal" else "")
-    judged = verdict is not None and trigger in verdict.measured
-    return Row(name, active, standby, "normal" if judged else "watched")
+def _judged(row: Row, trigger: str, verdict: Judged | None) -> Row:
+    """The row as the monitor judges it; without a verdict as it is."""
+    if verdict is None or row.level == "unmeasured":
+        return row
+    found = {each.name: each for each in verdict.triggers}.get(trigger)
+    if found is not None:
+        detail = found.detail if found.level != "normal" else ""
+        return replace(row, level=found.level, detail=detail)
+    level = "normal" if trigger in verdict.measured else "watched"
+    return replace(row, level=level, detail="")
 
 
-def _error_rate(of: Totals | None) -> str:
-    if of is None or not of.requests:
-        return NOT_MEASURED
-    return percent(round(of.failures * 100 / of.requests, 2))
+# ── what was served ───────────────────────────────────────────────────────────────────────────
 
 
-def _response_time(of: Totals | None) -> str:
-    if of is None or not of.timed:
-        return NOT_MEASURED
-    ms = of.latency_us / of.timed / 1000
-    return f"{ms:.1f} ms" if ms < 10 else f"{thousands(round(ms))} ms"
+def _rate(
+    name: str, trigger: str, of: tuple[Totals, Totals], threshold: Threshold, least: int
+) -> tuple[str, Row]:
+    """A figure of the requests of each slot, with its threshold."""
+    figure, shown, change = _FIGURES[trigger]
+    here, there = figure(of[0]), figure(of[1])
+    active, standby = (NOT_MEASURED if each is None else shown(each) for each in (here, there))
+    warning, critical = threshold.words
+    row = Row(name, active, standby, "unmeasured", warning=warning, critical=critical)
+    if here is None and there is None:
+        return trigger, row
+    enough = [
+        value
+        for value, each in zip((here, there), of, strict=True)
+        if value is not None and each.requests >= least
+    ]
+    return trigger, replace(
+        row,
+        level=_level(threshold, enough),
+        detail="" if enough else f"fewer than {least} requests",
+        change="" if here is None or there is None else change(here, there),
+    )
 
 
-def _per_second(of: Totals | None, seconds: int) -> str:
-    if of is None or seconds <= 0:
-        return NOT_MEASURED
-    rate = of.requests / seconds
-    return f"{rate:.1f}" if rate < 10 else thousands(round(rate))
+def _level(threshold: Threshold, values: Iterable[float]) -> str:
+    levels = [threshold.level(value) for value in values]
+    return max(levels, key=RANK.index, default="watched")
 
 
-def _signal(signal: Signal | None) -> tuple[str, str]:
-    if signal is None:
-        return NOT_MEASURED, NOT_MEASURED
-
-    def shown(value: float | None) -> str:
-        return NOT_MEASURED if value is None else f"{value:.6g}{signal.unit and ' ' + signal.unit}"
-
-    return shown(signal.active), shown(signal.standby)
+def _error_rate(of: Totals) -> float | None:
+    return of.failures * 100 / of.requests if of.requests else None
 
 
-def _equipment(equipment: Equipment | None) -> tuple[str, str]:
-    if equipment is None:
-        return NOT_MEASURED, NOT_MEASURED
-
-    active = thousands(equipment.active)
-    if equipment.there is not None and equipment.of is not None:
-        active = f"{thousands(equipment.there)}/{thousands(equipment.of)}"
-    return active, thousands(equipment.standby)
+def _response_ms(of: Totals) -> float | None:
+    return of.latency_us / of.timed / 1000 if of.timed else None
 
 
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """Lines over time, as uPlot takes them. times: POSIX seconds. lines: slot → a value a second."""
-
-    times: Sequence[int]
-    lines: Mapping[str, Sequence[float | None]]
-    unit: str
+def _percent(value: float) -> str:
+    return percent(round(value, 2))
 
 
-def plots(seconds: Iterable[Second]) -> dict[str, Plot]:
-    """Error rate, response time and requests per second, by slot. A second without is None."""
-    by_second: dict[int, dict[Slot, Totals]] = {}
-    for each in seconds:
-        here = by_second.setdefault(each.second, {})
-        for (slot, _), figures in each.groups.items():
-            here[slot] = here.get(slot, Totals()).plus(figures)
-    times = list(range(min(by_second), max(by_second) + 1)) if by_second else []
-
-    def lines(value: Callable[[Totals | None], float | None]) -> dict[str, list[float | None]]:
-        return {
-            str(slot): [value(by_second.get(at, {}).get(slot)) for at in times] for slot in Slot
-        }
-
-    return {
-        "errors": Plot(times, lines(_error_percent), "%"),
-        "latency": Plot(times, lines(_milliseconds), "ms"),
-        "requests": Plot(times, lines(_requests), "/s"),
-    }
+def _ms(value: float) -> str:
+    return f"{value:.1f}\u202fms" if value < 10 else f"{thousands(round(value))}\u202fms"
 
 
-def _error_percent(of: Totals | None) -> float | None:
-    return round(of.failures * 100 / of.requests, 3) if of and of.requests else None
+def _points(one: float, other: float) -> str:
+    points = round(other - one, 2)
+    return f"{points:+.4g} points" if points else ""
 
 
-def _milliseconds(of: Totals | None) -> float | None:
-    return round(of.latency_us / of.timed / 1000, 2) if of and of.timed else None
+def _part(one: float, other: float) -> str:
+    part = round((other - one) * 100 / one) if one else 0
+    return f"{part:+d}\u202f%" if part else ""
 
 
-def _requests(of: Totals | None) -> float | None:
-    return None if of is None else float(of.requests)
+_FIGURES = {
+    "error-rate": (_error_rate, _percent, _points),
+    "response-time": (_response_ms, _ms, _part),
+}
+
+
+def _requests(one: Totals, other: Totals, seconds: int) -> tuple[str, Row]:
+    """It has no threshold: a slot may have as few as the canary gives it."""
+
+    def shown(of: Totals) -> str:
+        if seconds <= 0:
+            return NOT_MEASURED
+        rate = of.requests / seconds
+        return f"{rate:.1f}" if rate < 10 else thousands(round(rate))
+
+    level = "watched" if seconds > 0 else "unmeasured"
+    return "requests", Row("Requests/s", shown(one), shown(other), level)
+
+
+# ── equipment ─────────────────────────────────────────────────────────────────────────────────
+
+_CENSUS = "[[proxy.census]]"
+
+
+def _equipment(
+    equipment: Equipment | None, verdict: Judged | None, threshold: Threshold
+) -> tuple[str, Row]:
+    name, bounds = "Equipment connected", (f"{threshold.warning:g}", f"{threshold.critical:g}")
+    warning, critical = (f"{bound} missing" for bound in bounds)
+    found = {each.name: each for each in (verdict.triggers if verdict else ())}.get("equipment")
+    if found is not None and found.standby is not None and found.active is not None:
+        there, of = round(found.standby), round(found.active)
+    elif equipment is not None and equipment.of is not None and equipment.there is not None:
+        there, of = equipment.there, equipment.of
+    elif equipment is not None:
+        here, other = thousands(equipment.active), thousands(equipment.standby)
+        return "equipment", Row(name, here, other, "watched", warning=warning, critical=critical)
+    else:
+        detail = "no worker names devices"
+        told = (name, "", "", "unmeasured", detail, NOT_MEASURED, "", warning, critical, _CENSUS)
+        return "equipment", Row(*told)
+    # "at least so many missing" is what the monitor's settings mean.
+    missing = of - there
+    level = "normal" if missing < threshold.warning else "warning"
+    level = "critical" if missing >= threshold.critical else level
+    both = f"{thousands(there)}/{thousands(of)}"
+    return "equipment", Row(name, "", "", level, both=both, warning=warning, critical=critical)

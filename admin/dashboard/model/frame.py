@@ -12,6 +12,7 @@ PLACES = (
     ("release", "Release"),
     ("tenants", "Tenants"),
     ("canary", "Canary"),
+    ("switches", "Switches"),
     ("workers", "Workers"),
     ("drains", "Drains"),
     ("migrations", "Migrations"),

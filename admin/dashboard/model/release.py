@@ -28,8 +28,12 @@ WORDS: Mapping[str, str] = {
 """What may be said to a release, and how its button says it."""
 HARMLESS = frozenset({"pause"})
 RELEASES, ONE, CURRENT = "/v1/releases", "/v1/releases/{release}", "current"
-DRILLS = "/v1/drills"
+DRILLS, REPORT = "/v1/drills", "/v1/releases/{release}/report"
 """The API's calls, and what names the release that runs."""
+BEFORE_CUTOVER = 4
+"""Up to this phase, what a person signs may be signed before its time."""
+_NOT_YET = frozenset({"unmeasured", "awaited"})
+_SETTLED = frozenset({"normal", "warning", "watched"})
 OVER = frozenset({"done", "rolled-back", "aborted"})
 LEAVING = frozenset({"rolling-back", "rolled-back", "aborting", "aborted"})
 _SIGNS: Mapping[str, str] = {
@@ -46,15 +50,15 @@ _SIGNS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class GateShown:
-    """A thing that a release needs. name: the gate, or who signs; item: its name in the checklist.
-
-    level: how its outcome is marked. open: a person has to sign it yet, and can by now.
-    """
+    """A gate, or an item of a checklist. level: how its outcome is marked. open: a person has to sign it
+    yet. item: of the checklist, empty for a gate that stands by itself. due: the release has come to its
+    phase. signable: open, and the release takes it by now.
+    """  # noqa: D205 - one sentence a field
 
     name: str
     item: str
-    part: str
     text: str
+    phase: int
     automatic: bool
     outcome: str
     level: str
@@ -63,6 +67,17 @@ class GateShown:
     signed_by: str
     note: str
     open: bool
+    due: bool
+    signable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PartShown:
+    """A part of the checklist. settled: how many of its gates stand in nobody's way."""
+
+    title: str
+    gates: Sequence[GateShown]
+    settled: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +117,7 @@ class ReleaseShown:
     version: str
     from_version: str
     kind: str
+    is_drill: bool
     active: str
     standby: str
     state: str
@@ -119,10 +135,17 @@ class ReleaseShown:
     dwell_left_s: float | None
     window_left_s: float | None
     phases: Sequence[PhaseShown]
+    parts: Sequence[PartShown]
     steps: Sequence[StepShown]
     level: str
     triggers: Sequence[TriggerShown]
     may: Sequence[tuple[str, str, bool]]
+    note: str
+
+    @property
+    def signable(self) -> Sequence[GateShown]:
+        """What may be signed now."""
+        return [gate for part in self.parts for gate in part.gates if gate.signable]
 
 
 def release_shown(document: Mapping[str, Any]) -> ReleaseShown:
@@ -134,6 +157,7 @@ def release_shown(document: Mapping[str, Any]) -> ReleaseShown:
         version=_text(document, "version"),
         from_version=_text(document, "from_version"),
         kind=_text(document, "kind"),
+        is_drill=bool(document.get("is_drill")),
         active=_text(document, "active"),
         standby=_text(document, "standby"),
         state=state,
@@ -151,6 +175,7 @@ def release_shown(document: Mapping[str, Any]) -> ReleaseShown:
         dwell_left_s=document.get("dwell_left_s"),
         window_left_s=document.get("window_left_s"),
         phases=_phases(document, state),
+        parts=_parts(document),
         steps=_steps(document, state),
         level=str(verdict.get("level", "unmeasured")),
         triggers=[
@@ -162,6 +187,7 @@ def release_shown(document: Mapping[str, Any]) -> ReleaseShown:
             for word in document.get("may") or ()
             if word in WORDS
         ],
+        note=_text(document, "note"),
     )
 
 
@@ -178,18 +204,41 @@ def _text(document: Mapping[str, Any], name: str) -> str:
 
 
 def _phases(document: Mapping[str, Any], state: str) -> list[PhaseShown]:
-    phase = int(document.get("phase") or 0)
-    gates = [_gate(each, phase) for each in _gates(document)]
-    by_phase = [int(each.get("phase") or 0) for each in _gates(document)]
+    phase, gates = _phase(document), _gates(document)
     return [
         PhaseShown(
             number,
             title,
             _standing(number, phase, state),
-            [gate for gate, of in zip(gates, by_phase, strict=True) if of == number],
+            [gate for gate in gates if gate.phase == number],
         )
         for number, title in enumerate(PHASES, 1)
     ]
+
+
+def _parts(document: Mapping[str, Any]) -> list[PartShown]:
+    """The gates by part of the checklist; those of none by their phase. In the order of their phases."""
+    found: dict[str, list[GateShown]] = {}
+    gates = sorted(
+        zip(_gates(document), document.get("gates") or (), strict=True),
+        key=lambda pair: pair[0].phase,
+    )
+    for gate, told in gates:
+        part = _text(told, "part")
+        title = part.replace("-", " ").capitalize() if part else _title(gate.phase)
+        found.setdefault(title, []).append(gate)
+    return [
+        PartShown(title, of, sum(each.level in _SETTLED for each in of))
+        for title, of in found.items()
+    ]
+
+
+def _title(phase: int) -> str:
+    return f"{phase} {PHASES[phase - 1]}" if 1 <= phase <= len(PHASES) else "Others"
+
+
+def _phase(document: Mapping[str, Any]) -> int:
+    return int(document.get("phase") or 0)
 
 
 def _standing(number: int, phase: int, state: str) -> str:
@@ -200,30 +249,33 @@ def _standing(number: int, phase: int, state: str) -> str:
     return "left" if state in LEAVING else "now"
 
 
-def _gates(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return list(document.get("gates") or ())
+def _gates(document: Mapping[str, Any]) -> list[GateShown]:
+    phase = _phase(document)
+    return [_gate(each, phase) for each in document.get("gates") or ()]
 
 
-def _gate(document: Mapping[str, Any], phase: int) -> GateShown:
+def _gate(document: Mapping[str, Any], now: int) -> GateShown:
     automatic = bool(document.get("automatic"))
     outcome = _text(document, "outcome") or "unmeasured"
-    signed_by = _text(document, "signed_by")
-    is_due = int(document.get("phase") or 0) <= phase
-    is_open = not automatic and is_due and (not signed_by or outcome == "refused")
-    name = _text(document, "gate")
+    signed_by, phase = _text(document, "signed_by"), int(document.get("phase") or 0)
+    is_open = not automatic and not signed_by
+    words = "waits for a signature" if is_open else outcome
+    item = _text(document, "item")
     return GateShown(
-        name,
-        _text(document, "item") or name,
-        _text(document, "part"),
-        _text(document, "text"),
-        automatic,
-        outcome if automatic or signed_by else "waits for a signature",
-        _SIGNS.get(outcome, "unmeasured"),
-        _text(document, "detail"),
-        document.get("measured_at"),
-        signed_by,
-        _text(document, "note"),
-        is_open,
+        name=_text(document, "gate") or item,
+        item=item,
+        text=_text(document, "text"),
+        phase=phase,
+        automatic=automatic,
+        outcome=words if phase <= now or outcome not in _NOT_YET else f"due in phase {phase}",
+        level=_SIGNS.get(outcome, "unmeasured"),
+        detail=_text(document, "detail"),
+        measured_at=document.get("measured_at"),
+        signed_by=signed_by,
+        note=_text(document, "note"),
+        open=is_open,
+        due=phase <= now,
+        signable=is_open and phase <= max(now, BEFORE_CUTOVER),
     )
 
 
@@ -275,3 +327,20 @@ def _following(document: Mapping[str, Any]) -> float | None:
     steps = document.get("steps") or ()
     position = int(document.get("step") or 0) if document.get("state") == "canary" else 0
     return float(steps[position]["percent"]) if position < len(steps) else None
+
+
+def overtaken(document: Mapping[str, Any], active: str) -> tuple[list[str], dict[str, Any] | None]:
+    """What a hotfix does to the release that runs: in words, and as a what-if if it moves anybody.
+
+    active: the slot that the table has active now.
+    """
+    name, state = _text(document, "name"), _text(document, "state")
+    if state in LEAVING:
+        return [f"{name} goes back already: the hotfix waits for that, and begins then."], None
+    if document.get("state") in {"stabilising", "finalising"}:
+        return [
+            f"{name} has everybody: it is done with, and its way back to {_text(document, 'active')} closes.",
+            "The hotfix is deployed to the other slot; nobody is moved before its canary.",
+        ], None
+    says = [f"{name} is {state}: it goes back first, and the hotfix begins then."]
+    return says, tried_by("rollback", document, active)

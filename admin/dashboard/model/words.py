@@ -1,6 +1,6 @@
 """Numbers and times as a person reads them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 NOTHING = "\u2013"
 """Stands for what there is none of."""
@@ -11,6 +11,11 @@ def moment(text: str | None) -> str:
     if not text:
         return NOTHING
     return f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M:%S}"
+
+
+def clock(seconds: float) -> str:
+    """POSIX seconds as the time of the day in UTC."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S}"
 
 
 def thousands(number: float) -> str:
@@ -44,6 +49,7 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 FILTERS = {
+    "clock": clock,
     "counted": counted,
     "duration": duration,
     "moment": moment,

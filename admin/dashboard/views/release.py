@@ -1,6 +1,7 @@
 """The release: where it stands, whether it may go on, and the words that it takes."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -14,12 +15,17 @@ from admin.dashboard.model.release import (
     DRILLS,
     HARMLESS,
     ONE,
+    OVER,
     RELEASES,
+    REPORT,
     WORDS,
+    overtaken,
     release_shown,
     tried_by,
 )
+from admin.dashboard.model.report import Drilled, drilled, reported
 from admin.dashboard.visit import Visit
+from admin.releases.store import last_drill
 
 HOME = "/ui/release"
 KINDS = ("patch", "minor", "major", "breaking")
@@ -48,21 +54,47 @@ async def one(visit: Visit) -> web.StreamResponse:
 
 async def _page(visit: Visit, name: str) -> web.StreamResponse:
     document = await _document(visit, name)
+    if document is None and name != CURRENT:
+        raise Problem("not-found", "there is no such release")
     earlier = await _plain(visit, RELEASES, {}, {"limit": EARLIER})
-    events = None
+    events: list[Any] = []
     if document is not None:
         names = {"release": str(document["name"])}
-        events = await _plain(visit, ONE + "/events", names, {"limit": MAX_EVENTS})
+        found = await _plain(visit, ONE + "/events", names, {"limit": MAX_EVENTS})
+        events = [] if found is None else found.get("events", [])
+    listed = [] if earlier is None else earlier.get("releases", [])
+    newest = listed[0].get("name") if listed else None
     return await visit.page(
         "release.html",
         release=None if document is None else release_shown(document),
-        events=[] if events is None else events.get("events", [])[::-1][:EVENTS],
-        earlier=[] if earlier is None else earlier.get("releases", []),
+        events=events[::-1][:EVENTS],
+        more_events=max(0, len(events) - EVENTS),
+        earlier=listed,
+        # Only the newest can run: the forms below an older one would not be about it.
+        is_earlier=name != CURRENT and document is not None and document["name"] != newest,
         is_set_up=visit.ops.api.knows("POST", RELEASES),
-        has_report=visit.ops.api.knows("GET", ONE + "/report.html"),
+        has_report=visit.ops.api.knows("GET", REPORT),
         can_drill=visit.ops.api.knows("POST", DRILLS),
+        drill=await _last_drill(visit),
         release_kinds=KINDS,
     )
+
+
+async def _last_drill(visit: Visit) -> Drilled:
+    """When going back was last tried."""
+    parts = visit.ops.api.parts
+    async with parts.store.database.connection() as connection:
+        last = await last_drill(connection)
+    return drilled(last, datetime.now(UTC), parts.releasing.gates.drill.days)
+
+
+async def report(visit: Visit) -> web.StreamResponse:
+    """A release's report."""
+    names = {"release": visit.named("name")}
+    found = await _plain(visit, REPORT, names, {})
+    if found is None:
+        raise Problem("not-found", "there is no report")
+    return await visit.page("report.html", **reported(found, datetime.now(UTC)))
 
 
 async def _document(visit: Visit, name: str) -> dict[str, Any] | None:
@@ -82,9 +114,13 @@ async def _plain(
 
 async def begin(visit: Visit, form: Form) -> web.StreamResponse:
     """Start a release."""
-    given = {name: form.text(name) for name in ("version", "kind", "note") if form.text(name)}
+    given: dict[str, Any] = {
+        name: form.text(name) for name in ("version", "kind", "note") if form.text(name)
+    }
     if "version" not in given:
         raise Problem("invalid-change", "version: which one is released?")
+    if form.text("hotfix") == "yes":
+        return await _hotfix(visit, form, given)
     deed = Deed(
         *("POST", RELEASES),
         title=f"Start the release of {given['version']}",
@@ -99,11 +135,32 @@ async def begin(visit: Visit, form: Form) -> web.StreamResponse:
     return await carry_out(visit, form, deed)
 
 
+async def _hotfix(visit: Visit, form: Form, given: dict[str, Any]) -> web.StreamResponse:
+    """Start a release over the one that runs: what that does to it is said in numbers."""
+    document = await _document(visit, CURRENT)
+    says, tried = ["No release runs any more: it begins at once."], None
+    if document is not None and document.get("state") not in OVER:
+        table = await visit.ops.api.parts.store.current()
+        says, tried = overtaken(document, str(table.active))
+    deed = Deed(
+        *("POST", RELEASES),
+        title=f"Begin the hotfix {given['version']}",
+        back=HOME,
+        given={**given, "hotfix": True},
+        word=given["version"],
+        tried=tried,
+        says=says,
+    )
+    return await carry_out(visit, form, deed)
+
+
 async def drill(visit: Visit, form: Form) -> web.StreamResponse:
     """Begin a drill: everybody to standby, and back."""
     table = await visit.ops.api.parts.store.current()
     window_s = form.number("window_s")
-    given = {"window_s": window_s} if window_s is not None else {}
+    given: dict[str, Any] = {name: form.text(name) for name in ("mode", "note") if form.text(name)}
+    if window_s is not None:
+        given["window_s"] = window_s
     deed = Deed(
         *("POST", DRILLS),
         title="Begin a drill",
@@ -141,21 +198,28 @@ async def say(visit: Visit, form: Form) -> web.StreamResponse:
 
 
 async def sign(visit: Visit, form: Form) -> web.StreamResponse:
-    """Sign an item, for or against."""
+    """Sign a gate, for or against."""
     name, signer, item = visit.named("name"), form.text("signer"), form.text("item")
-    what = {"item": item} if item else {"signer": signer}
     approves = form.text("approve") == "yes"
     deed = Deed(
         *("POST", ONE + "/sign"),
-        title=f"{'Approve' if approves else 'Refuse'} {item} as {signer}",
+        title=f"{'Approve' if approves else 'Refuse'} as {signer}",
         back=HOME,
         names={"release": name},
-        given={**what, "approve": approves, "note": form.text("note")},
+        given={
+            **({"item": item} if item else {"signer": signer}),
+            "approve": approves,
+            "note": form.text("note"),
+        },
     )
     return await carry_out(visit, form, deed)
 
 
-LOOKS: Mapping[str, Any] = {HOME: look, HOME + "/{name}": one}
+LOOKS: Mapping[str, Any] = {
+    HOME: look,
+    HOME + "/{name}": one,
+    HOME + "/{name}/report": report,
+}
 SENDS: Mapping[str, Any] = {
     HOME: begin,
     "/ui/drill": drill,

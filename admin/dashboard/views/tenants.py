@@ -10,6 +10,7 @@ from admin.api.problems import Problem
 from admin.dashboard.deeds import Deed, carry_out
 from admin.dashboard.forms import Form
 from admin.dashboard.model.words import counted
+from admin.dashboard.views.switches import fence, says
 from admin.dashboard.visit import Visit
 from proxy.routing.codec import MAX_OPERATIONS
 from proxy.routing.model import is_tenant
@@ -54,6 +55,8 @@ async def pin(visit: Visit, form: Form) -> web.StreamResponse:
     tenant, slot = _named(visit), form.text("slot")
     unpins = slot == "none"
     operation = {"op": "unpin", "tenant": tenant} if unpins else _pin(tenant, slot)
+    if form.text("mode") == "fenced":
+        return await _fenced(visit, form, [operation], tenant, f"{HOME}/{tenant}")
     deed = Deed(
         *("DELETE" if unpins else "PUT", "/v1/tenants/{tenant}/pin"),
         title=f"Unpin {tenant}" if unpins else f"Pin {tenant} to {slot}",
@@ -78,6 +81,9 @@ async def move(visit: Visit, form: Form) -> web.StreamResponse:
     operations = [
         {"op": "unpin", "tenant": tenant} if unpins else _pin(tenant, slot) for tenant in tenants
     ]
+    if form.text("mode") == "fenced":
+        word = tenants[0] if len(tenants) == 1 else "unpin" if unpins else slot
+        return await _fenced(visit, form, operations, word, HOME)
     whom = tenants[0] if len(tenants) == 1 else counted(len(tenants), "tenant")
     deed = Deed(
         *_CHANGES,
@@ -87,6 +93,26 @@ async def move(visit: Visit, form: Form) -> web.StreamResponse:
         word=tenants[0] if len(tenants) == 1 else "unpin" if unpins else slot,
         tried={"operations": operations},
         versioned=True,
+    )
+    return await carry_out(visit, form, deed)
+
+
+async def _fenced(
+    visit: Visit, form: Form, operations: list[dict[str, str]], word: str, back: str
+) -> web.StreamResponse:
+    """The same as a fenced switch: requests of those who move wait until nothing is under way."""
+    slot = form.text("slot")
+    whom = operations[0]["tenant"] if len(operations) == 1 else counted(len(operations), "tenant")
+    deed = Deed(
+        *_CHANGES,
+        title=f"{f'Unpin {whom}' if slot == 'none' else f'Move {whom} to {slot}'}, fenced",
+        back=back,
+        given={"operations": operations, **fence(form)},
+        word=word,
+        tried={"operations": operations},
+        says=says(visit, form),
+        versioned=True,
+        fenced=True,
     )
     return await carry_out(visit, form, deed)
 
