@@ -65,6 +65,7 @@ class Visit:
             "csrf": self.session.csrf,
             "theme": theme_of(self.request),
             "can_operate": self.may(Role.OPERATOR),
+            "can_all": self.may(Role.OPERATOR) and self.session.principal.tenants is None,
             "key": new_key(),
             "kinds": " ".join(KINDS),
             "address": self.request.path_qs,

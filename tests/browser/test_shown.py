@@ -66,6 +66,7 @@ def frame(place: str, theme: str = "auto") -> dict[str, Any]:
         "csrf": "token",
         "theme": theme,
         "can_operate": True,
+        "can_all": True,
         "key": "key",
         "kinds": "change",
         "address": f"/ui/{place}",

@@ -4,7 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from admin.dashboard.model.board import Limits
+from admin.dashboard.model.row import Threshold
 from proxy.routing.model import Slot
+
+LIMITS = Limits(Threshold(0.5, 1, "%"), Threshold(200, 500, "ms"), Threshold(1, 2), 30)
+"""The monitor's defaults, which are the document's."""
 
 
 @dataclass(frozen=True)

@@ -240,6 +240,6 @@
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", anew);
 
   if (live()) listen();
-  else say("still", "This page does not change by itself");
+  else say("still", "Not live");
   if (document.querySelector("[data-plot]")) load();
 })();

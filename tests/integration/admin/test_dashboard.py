@@ -14,7 +14,14 @@ from tests.support.browser import Browser
 
 PAGES = (
     *("/ui/board", "/ui/release", "/ui/tenants", "/ui/tenants/acme", "/ui/canary"),
-    *("/ui/canary?percent=5&by=count", "/ui/workers", "/ui/drains", "/ui/migrations", "/ui/audit"),
+    *(
+        "/ui/switches",
+        "/ui/canary?percent=5&by=count",
+        "/ui/workers",
+        "/ui/drains",
+        "/ui/migrations",
+        "/ui/audit",
+    ),
 )
 
 

@@ -4,6 +4,7 @@ The calls are answered by this file, with the documents that docs/api.md describ
 subject here, not the machine behind it.
 """
 
+import re
 from typing import Any
 
 import pytest
@@ -19,6 +20,23 @@ from tests.integration.admin.test_dashboard import ends, fields, hidden, send
 from tests.support.shown import EVENTS, release
 
 NAME = release()["name"]
+
+
+def item(part: str, name: str, text: str, phase: int, **more: Any) -> dict[str, Any]:
+    """A line of the checklist, measured by the gate of its name."""
+    gate = {"gate": name, "item": name, "part": part, "text": text, "phase": phase}
+    told = {"automatic": True, "outcome": "passed", "detail": "", "measured_at": None}
+    return {**gate, **told, "signed_by": None, "note": "", **more}
+
+
+AWAITED = {"automatic": False, "outcome": "awaited"}
+CHECKLIST = [
+    item("cutover", "notified", "Notify the team", 5, gate="release-manager", **AWAITED),
+    item("pre-deployment", "migrations-tested", "Database migrations tested", 2, gate="dba")
+    | AWAITED,
+    item("pre-deployment", "drill", "Rollback plan documented", 2),
+    item("validation", "smoke", "Smoke tests", 3),
+]
 PAGE = "/ui/release"
 
 
@@ -33,6 +51,9 @@ class Anything(Given, forbid_unknown_fields=False):
     item: str = ""
     approve: bool = False
     window_s: float = 0.0
+    hotfix: bool = False
+    item: str = ""
+    mode: str = ""
 
 
 class Releases:
@@ -143,12 +164,61 @@ async def test_a_release_is_started_by_typing_its_version(call: Client, releases
 async def test_a_drill_says_who_goes_there_and_back(call: Client, releases: Releases) -> None:
     await call("PUT", "/v1/tenants/a", {})
     releases.document.update(state="done", phase=6, may=[])
-    form = {**await fields(call, PAGE, "/ui/drill"), "window_s": "30"}
+    form = {**await fields(call, PAGE, "/ui/drill"), "window_s": "30", "mode": "fenced"}
+    assert "no drill was ever done" in (await call("GET", PAGE))[1]
     question = (await send(call, "/ui/drill", form))[1]
     assert "1 tenant of 1 known moves from blue to green." in question
     again = {**hidden(question, "/ui/drill"), "typed": "drill"}
     assert (await send(call, "/ui/drill", again))[0] == 303
-    assert (releases.given[0][0], releases.given[0][2].window_s) == ("drills", 30)
+    given = releases.given[0][2]
+    assert (releases.given[0][0], given.window_s, given.mode) == ("drills", 30, "fenced")
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({}, f"{NAME} is canary: it goes back first, and the hotfix begins then."),
+        ({"state": "stabilising", "phase": 5}, f"{NAME} has everybody: it is done with"),
+        ({"state": "rolling-back", "phase": 4}, f"{NAME} goes back already"),
+        ({"state": "done", "phase": 6}, "No release runs any more: it begins at once."),
+    ],
+)
+async def test_a_hotfix_says_what_becomes_of_the_release_that_runs(
+    call: Client, releases: Releases, document: dict[str, Any], says: str
+) -> None:
+    form = {**await fields(call, PAGE, PAGE), "version": "1.3.1", "kind": "", "note": ""}
+    assert form["hotfix"] == "yes"
+    releases.document.update(document)
+    question = (await send(call, PAGE, form))[1]
+    assert says in question
+    assert 'Type <strong class="code">1.3.1</strong>' in question
+    again = {**hidden(question, PAGE), "typed": "1.3.1"}
+    assert (await send(call, PAGE, again))[0] == 303
+    assert [(each[0], each[2].version, each[2].hotfix) for each in releases.given] == [
+        ("releases", "1.3.1", True)
+    ]
+
+
+async def test_an_item_of_the_checklist_is_signed_by_its_name(
+    call: Client, releases: Releases
+) -> None:
+    releases.document["gates"] = CHECKLIST
+    page = (await call("GET", PAGE))[1]
+    parts = re.findall(r'<h3 class="part">([^<]+) <span class="small muted">([^<]+)<', page)
+    assert parts == [("Pre deployment", "1 of 2"), ("Validation", "1 of 1"), ("Cutover", "0 of 1")]
+    assert "Database migrations tested" in page
+    assert page.count(f'action="{PAGE}/{NAME}/sign"') == 1  # the other is for after the cutover
+    action = f"{PAGE}/{NAME}/sign"
+    form = await fields(call, PAGE, action)
+    await send(call, action, {**form, "approve": "yes", "note": "looked"})
+    given = releases.given[0][2]
+    assert (given.item, given.signer, given.approve) == ("migrations-tested", "", True)
+
+
+async def test_who_may_change_some_tenants_is_told_so(call: Client, releases: Releases) -> None:
+    page = (await call.with_token("operator", ["mine"])("GET", PAGE))[1]
+    assert "Your log-in may change mine, and not what is for everybody." in page
+    assert f'action="{PAGE}/{NAME}/promote"' not in page
 
 
 async def test_a_word_that_no_release_knows_is_not_found(call: Client, releases: Releases) -> None:

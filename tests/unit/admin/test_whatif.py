@@ -140,12 +140,8 @@ def test_it_stops_between_portions_and_says_the_same() -> None:
     after = apply(before, Change(2, (SetCanary(500),)))
     traffic = Traffic({"tenant-7": 5})
     looking = portions(before, after, traffic, 100)
-    stops = 0
-    while True:
-        try:
-            next(looking)
-        except StopIteration as end:
-            assert end.value == what_if(before, after, traffic)
-            break
-        stops += 1
-    assert stops == 11
+    for _ in range(11):
+        next(looking)
+    with pytest.raises(StopIteration) as end:
+        next(looking)
+    assert end.value.value == what_if(before, after, traffic)
