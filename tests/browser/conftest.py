@@ -1,4 +1,4 @@
-"""The demo with ten thousand tenants, and a browser on its dashboard: for each file of tests one.
+"""The demo with ten thousand tenants, and a browser on its dashboard: one for all tests that can share it.
 
 Screenshots stay in tests/browser/out. Without Chromium these tests are skipped; TEST_BROWSER=1
 makes that a failure.
@@ -78,7 +78,7 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The demo, with tenants press-00000 to press-09999, some of them with traffic."""
     folder = tmp_path_factory.mktemp("browser")
@@ -113,7 +113,7 @@ def fill(demo: Demo) -> None:
         time.sleep(0.1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser(demo: Demo) -> Iterator[Browser]:
     """A browser that sends the demo's token."""
     with chromium(demo.about["admin"], OUT) as found:

@@ -12,6 +12,7 @@ PAGES = {
     "release": "/ui/release",
     "tenants": "/ui/tenants",
     "tenant": "/ui/tenants/press-00003",
+    "switches": "/ui/switches",
     "canary": "/ui/canary",
     "what-if": "/ui/canary?percent=5",
     "workers": "/ui/workers",

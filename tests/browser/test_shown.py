@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,9 +16,14 @@ from typing import Any
 
 import pytest
 
-from admin.dashboard.model.board import Equipment, Judged, Signal, Trigger, board, plots, totals
+from admin.dashboard.model.board import Equipment, board
+from admin.dashboard.model.figures import plots, totals
 from admin.dashboard.model.frame import PLACES, Frame, SlotStanding
 from admin.dashboard.model.release import release_shown
+from admin.dashboard.model.report import Drilled, reported
+from admin.dashboard.model.row import Threshold
+from admin.dashboard.model.signals import SignalKnown
+from admin.dashboard.model.verdict import Judged, Trigger
 from admin.dashboard.render import STATIC, Files, Pages
 from admin.dashboard.session import Session
 from admin.login.headers import page_headers
@@ -25,7 +31,7 @@ from admin.tokens import Principal, Role
 from proxy.routing.model import Slot
 from tests.browser.conftest import OUT
 from tests.support.chromium import PHONE, WIDE, Browser, chromium
-from tests.support.shown import EVENTS, release, windows
+from tests.support.shown import EVENTS, LIMITS, REPORT, checklist, release, windows
 
 BOARDS: dict[str, Any] = {
     "healthy": Judged("normal", measured=("error-rate", "response-time")),
@@ -39,6 +45,7 @@ BOARDS: dict[str, Any] = {
 }
 RELEASES = {
     "canary": release(),
+    "checklist": release(gates=checklist(), missing=["dba: awaits a signature"]),
     "rolled-back": release(
         state="rolled-back",
         phase=4,
@@ -76,24 +83,41 @@ def frame(place: str, theme: str = "auto") -> dict[str, Any]:
 def pages() -> Iterator[tuple[str, str]]:
     """(path, page) of all that is shown."""
     render = Pages(Files(), page_headers(https=False))
-    signals = {"database-connections": Signal(45, 48), "cache-hit-rate": Signal(94, 93, "%")}
+    signals = {
+        "database-connections": SignalKnown("", Threshold(80, 95), 48.0),
+        "cache-hit-rate": SignalKnown("%", Threshold(85, 70, "%", below=True), 93.0),
+        "database-cpu": SignalKnown("%", Threshold(70, 85, "%")),
+    }
     seconds = totals(windows(30))
+    running = release_shown(RELEASES["canary"])
     for name, verdict in BOARDS.items():
-        shown = board(Slot.BLUE, 30, seconds, signals, Equipment(21, 2, 23, 23), verdict)
-        context = {**frame("board"), "board": shown, "plotted": True}
+        given = (seconds, signals, Equipment(21, 2, 23, 23), verdict, LIMITS)
+        context = {
+            **frame("board"),
+            "board": board(Slot.BLUE, 30, *given),
+            "plotted": True,
+            "plot_s": 300,
+            "release": running,
+            "at": 1_795_000_300.0,
+        }
         yield f"ui/board-{name}", str(render.response("board.html", context, 200).text)
     for name, document in RELEASES.items():
         context = {
             **frame("release"),
             "release": release_shown(document),
             "events": EVENTS,
+            "more_events": 3,
             "earlier": [document],
+            "is_earlier": False,
             "is_set_up": True,
             "can_drill": True,
+            "drill": Drilled("no drill was ever done", fresh=False),
             "has_report": True,
             "release_kinds": ("minor",),
         }
         yield f"ui/release-{name}", str(render.response("release.html", context, 200).text)
+    about = {**frame("release"), **reported(REPORT, datetime(2026, 11, 28, 10, tzinfo=UTC))}
+    yield "ui/report", str(render.response("report.html", about, 200).text)
 
 
 @pytest.fixture(scope="module")
@@ -158,12 +182,40 @@ def test_a_sick_board_says_what_is_wrong_in_words(shown: Browser) -> None:
     assert levels[:3] == ["critical", "warning", "not judged"]
 
 
+def test_each_figure_of_the_document_stands_with_its_threshold(shown: Browser) -> None:
+    shown.look(WIDE)
+    shown.open("/ui/board-healthy/")
+    waits = "no reading yet: PUT /v1/signals/database-cpu"
+    rows = [" ".join(row.text.split()) for row in shown.all(".board tbody tr")]
+    assert rows == [
+        "Error rate 0.18 % 0 % \u22120.18 points > 0.5 %, > 1 % normal",
+        "Avg response time 119 ms 137 ms +15 % > 200 ms, > 500 ms normal",
+        "Requests/s 448 23 \u2013 no threshold not judged",
+        "Database connections 48 > 80, > 95 not judged",
+        "Cache hit rate 93 % < 85 %, < 70 % not judged",
+        "Equipment connected 23/23 1 missing, 2 missing not judged",
+        f"Database CPU not measured: {waits} > 70 %, > 85 % not measured",
+    ]
+
+
+def test_the_checklist_stands_by_part_and_what_is_due_may_be_signed(shown: Browser) -> None:
+    shown.look(WIDE)
+    shown.open("/ui/release-checklist/")
+    parts = [" ".join(each.text.split()) for each in shown.all(".part")]
+    assert parts == ["Pre-deployment 1 of 2", "Validation 1 of 1", "Post-deployment 0 of 1"]
+    labels = [each.text for each in shown.all("form[aria-label^='Sign'] label")]
+    assert labels == ["Database migrations tested, as dba: a note"]
+    shown.says("due in phase 5")
+
+
 def test_a_release_says_where_it_stands_and_what_it_waits_for(shown: Browser) -> None:
     shown.look(WIDE)
     shown.open("/ui/release-canary/")
     assert shown.one("[aria-current=step]").text.startswith("3 Validate")
     shown.says("no go yet")
-    shown.says("Sign: QA spot check")
+    signed = [each.get_attribute("aria-label") for each in shown.all("form[aria-label^='Sign']")]
+    assert signed == ["Sign: QA spot check"]
+    shown.says("A hotfix over this release")
     assert [each.text for each in shown.all("[aria-label='The release'] button")] == [
         *("Promote", "Pause", "Roll back", "Abort"),
     ]

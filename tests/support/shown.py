@@ -125,3 +125,66 @@ EVENTS = [
     event(2, "09:00", "step", percent=1, version=11, acked=2),
     event(1, "08:55", "started"),
 ]
+
+
+def checklist() -> list[dict[str, Any]]:
+    """Lines of the document's checklist: one to be signed now, one after the cutover."""
+
+    def item(part: str, name: str, text: str, phase: int, **more: Any) -> dict[str, Any]:
+        told = {"automatic": True, "outcome": "passed", "detail": "", "measured_at": None}
+        about = {"gate": name, "item": name, "part": part, "text": text, "phase": phase}
+        return {**about, **told, "signed_by": None, "note": "", **more}
+
+    awaited = {"automatic": False, "outcome": "awaited"}
+    return [
+        item("post-deployment", "notified", "Notify the team", 5, **awaited | {"gate": "manager"}),
+        item("pre-deployment", "tested", "Database migrations tested", 2)
+        | awaited
+        | {"gate": "dba"},
+        item("pre-deployment", "drill", "Rollback plan documented", 2),
+        item("validation", "smoke", "Smoke tests", 3, detail="14 of 14 checks hold"),
+    ]
+
+
+def moments(first: int, ms: float) -> list[dict[str, Any]]:
+    """A slot's traffic as a report has it: ten minutes, five seconds a moment."""
+    return [
+        {
+            "second": first + 5 * number,
+            "requests_per_s": 20.0 + number % 7,
+            "errors_percent": 0.2 if number % 9 else None,
+            "average_ms": ms + number % 5,
+            "p95_ms": 2 * ms,
+        }
+        for number in range(120)
+    ]
+
+
+REPORT: Mapping[str, Any] = {
+    "release": release(state="done", phase=6, may=[], ended_at="2026-11-28T09:40:00+00:00"),
+    "events": EVENTS,
+    "switches": [
+        {
+            "effect": f"weight-{percent}",
+            "kind": "weight",
+            "at": "2026-11-28T09:10:00+00:00",
+            "version": 12,
+            "ack_ms": 14.25,
+            "percent": percent,
+        }
+        for percent in (1, 5, 25)
+    ],
+    "people": [
+        {
+            "at": "2026-11-28T09:05:00+00:00",
+            "who": "grace",
+            "what": "signed",
+            "body": {"note": "quiet hour"},
+        }
+    ],
+    "traffic": {
+        "blue": moments(1_795_856_000, 120),
+        "green": moments(1_795_856_000, 135),
+    },
+}
+"""A release's report."""

@@ -168,12 +168,17 @@ def _ms(value: float) -> str:
 
 def _points(one: float, other: float) -> str:
     points = round(other - one, 2)
-    return f"{points:+.4g} points" if points else ""
+    return _signed(f"{points:+.4g} points") if points else ""
 
 
 def _part(one: float, other: float) -> str:
     part = round((other - one) * 100 / one) if one else 0
-    return f"{part:+d}\u202f%" if part else ""
+    return _signed(f"{part:+d}\u202f%") if part else ""
+
+
+def _signed(text: str) -> str:
+    """With the minus that is as wide as a plus."""
+    return text.replace("-", "\u2212")
 
 
 _FIGURES = {

@@ -225,7 +225,7 @@ def _parts(document: Mapping[str, Any]) -> list[PartShown]:
     )
     for gate, told in gates:
         part = _text(told, "part")
-        title = part.replace("-", " ").capitalize() if part else _title(gate.phase)
+        title = part.capitalize() if part else _title(gate.phase)
         found.setdefault(title, []).append(gate)
     return [
         PartShown(title, of, sum(each.level in _SETTLED for each in of))

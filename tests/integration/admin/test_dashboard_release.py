@@ -17,26 +17,9 @@ from admin.api.route import Call, Route, reply
 from admin.tokens import Role
 from tests.integration.admin.conftest import Client, Start, published
 from tests.integration.admin.test_dashboard import ends, fields, hidden, send
-from tests.support.shown import EVENTS, release
+from tests.support.shown import EVENTS, checklist, release
 
 NAME = release()["name"]
-
-
-def item(part: str, name: str, text: str, phase: int, **more: Any) -> dict[str, Any]:
-    """A line of the checklist, measured by the gate of its name."""
-    gate = {"gate": name, "item": name, "part": part, "text": text, "phase": phase}
-    told = {"automatic": True, "outcome": "passed", "detail": "", "measured_at": None}
-    return {**gate, **told, "signed_by": None, "note": "", **more}
-
-
-AWAITED = {"automatic": False, "outcome": "awaited"}
-CHECKLIST = [
-    item("cutover", "notified", "Notify the team", 5, gate="release-manager", **AWAITED),
-    item("pre-deployment", "migrations-tested", "Database migrations tested", 2, gate="dba")
-    | AWAITED,
-    item("pre-deployment", "drill", "Rollback plan documented", 2),
-    item("validation", "smoke", "Smoke tests", 3),
-]
 PAGE = "/ui/release"
 
 
@@ -202,17 +185,21 @@ async def test_a_hotfix_says_what_becomes_of_the_release_that_runs(
 async def test_an_item_of_the_checklist_is_signed_by_its_name(
     call: Client, releases: Releases
 ) -> None:
-    releases.document["gates"] = CHECKLIST
+    releases.document["gates"] = checklist()
     page = (await call("GET", PAGE))[1]
     parts = re.findall(r'<h3 class="part">([^<]+) <span class="small muted">([^<]+)<', page)
-    assert parts == [("Pre deployment", "1 of 2"), ("Validation", "1 of 1"), ("Cutover", "0 of 1")]
+    assert parts == [
+        ("Pre-deployment", "1 of 2"),
+        ("Validation", "1 of 1"),
+        ("Post-deployment", "0 of 1"),
+    ]
     assert "Database migrations tested" in page
     assert page.count(f'action="{PAGE}/{NAME}/sign"') == 1  # the other is for after the cutover
     action = f"{PAGE}/{NAME}/sign"
     form = await fields(call, PAGE, action)
     await send(call, action, {**form, "approve": "yes", "note": "looked"})
     given = releases.given[0][2]
-    assert (given.item, given.signer, given.approve) == ("migrations-tested", "", True)
+    assert (given.item, given.signer, given.approve) == ("tested", "", True)
 
 
 async def test_who_may_change_some_tenants_is_told_so(call: Client, releases: Releases) -> None:
