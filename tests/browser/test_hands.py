@@ -96,15 +96,20 @@ def test_a_lost_connection_is_seen_and_mended(
     first = admin()
     with chromium(f"http://127.0.0.1:{port}", OUT) as browser:
         browser.authorize(create_token(SECRET, "ada", "viewer", 3600))
-        browser.open("/ui/workers")
+        browser.open("/ui/board")
         browser.until(lambda: state() == "live")
+        loaded_anew = browser.left()
         first.kill()
         browser.until(lambda: state() == "lost")
-        browser.says("Connection lost, trying again")
+        browser.says("Connection lost, trying again. Shown is how it was at")
         browser.picture("lost")
         assert browser.faults() == []
         admin()
         browser.until(lambda: state() == "live")
+        # The feed's figures are those of now, and nobody has loaded the page again.
+        before = browser.one("#at").text
+        browser.until(lambda: browser.one("#at").text != before)
+        assert not loaded_anew()
 
 
 def test_a_person_logs_in_and_out(demo: Demo) -> None:
@@ -123,6 +128,15 @@ def test_a_person_logs_in_and_out(demo: Demo) -> None:
         confirm(browser, "press-00062")
         assert where(demo, "press-00062") == ("green", "pin")
         assert browser.complaints() == []
+        browser.open("/ui/tenants?prefix=press-0006")
+        browser.until(lambda: browser.one("#link").get_attribute("data-state") == "live")
+        for session in demo("GET", "/v1/sessions")["items"]:
+            demo("DELETE", f"/v1/sessions/{session['session']}")
+        # Ended elsewhere: the next that the page asks for itself leads to the log-in, and back.
+        demo("PUT", "/v1/tenants/press-00063/pin", {"slot": "green"})
+        browser.one("#token").send_keys(demo.about["token"])
+        browser.follow(browser.button("Log in"))
+        assert browser.driver.current_url.endswith("/ui/tenants?prefix=press-0006")
         browser.follow(browser.button("Log out"))
         browser.open("/ui/board")
         browser.says("Log in with a token")

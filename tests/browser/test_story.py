@@ -158,8 +158,62 @@ def test_the_audit_trail_has_it_all_by_page_and_by_filter(browser: Browser, demo
     browser.says("committed")
 
 
-def test_a_release_is_started_and_given_up(browser: Browser, demo: Demo) -> None:
+def test_the_board_is_alive(browser: Browser, demo: Demo) -> None:
+    browser.open("/ui/board")
+    browser.until(lambda: browser.one("#link").get_attribute("data-state") == "live")
+    browser.until(lambda: len(browser.all(".plot canvas")) == 3)
+    browser.says("no reading yet: PUT /v1/signals/database-cpu")
+    loaded_anew = browser.left()
+    demo("PUT", "/v1/signals/database-cpu", {"value": 91})
+    browser.until(lambda: "91\u202f%" in browser.one(".board").text)
+    row = next(each for each in browser.all(".board tbody tr") if "Database CPU" in each.text)
+    assert "critical" in row.text
+    browser.one("details summary").click()
+    browser.says('name = "database-connections"')
+    assert not loaded_anew()
+    browser.picture("board-alive")
+    assert browser.faults() == []
+
+
+def test_tenants_are_moved_behind_a_fence(browser: Browser, demo: Demo) -> None:
+    browser.open("/ui/tenants?prefix=press-0020")
+    for tenant in ("press-00201", "press-00202"):
+        browser.one(f"input[value={tenant}]").click()
+    browser.one("#mode option[value=fenced]").click()
+    browser.follow(browser.button("Move to green"))
+    browser.says("new requests of those who move wait")
+    confirm(browser, "green")
+    browser.says("Requests waited at most")
+    browser.says("Done.")
+    assert where(demo, "press-00202") == ("green", "pin")
+
+
+def test_everybody_goes_over_behind_a_fence_and_back(browser: Browser, demo: Demo) -> None:
+    browser.open("/ui/switches")
+    browser.says("There is nothing to go back to")
+    browser.follow(browser.button("Cut over"))
+    browser.says("If that takes longer than 20 s, it is undone")
+    browser.picture("confirm-cutover")
+    assert browser.faults() == []
+    confirm(browser, "green")
+    browser.says("Done.")
+    browser.picture("fenced")
+    assert demo("GET", "/v1/routing")["active"] == "green"
+    browser.open("/ui/switches")
+    rows = browser.all("[aria-label='Fenced switches'] tbody tr")
+    assert "everybody" in rows[0].text
+    assert "done" in rows[0].text
+    browser.picture("switches-done")
+    assert browser.faults() == []
+    browser.follow(browser.button("Roll back"))
+    confirm(browser, "blue")
+    browser.says("Done.")
+    assert demo("GET", "/v1/routing")["active"] == "blue"
+
+
+def test_a_release_is_started_overtaken_and_given_up(browser: Browser, demo: Demo) -> None:
     browser.open("/ui/release")
+    browser.says("no drill was ever done")
     browser.one("#version").send_keys("1.3.0")
     browser.follow(browser.button("Start"))
     browser.says("nobody is moved before its canary")
@@ -171,8 +225,24 @@ def test_a_release_is_started_and_given_up(browser: Browser, demo: Demo) -> None
     browser.says("qa has not signed")
     browser.picture("release-waits")
     assert browser.faults() == []
+    overtaken = demo("GET", "/v1/releases/current")["name"]
+    browser.open("/ui/release")
+    browser.one("#version").send_keys("1.3.1")
+    browser.follow(browser.button("Begin the hotfix"))
+    browser.says(f"{overtaken} is validating: it goes back first, and the hotfix begins then.")
+    browser.picture("confirm-hotfix")
+    assert browser.faults() == []
+    confirm(browser, "1.3.1")
+    browser.until(lambda: demo("GET", f"/v1/releases/{overtaken}")["state"] == "aborted")
+    browser.until(lambda: browser.one("h1").text.endswith("1.3.1"))
     browser.follow(browser.button("Abort"))
     browser.says("The release is given up")
     confirm(browser, demo("GET", "/v1/releases/current")["name"])
     browser.until(lambda: demo("GET", "/v1/releases/current")["state"] == "aborted")
     browser.says("aborted")
+    browser.open(f"/ui/release/{overtaken}")
+    browser.says(f"overtaken by {demo('GET', '/v1/releases/current')['name']}")
+    browser.follow(browser.one(".head a[href$=report]"))
+    browser.says("Nobody was moved.")
+    browser.picture("report-aborted")
+    assert browser.faults() == []

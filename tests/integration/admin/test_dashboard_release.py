@@ -202,6 +202,22 @@ async def test_an_item_of_the_checklist_is_signed_by_its_name(
     assert (given.item, given.signer, given.approve) == ("tested", "", True)
 
 
+async def test_whatever_a_release_says_is_shown_and_not_run(
+    call: Client, releases: Releases
+) -> None:
+    bad = "<script>alert(1)</script>"
+    trigger = {"name": bad, "level": "warning", "detail": bad}
+    telling = ("note", "reason", "fault", "waits_for", "version", "from_version", "started_by")
+    releases.document.update(dict.fromkeys(telling, bad))
+    releases.document["missing"] = [bad]
+    releases.document["verdict"] = {"level": "warning", "triggers": [trigger], "measured": []}
+    words = ("gate", "item", "part", "text", "detail", "note", "outcome")
+    releases.document["gates"] = [{**checklist()[1], **dict.fromkeys(words, bad)}]
+    for path in (PAGE, "/ui/board"):
+        status, page, _ = await call("GET", path)
+        assert (status, "&lt;script&gt;" in page, bad in page) == (200, True, False)
+
+
 async def test_who_may_change_some_tenants_is_told_so(call: Client, releases: Releases) -> None:
     page = (await call.with_token("operator", ["mine"])("GET", PAGE))[1]
     assert "Your log-in may change mine, and not what is for everybody." in page
