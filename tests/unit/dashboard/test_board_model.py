@@ -204,3 +204,12 @@ def test_plots_have_a_value_a_second_and_none_where_there_was_none():
 
 def test_plots_of_nothing_are_empty():
     assert [plot.times for plot in plots([]).values()] == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("value", "level"), [(94.0, "normal"), (85.0, "normal"), (84.0, "warning"), (69.0, "critical")]
+)
+def test_what_is_bad_below_is_bad_below(value, level):
+    signals = {"cache-hit-rate": replace(HITS, value=value)}
+    row = of(shown(signals=signals), "Cache hit rate")
+    assert (row.both, row.level) == (f"{value:g}\u202f%", level)
