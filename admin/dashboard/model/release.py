@@ -51,8 +51,8 @@ _SIGNS: Mapping[str, str] = {
 @dataclass(frozen=True, slots=True)
 class GateShown:
     """A gate, or an item of a checklist. level: how its outcome is marked. open: a person has to sign it
-    yet. item: of the checklist, empty for a gate that stands by itself. due: the release has come to its
-    phase. signable: open, and the release takes it by now.
+    yet, or again, and it is due. item: of the checklist, empty for a gate that stands by itself. due: the release has come to its
+    phase. signable: a person may sign it now.
     """  # noqa: D205 - one sentence a field
 
     name: str
@@ -258,8 +258,8 @@ def _gate(document: Mapping[str, Any], now: int) -> GateShown:
     automatic = bool(document.get("automatic"))
     outcome = _text(document, "outcome") or "unmeasured"
     signed_by, phase = _text(document, "signed_by"), int(document.get("phase") or 0)
-    is_open = not automatic and not signed_by
-    words = "waits for a signature" if is_open else outcome
+    is_open = not automatic and (not signed_by or outcome == "refused")
+    words = outcome if automatic or signed_by else "waits for a signature"
     item = _text(document, "item")
     return GateShown(
         name=_text(document, "gate") or item,
@@ -273,7 +273,7 @@ def _gate(document: Mapping[str, Any], now: int) -> GateShown:
         measured_at=document.get("measured_at"),
         signed_by=signed_by,
         note=_text(document, "note"),
-        open=is_open,
+        open=is_open and phase <= now,
         due=phase <= now,
         signable=is_open and phase <= max(now, BEFORE_CUTOVER),
     )

@@ -203,7 +203,7 @@ async def sign(visit: Visit, form: Form) -> web.StreamResponse:
     approves = form.text("approve") == "yes"
     deed = Deed(
         *("POST", ONE + "/sign"),
-        title=f"{'Approve' if approves else 'Refuse'} as {signer}",
+        title=f"{'Approve' if approves else 'Refuse'} {item or 'what is due'} as {signer}",
         back=HOME,
         names={"release": name},
         given={

@@ -45,7 +45,7 @@ def test_only_what_is_due_is_signed_and_what_was_refused_can_be_again():
     assert {gate.item for gate in shown if gate.open} == {"now", "refused"}
     assert {gate.item: gate.outcome for gate in shown} == {
         "now": "waits for a signature",
-        "later": "waits for a signature",
+        "later": "due in phase 5",
         "refused": "refused",
         "signed": "signed",
     }
