@@ -100,7 +100,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
 def fill(demo: Demo) -> None:
     """Ten thousand tenants, what the slots run, and a little traffic."""
     operations = [{"op": "register", "tenant": f"press-{n:05}"} for n in range(TENANTS)]
-    made = demo("POST", "/v1/routing/changes", {"operations": operations})
+    made = demo("POST", "/v1/routing/changes", {"operations": operations, "timeout_ms": 60_000})
     assert made["converged"], made
     for slot, version in (("blue", "1.2.0"), ("green", "1.3.0")):
         demo("PUT", f"/v1/slots/{slot}/version", {"version": version})

@@ -35,7 +35,6 @@ class Anything(Given, forbid_unknown_fields=False):
     approve: bool = False
     window_s: float = 0.0
     hotfix: bool = False
-    item: str = ""
     mode: str = ""
 
 
@@ -131,7 +130,7 @@ async def test_a_signature_is_given_with_its_note(
     assert form["signer"] == "QA spot check"
     assert (await send(call, action, {**form, "approve": approve, "note": "looked"}))[0] == 303
     given = releases.given[0][2]
-    assert (given.item, given.approve, given.note) == ("QA spot check", wanted, "looked")
+    assert (given.signer, given.approve, given.note) == ("QA spot check", wanted, "looked")
 
 
 async def test_a_release_is_started_by_typing_its_version(call: Client, releases: Releases) -> None:
