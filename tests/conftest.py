@@ -19,7 +19,12 @@ from hypothesis import HealthCheck, settings
 
 from admin.embedded import EmbeddedPostgres, EmbeddedRedis
 from tests.support.processes import Children
-from tests.support.servers import emptied_redis, empty_database, session_postgres
+from tests.support.servers import (
+    SessionPostgres,
+    database_with_schema,
+    emptied_redis,
+    empty_database,
+)
 
 # For `make test-fast`: a quarter of the examples; the whole suite draws them all. See `examples`.
 # How long an example takes to make says how busy the machine is, and nothing of the code.
@@ -146,9 +151,9 @@ def fresh_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SessionPostgres]:
     """The session's PostgreSQL. Not to be stopped or killed: see `fresh_postgres`."""
-    with session_postgres(tmp_path_factory.mktemp("postgres")) as server:
+    with SessionPostgres(tmp_path_factory.mktemp("postgres")) as server:
         yield server
 
 
@@ -156,6 +161,13 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
 def database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     """A new, empty database of the session's PostgreSQL, dropped after the test."""
     with empty_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture
+def admin_database_url(postgres_server: SessionPostgres) -> Iterator[str]:
+    """As `database_url`, but with Turnout's own schema: for admins whose first start is not the point."""
+    with database_with_schema(postgres_server) as url:
         yield url
 
 

@@ -391,10 +391,10 @@ BEHAVIOURS = [
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS, ids=lambda each: each.__name__)
 async def test_both_do_the_same(
-    behaviour: Behaviour, database_url: str, seeded_random: Random
+    behaviour: Behaviour, admin_database_url: str, seeded_random: Random
 ) -> None:
     state = seeded_random.getstate()
-    async with real_place(database_url) as place:
+    async with real_place(admin_database_url) as place:
         real = await behaviour(place, seeded_random)
     seeded_random.setstate(state)
     # The simulation has a loop of its own, which can't run within another.

@@ -51,9 +51,9 @@ class Client:
 
 
 @pytest.fixture
-def shared(redis_url: str, database_url: str) -> Shared:
+def shared(redis_url: str, admin_database_url: str) -> Shared:
     """Of this test alone: news channels are seen through all of a server's databases."""
-    return Shared(redis_url, f"t{next(_numbers)}", database_url, "a routing key")
+    return Shared(redis_url, f"t{next(_numbers)}", admin_database_url, "a routing key")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from admin.bootstrap import running
 from admin.config import Settings
 from config import Shared
 from tests.integration.admin.conftest import SECRET, Client, is_problem, published
-from tests.support.servers import emptied_redis, empty_database
+from tests.support.servers import database_with_schema, emptied_redis
 
 CLAIMS = {
     "iss": "turnout",
@@ -67,7 +67,7 @@ TOKENS = {
 @pytest.fixture(scope="module")
 async def call(redis_server, postgres_server):
     """One admin for all tests of this module: none of them changes anything that matters."""
-    with empty_database(postgres_server) as url:
+    with database_with_schema(postgres_server) as url:
         shared = Shared(emptied_redis(redis_server), "refusals", url, "")
         settings = Settings(
             listen="127.0.0.1:0", token_secret=SECRET, failed_tokens_per_minute=1000

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -70,8 +71,9 @@ def plan(operations: tuple[Operation, ...], _: RoutingTable) -> tuple[Operation,
     return operations
 
 
-async def test_two_admins_start_at_once_on_an_empty_database(start, shared):
-    first, second = await asyncio.gather(start(), start())
+async def test_two_admins_start_at_once_on_an_empty_database(start, shared, database_url):
+    shared = msgspec.structs.replace(shared, database_url=database_url)
+    first, second = await asyncio.gather(start(shared), start(shared))
     await asyncio.gather(published(first), published(second))
     assert (await first("PUT", "/v1/canary", {"percent": 5}))[0] == 200
     assert (await second("PUT", "/v1/canary", {"percent": 6}))[0] == 200
@@ -156,8 +158,8 @@ async def test_no_change_is_called_served_while_workers_are_still_coming_back(st
     assert result["ack_ms"] > SETTLE_S * 1000 / 2
 
 
-async def test_redis_restarts(fresh_redis, database_url, start, follow, shared):
-    own = Shared(fresh_redis.url, "own", database_url, "")
+async def test_redis_restarts(fresh_redis, admin_database_url, start, follow, shared):
+    own = Shared(fresh_redis.url, "own", admin_database_url, "")
     call = await start(own)
     await published(call)
     follower = type(await follow())(own, "w9")

@@ -69,8 +69,8 @@ def expired_token() -> str:
 
 
 @pytest.fixture
-def shared(redis_url: str, database_url: str) -> Shared:
-    return Shared(redis_url, f"cli{next(_numbers)}", database_url, "a routing key")
+def shared(redis_url: str, admin_database_url: str) -> Shared:
+    return Shared(redis_url, f"cli{next(_numbers)}", admin_database_url, "a routing key")
 
 
 @pytest.fixture

@@ -34,8 +34,8 @@ def there(postgres_server: EmbeddedPostgres) -> Iterator[str]:
 
 
 @pytest.fixture
-async def book(database_url: str, there: str) -> AsyncIterator[Ledger]:
-    async with ledger(database_url, there) as opened:
+async def book(admin_database_url: str, there: str) -> AsyncIterator[Ledger]:
+    async with ledger(admin_database_url, there) as opened:
         yield opened
 
 

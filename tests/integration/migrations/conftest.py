@@ -15,10 +15,10 @@ from tests.support.servers import empty_database
 
 
 @pytest.fixture
-async def book(database_url: str, postgres_server: EmbeddedPostgres) -> AsyncIterator[Ledger]:
+async def book(admin_database_url: str, postgres_server: EmbeddedPostgres) -> AsyncIterator[Ledger]:
     """The ledger in one database, the targets in another."""
     with empty_database(postgres_server) as there:
-        async with ledger(database_url, there) as opened:
+        async with ledger(admin_database_url, there) as opened:
             yield opened
 
 

@@ -42,10 +42,10 @@ async def replica(standby: EmbeddedPostgres) -> AsyncIterator[asyncpg.Connection
 
 @pytest.fixture
 async def apart(
-    database_url: str, fresh_postgres: EmbeddedPostgres, replica: asyncpg.Connection
+    admin_database_url: str, fresh_postgres: EmbeddedPostgres, replica: asyncpg.Connection
 ) -> AsyncIterator[Ledger]:
     """The ledger on the session's server, the targets on one with a replica."""
-    async with ledger(database_url, fresh_postgres.url) as opened:
+    async with ledger(admin_database_url, fresh_postgres.url) as opened:
         await opened.schemas([TARGET], ROWS.format(type="bigint", value="n"))
         await until(lambda: opened.there.fetchval(STREAMS))
         yield opened

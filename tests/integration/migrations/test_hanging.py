@@ -21,9 +21,9 @@ TARGET = of_tenant("acme")
 
 
 @pytest.fixture
-async def apart(database_url: str, fresh_postgres: EmbeddedPostgres) -> AsyncIterator[Ledger]:
+async def apart(admin_database_url: str, fresh_postgres: EmbeddedPostgres) -> AsyncIterator[Ledger]:
     """The ledger on the session's server, the targets on one that may be stopped."""
-    async with ledger(database_url, fresh_postgres.url) as opened:
+    async with ledger(admin_database_url, fresh_postgres.url) as opened:
         await opened.schemas([TARGET])
         yield opened
 

@@ -21,7 +21,8 @@ QUERY = 'sum(rate(cpu[1m])) * 100 > bool 1 or vector(0) # "ü"'
 async def serving(answer: Answer) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_post("/prefix/api/v1/query", answer)
-    runner = web.AppRunner(app)
+    # It does not wait for the answer that never comes.
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -79,8 +80,8 @@ async def elsewhere(_: web.Request) -> web.Response:
     raise web.HTTPFound("http://127.0.0.1:1/")
 
 
-async def never(request: web.Request) -> web.Response:
-    await asyncio.sleep(30)
+async def never(_: web.Request) -> web.Response:
+    await asyncio.Event().wait()
     return web.Response()
 
 

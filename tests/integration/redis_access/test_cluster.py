@@ -36,9 +36,9 @@ async def client(access: Access) -> AsyncIterator["Redis"]:
 
 @pytest.fixture
 async def planes(
-    spawn: Children, tmp_path: Path, sharded: Sharded, database_url: str, endpoints: Endpoints
+    spawn: Children, tmp_path: Path, sharded: Sharded, admin_database_url: str, endpoints: Endpoints
 ) -> AsyncIterator[Planes]:
-    shared = Shared(sharded.url, database_url=database_url, routing_key=KEY)
+    shared = Shared(sharded.url, database_url=admin_database_url, routing_key=KEY)
     async with both_planes(spawn, tmp_path, shared, endpoints) as started:
         yield started
 

@@ -17,11 +17,11 @@ from tests.support.redis_group import PASSWORD, SENTINEL_PASSWORD, Watched
 
 @pytest.fixture
 async def planes(
-    spawn: Children, tmp_path: Path, watched: Watched, database_url: str, endpoints: Endpoints
+    spawn: Children, tmp_path: Path, watched: Watched, admin_database_url: str, endpoints: Endpoints
 ) -> AsyncIterator[Planes]:
     shared = Shared(
         watched.url,
-        database_url=database_url,
+        database_url=admin_database_url,
         routing_key=KEY,
         redis_sentinel_password=SENTINEL_PASSWORD,
     )

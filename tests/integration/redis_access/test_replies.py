@@ -81,10 +81,10 @@ def node(tmp_path: Path) -> Any:
 
 @pytest.fixture
 async def planes(
-    spawn: Children, tmp_path: Path, node: Node, database_url: str, endpoints: Endpoints
+    spawn: Children, tmp_path: Path, node: Node, admin_database_url: str, endpoints: Endpoints
 ) -> AsyncIterator[Planes]:
     url = f"redis://:{PASSWORD}@{LOOPBACK}:{node.port}"
-    shared = Shared(url, database_url=database_url, routing_key=KEY)
+    shared = Shared(url, database_url=admin_database_url, routing_key=KEY)
     async with both_planes(spawn, tmp_path, shared, endpoints) as started:
         yield started
 

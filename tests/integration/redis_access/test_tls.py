@@ -112,7 +112,7 @@ async def test_both_planes_by_tls_with_a_password_from_a_file(
     spawn: Children,
     tmp_path: Path,
     shared: Shared,
-    database_url: str,
+    admin_database_url: str,
     endpoints: Endpoints,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -124,7 +124,7 @@ async def test_both_planes_by_tls_with_a_password_from_a_file(
         shared,
         redis_url=url._replace(netloc=f"127.0.0.1:{url.port}").geturl(),
         redis_password_file=str(password),
-        database_url=database_url,
+        database_url=admin_database_url,
         routing_key=KEY,
     )
     with caplog.at_level(logging.DEBUG):

@@ -16,7 +16,7 @@ from config import Shared
 from tests.integration.admin.conftest import SECRET, Client, published
 from tests.support.browser import Browser
 from tests.support.oidc_provider import CLIENT, CLIENT_SECRET, OidcProvider, oidc_provider
-from tests.support.servers import emptied_redis, empty_database
+from tests.support.servers import database_with_schema, emptied_redis
 
 
 def token(subject: str = "anna", role: str = "operator", ttl_s: float = 3600, tenants=None) -> str:
@@ -26,7 +26,7 @@ def token(subject: str = "anna", role: str = "operator", ttl_s: float = 3600, te
 @pytest.fixture(scope="module")
 async def admins(redis_server, postgres_server):
     """Two admins of one installation, and its database's address."""
-    with empty_database(postgres_server) as url:
+    with database_with_schema(postgres_server) as url:
         shared = Shared(emptied_redis(redis_server), "login", url, "")
         settings = Settings(
             listen="127.0.0.1:0", token_secret=SECRET, login=Login(failed_per_minute=10_000)
@@ -128,7 +128,7 @@ def provider(place):
 @pytest.fixture(scope="module")
 async def oidc_admins(place, redis_server, postgres_server):
     """Two admins of one installation with that provider, which ask the provider anew for each log-in."""
-    with empty_database(postgres_server) as url:
+    with database_with_schema(postgres_server) as url:
         shared = Shared(emptied_redis(redis_server), "oidc", url, "")
         settings = Settings(
             listen="127.0.0.1:0",

@@ -18,14 +18,14 @@ from admin.schema import migrate, migrations
 from admin.tokens import Role, create_token
 from tests.integration.admin.conftest import SECRET
 from tests.support.browser import Browser
-from tests.support.servers import empty_database
+from tests.support.servers import database_with_schema
 
 
 @pytest.fixture(scope="module")
 async def dashboard(postgres_server):
     """A dashboard of three pages, in front of a real database; its address, and a session."""
     settings = Settings(token_secret=SECRET)
-    with empty_database(postgres_server) as url:
+    with database_with_schema(postgres_server) as url:
         connection = await asyncpg.connect(url)
         await migrate(connection, migrations(), 5.0)
         await connection.close()
