@@ -8,9 +8,11 @@ from tests.sim.scenario import History, play
 from tests.sim.seeds import KEPT
 from tests.sim.world import seldom_collected
 
-_FRESH = 200
+_FRESH = 100
 _SELDOM = 400
 """So many histories at most are looked through for what is seldom."""
+_FIRST = 35
+"""One that had it, looked at first. Once the code draws otherwise, the others are tried too."""
 _EACH = (
     *("converged", "decisions", "answer 200 blue", "answer 200 green", "no answer"),
     *("answer 503 parking-full", "change made", "change conflict", "change nothing"),
@@ -44,7 +46,8 @@ def test_all_rules_hold_in_histories_not_seen_before(run_seed: int) -> None:
 def test_some_history_has_a_change_of_which_nobody_knows_whether_it_was_made() -> None:
     """Too seldom a thing to be in each run's new histories."""
     with seldom_collected():
-        assert any(play(seed).counts.get("change unknown") for seed in range(_SELDOM))
+        seeds = (*range(_FIRST, _SELDOM), *range(_FIRST))
+        assert any(play(seed).counts.get("change unknown") for seed in seeds)
 
 
 @pytest.mark.parametrize("seed", KEPT)

@@ -329,7 +329,11 @@ def _clocks() -> list[tuple[Any, str, Any]]:
 
 @contextlib.contextmanager
 def seldom_collected() -> Iterator[None]:
-    """Of a history most is garbage that goes round in circles: it is collected once in a while."""
+    """Of a history most is garbage that goes round in circles: it is collected once in a while.
+
+    What others have frozen stays so: a run of pytest has a million objects that need no second look.
+    """
+    already = gc.get_freeze_count()
     gc.collect()
     gc.freeze()
     thresholds = gc.get_threshold()
@@ -338,5 +342,6 @@ def seldom_collected() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*thresholds)
-        gc.unfreeze()
+        if not already:
+            gc.unfreeze()
         gc.collect()
