@@ -64,10 +64,11 @@ def compiled_files(root: Path) -> list[Path]:
     return [*root.glob(f"{GROUP}__mypyc*.so"), *(root / "proxy").rglob("*.so")]
 
 
-def build(target: Path) -> list[Path]:
+def build(target: Path, optimised: str = "3") -> list[Path]:
     """Compile the modules of this tree; their shared objects in `target`, by package.
 
-    SystemExit with the compiler's words if it fails.
+    optimised: how far the C compiler goes, 0 to 3; further takes longer. SystemExit with the
+    compiler's words if it fails.
     """
     # Only here: the wheel's other builds need neither.
     from mypyc.build import mypycify  # noqa: PLC0415
@@ -81,7 +82,7 @@ def build(target: Path) -> list[Path]:
             # `make check` is where types are checked; here missing stubs must not matter.
             flags = ["--config-file=", "--ignore-missing-imports", f"--cache-dir={work}/cache"]
             extensions = mypycify(
-                [*flags, *MODULES], opt_level="3", target_dir=work, group_name=GROUP
+                [*flags, *MODULES], opt_level=optimised, target_dir=work, group_name=GROUP
             )
             command = build_ext(Distribution({"name": GROUP, "ext_modules": extensions}))
             command.build_lib = str(target)
