@@ -317,6 +317,10 @@ ROUTES = (
         for command, summary in _SUMMARIES.items()
     ),
     Route(
+        *("POST", f"{_ONE}/finalize", _command(Command.FINALISE), "The same as finalise"),
+        *(ReleaseState, NoteBody, _OPERATOR, "release-finalise"),
+    ),
+    Route(
         "POST", "/v1/drills", drill, "Begin a drill", ReleaseState, DrillBody, _OPERATOR, "drill"
     ),
     Route("GET", "/v1/audit/verify", verify, "Whether the trail of releases holds", ChainState),

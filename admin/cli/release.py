@@ -178,6 +178,7 @@ for _name, _text in {
     "abort": "End it; once traffic has moved it is rolled back.",
     "rollback": "Bring everybody back to the version before.",
     "finalise": "Skip the rest of the stabilisation.",
+    "finalize": "The same as finalise.",
 }.items():
     _word(_name, _text)
 
