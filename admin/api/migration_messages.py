@@ -152,8 +152,23 @@ class TargetsQuery(Given, kw_only=True):
     limit: Limit = 100
 
 
+class RetireBody(Given, kw_only=True):
+    """Why."""
+
+    note: Annotated[str, Meta(min_length=1, max_length=1000)]
+
+
+class BringBackBody(Given, kw_only=True):
+    """Why."""
+
+    note: Annotated[str, Meta(max_length=1000)] = ""
+
+
 class TargetItem(Struct):
-    """A schema to migrate. tenant: null, all share it. looked_at: when a worker looked last."""
+    """A schema to migrate. tenant: null, all share it. looked_at: when a worker looked last.
+
+    retired_at: null, it counts.
+    """
 
     name: str
     tenant: str | None
@@ -162,6 +177,9 @@ class TargetItem(Struct):
     schema: str
     looked_at: str | None
     applied: list[str]
+    retired_at: str | None = None
+    retired_by: str | None = None
+    retired_why: str | None = None
 
 
 class TargetsPage(Struct):

@@ -1,5 +1,6 @@
 """Migrations: plan them, run them, and look how they stand."""
 
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Any
 
@@ -8,6 +9,7 @@ from aiohttp import web
 from admin.api.changing import key_of
 from admin.api.messages import Given
 from admin.api.migration_messages import (
+    BringBackBody,
     FailedJob,
     MigrationHistoryItem,
     MigrationHistoryPage,
@@ -17,6 +19,7 @@ from admin.api.migration_messages import (
     PlansPage,
     PlansQuery,
     PlanState,
+    RetireBody,
     RunsFile,
     TargetItem,
     TargetsPage,
@@ -26,13 +29,15 @@ from admin.api.migration_messages import (
 from admin.api.problems import Problem
 from admin.api.route import Call, Handler, Route, reply
 from admin.migrations.catalogue.model import CatalogueError
-from admin.migrations.ledger import reading
+from admin.migrations.ledger import reading, retired
 from admin.migrations.ledger.plans import command
 from admin.migrations.plan import PlanFault, Wish
 from admin.migrations.planning import Prepared, keep, know_targets, prepare
 from admin.migrations.states import JobState, NotNowError, PlanEvent
 from admin.migrations.targets import TargetFault
 from admin.migrations.waves import SHARES
+from admin.routing.audit import Author
+from admin.routing.database import Connection
 from admin.tokens import Role
 
 MAX_FAILED = 20
@@ -103,6 +108,32 @@ async def targets(call: Call, given: TargetsQuery) -> web.StreamResponse:
         rows = await reading.known_targets(connection, given.cursor, given.tenant, given.limit + 1)
     items = [TargetItem(**row) for row in rows[: given.limit]]
     return reply(TargetsPage(items, items[-1].name if len(rows) > given.limit else None))
+
+
+async def retire(call: Call, given: RetireBody) -> web.StreamResponse:
+    """A target is gone, and counts no more."""
+    return await _target_word(call, retired.retire, given.note)
+
+
+async def bring_back(call: Call, given: BringBackBody) -> web.StreamResponse:
+    """It is there again."""
+    return await _target_word(call, retired.bring_back, given.note)
+
+
+async def _target_word(
+    call: Call, word: Callable[[Connection, str, str, Author], Awaitable[bool]], note: str
+) -> web.StreamResponse:
+    _permitted(call)
+    name = call.names["target"]
+    try:
+        async with call.parts.store.database.connection() as connection:
+            known = await word(connection, name, note, call.author)
+            row = await reading.known_target(connection, name) if known else None
+    except NotNowError as error:
+        raise Problem("target-state", f"{name}: {error}") from None
+    if row is None:
+        raise Problem("not-found", "the ledger knows no such target: turnout migrations targets")
+    return reply(TargetItem(**row))
 
 
 def _permitted(call: Call) -> None:
@@ -252,5 +283,13 @@ ROUTES = (
     Route(
         *("GET", "/v1/migrations/targets", targets, "The schemas to migrate"),
         *(TargetsPage, TargetsQuery),
+    ),
+    Route(
+        *("POST", "/v1/migrations/targets/{target}/retire", retire, "A target is gone"),
+        *(TargetItem, RetireBody, Role.OPERATOR, "migration-retire"),
+    ),
+    Route(
+        *("POST", "/v1/migrations/targets/{target}/bring-back", bring_back, "It is there again"),
+        *(TargetItem, BringBackBody, Role.OPERATOR, "migration-bring-back"),
     ),
 )

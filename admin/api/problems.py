@@ -38,6 +38,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "schema-unserved": (409, "A tenant's schema doesn't serve the slot's version"),
     "plan-refused": (409, "The plan can't be made"),
     "plan-state": (409, "The plan can't do that now"),
+    "target-state": (409, "The target can't be retired, or brought back, now"),
     "release-running": (409, "Another release runs"),
     "release-state": (409, "The release can't do that now"),
     "release-refused": (409, "The release can't be begun"),

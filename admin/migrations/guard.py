@@ -56,7 +56,7 @@ WITH each AS (
                 ORDER BY version
            ) AS applied
       FROM turnout.migration_targets target
-     WHERE {whose}
+     WHERE target.retired_at IS NULL AND ({whose})
 )
 SELECT applied, array_agg(tenant) AS tenants FROM each GROUP BY applied
 """

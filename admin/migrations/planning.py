@@ -12,6 +12,7 @@ from admin.migrations.compatibility import still_needed
 from admin.migrations.config import Settings
 from admin.migrations.files import File, Statement
 from admin.migrations.guard import slot_versions
+from admin.migrations.ledger import retired
 from admin.migrations.ledger.plans import applied, create, know, typical_ms
 from admin.migrations.plan import Draft, Estimate, PlanFault, Wish, draft, estimate
 from admin.migrations.steps import refusal
@@ -77,8 +78,13 @@ async def keep(database: Database, prepared: Prepared, author: Author, name: str
 
 
 async def registered(connection: Connection, settings: Settings) -> tuple[Target, ...]:
-    """All targets there are now, by the settings and the registry of tenants. targets.TargetFault."""
-    return targets(settings, [row["tenant"] for row in await connection.fetch(_TENANTS)])
+    """All targets there are now, by the settings and the registry of tenants, but those that are retired.
+
+    targets.TargetFault.
+    """
+    found = targets(settings, [row["tenant"] for row in await connection.fetch(_TENANTS)])
+    gone = await retired.names(connection)
+    return tuple(each for each in found if each.name not in gone)
 
 
 async def know_targets(database: Database, settings: Settings) -> int:

@@ -23,6 +23,8 @@ COMMANDS: Table = {
     "cancel": ("admin.cli.migrations.words", "Give a plan up; what runs ends."),
     "history": ("admin.cli.migrations.looking", "What was migrated, newest first."),
     "targets": ("admin.cli.migrations.looking", "The schemas to migrate, and what each has."),
+    "retire": ("admin.cli.migrations.retiring", "A target is gone, and counts no more."),
+    "bring-back": ("admin.cli.migrations.retiring", "It is there again."),
     "compatibility": (
         "admin.cli.migrations.compatibility",
         "Which versions tenants' schemas serve.",

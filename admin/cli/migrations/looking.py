@@ -37,9 +37,12 @@ def targets(session: Session, tenant: str | None, limit: int) -> None:
             *(each["name"], each["tenant"], each["server"], each["database"], each["schema"]),
             each["applied"][-1] if each["applied"] else None,
             len(each["applied"]),
+            f"{each['retired_at'][:10]}: {each['retired_why']}" if each["retired_at"] else None,
         )
         for each in page["items"]
     )
-    show_table(("target", "tenant", "server", "database", "schema", "last", "applied"), rows)
+    show_table(
+        ("target", "tenant", "server", "database", "schema", "last", "applied", "retired"), rows
+    )
     if page["next"]:
         say("There are more: --limit, or --tenant")

@@ -45,6 +45,10 @@ WITH places AS (
                   AND mine.state = 'queued' AND mine.wave <= plan.wave
                   AND mine.not_before <= now()
                   AND NOT EXISTS (
+                      SELECT FROM turnout.migration_targets gone
+                       WHERE gone.name = mine.target AND gone.retired_at IS NOT NULL
+                  )
+                  AND NOT EXISTS (
                       SELECT FROM turnout.migration_jobs busy
                        WHERE busy.target = mine.target AND busy.state = 'running'
                   )
@@ -60,7 +64,7 @@ WITH places AS (
      ORDER BY plan.priority DESC, plan.number LIMIT 1
 ), fenced AS (
     UPDATE turnout.migration_targets target SET fence = target.fence + 1
-      FROM next WHERE target.name = next.target
+      FROM next WHERE target.name = next.target AND target.retired_at IS NULL
     RETURNING target.*
 )
 UPDATE turnout.migration_jobs job

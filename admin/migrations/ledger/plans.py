@@ -10,6 +10,7 @@ import msgspec
 
 from admin.migrations.backfill import header
 from admin.migrations.files import File, Statement
+from admin.migrations.ledger.retired import cancel_of
 from admin.migrations.ledger.waves import move_plan, move_wave, settle, stand, tell
 from admin.migrations.plan import Draft, Had
 from admin.migrations.states import (
@@ -131,6 +132,7 @@ async def create(connection: Connection, made: Draft, author: Author, name: str 
         waves = [(name, number, wave) for number, wave in enumerate(made.waves.names)]
         await connection.executemany(_WAVE, waves)
         await connection.execute(_JOBS, name, *_job_columns(made))
+        await cancel_of(connection, name)
         await tell(connection, author.actor, "planned", name)
         told = {"plan": name, "to": wish.to, "phases": list(wish.phases), "jobs": made.count}
         await _note(connection, "migration-plan", told, author)
@@ -148,7 +150,8 @@ async def know(connection: Connection, targets: Iterable[Target]) -> None:
         _, _, place = (error.detail or "").partition("=")
         raise TargetFault(
             f"{place.partition(')')[0]}) is known to the ledger by the name of another target, which the"
-            " settings don't name any more: give it that name back (`turnout migrations targets`)"
+            " settings don't name any more, or that is retired: give it that name back, or bring it back"
+            " (`turnout migrations targets`)"
         ) from None
 
 
@@ -164,6 +167,7 @@ async def command(connection: Connection, plan: str, event: PlanEvent, author: A
         await _EFFECTS.get(event, _nothing)(connection, plan)
         await connection.execute(_AUTHOR, plan, author.actor, author.role, author.request_id)
         await tell(connection, author.actor, str(event), plan)
+        await cancel_of(connection, plan)
         await settle(connection, plan)
         told = {"plan": plan, "state": str(to)}
         await _note(connection, f"migration-{event}", told, author)

@@ -38,14 +38,19 @@ SELECT * FROM turnout.migration_history
  WHERE id < $1 AND ($2::text IS NULL OR plan = $2) AND ($3::text IS NULL OR target = $3)
  ORDER BY id DESC LIMIT $4
 """
-_TARGETS: Final = """
+_OF_TARGETS: Final = """
 SELECT target.name, target.tenant, target.server, target.database, target.schema, target.looked_at,
+       target.retired_at, target.retired_by, target.retired_why,
        array(SELECT key FROM turnout.migration_applied WHERE target = target.name ORDER BY applied_at)
            AS applied
   FROM turnout.migration_targets target
- WHERE target.name > $1 AND ($2::text IS NULL OR target.tenant = $2)
- ORDER BY target.name LIMIT $3
+ WHERE {which}
 """
+_TARGETS: Final = (
+    _OF_TARGETS.format(which="target.name > $1 AND ($2::text IS NULL OR target.tenant = $2)")
+    + " ORDER BY target.name LIMIT $3"
+)
+_TARGET: Final = _OF_TARGETS.format(which="target.name = $1")
 _STATES: Final = """
 SELECT plan.name AS plan, plan.state, plan.reason, plan.wave,
        count(job.id) FILTER (WHERE job.state IN ('done', 'skipped')) AS done,
@@ -102,6 +107,12 @@ async def known_targets(
 ) -> list[dict[str, Any]]:
     """Targets by name, and what each has."""
     return [_dated(dict(row)) for row in await connection.fetch(_TARGETS, after, tenant, limit)]
+
+
+async def known_target(connection: Connection, name: str) -> dict[str, Any] | None:
+    """This one; None: the ledger knows none of this name."""
+    row = await connection.fetchrow(_TARGET, name)
+    return None if row is None else _dated(dict(row))
 
 
 async def states(connection: Connection) -> dict[str, dict[str, Any]]:
