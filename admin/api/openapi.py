@@ -37,6 +37,7 @@ _PATH: dict[str, Any] = {
     "plan": {"type": "string", "pattern": "^[a-z0-9-]+$", "maxLength": 48},
     "signal": {"type": "string", "pattern": "^[a-z0-9-]+$", "maxLength": 63},
     "release": {"type": "string", "pattern": "^[a-z0-9.-]+$", "maxLength": 80},
+    "target": {"type": "string", "pattern": "^[a-z0-9_.-]+$", "maxLength": 63},
 }
 _KEY = {
     "name": "Idempotency-Key",

@@ -58,7 +58,7 @@ async def test_what_is_retired_keeps_no_slot_from_a_version(two: Ledger, works: 
     await runs(two, blue="1.2.0", green="1.3.0")
     mine = guard.SchemaGuard(two.database)
     before = RoutingTable()
-    change = apply(before, Change((Cutover(Slot.GREEN),)))
+    change = apply(before, Change(1, (Cutover(Slot.GREEN),)))
     with pytest.raises(LimitError, match=GONE):
         await mine.check(before, change)
     assert await retire(two)
