@@ -42,6 +42,7 @@ class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[releases.notify]. templates: a file of your own on top of the shipped one. queue: messages that
     wait for one target. timeout_s: of one message. close_s: how long an admin that ends waits for what
     is left. link: what messages point to, as https://turnout.example.com/releases/{release}.
+    still_s: a release that waits so long without anything happening stands still.
     """  # noqa: D205 - one sentence a field
 
     targets: tuple[Target, ...] = ()
@@ -50,6 +51,7 @@ class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_s: Seconds = 10.0
     close_s: Annotated[float, Meta(ge=0, le=60)] = 2.0
     link: str = ""
+    still_s: Annotated[float, Meta(ge=1, le=2_592_000)] = 3600.0
 
     def __post_init__(self) -> None:
         names = [target.name for target in self.targets]

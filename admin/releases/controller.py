@@ -40,6 +40,7 @@ from admin.releases.model import GOES_ON, Command, Event, NotNowError, Release, 
 from admin.releases.needs import Need
 from admin.releases.news import News
 from admin.releases.ports import Ports
+from admin.releases.still import Still
 from admin.releases.store import Intent, Record
 from admin.releases.watching import BackError, Watching, doubts, holds, moved
 from admin.routing.audit import Author
@@ -73,6 +74,7 @@ class Releases:
         self.settings = settings
         self._asking = Asking(self._database, hub, ports.gates, settings)
         self._news = News(ports.told, settings.environment)
+        self._still = Still(self._database, settings.notify.still_s)
         self._watching = Watching(self._database, ports.monitor, self._news)
         self._carrier = Carrier("release", self._database, tasks, self._act, store.unfinished)
         self.run = self._carrier.run
@@ -320,9 +322,10 @@ class Releases:
         """It failed: on the way back that is told and gone on from; else the release pauses."""
         release = record.release
         await self._is_failed(record, effect, why)
+        if effect.kind is Kind.HOOK:
+            self._news.hook_failed(record, why)
         if release.is_back:
             self._tell(release, "hook-failed", why)
-            self._news.hook_failed(record, why)
             return
         if not release.paused:
             await self._move(record, release.take(Event.PAUSE, why), Event.PAUSE, None, why)
@@ -357,6 +360,8 @@ class Releases:
                 await self._turn(record)
             case Waits.GATES | Waits.WINDOW:
                 await self._measure(record)
+        if waiting.why and self.settings.notify.targets:
+            self._news.stands(record, waiting.why, await self._still.since(record))
         if await self._disturbed(record):
             return
         counts = waiting.of in {Waits.DWELL, Waits.WINDOW} and not waiting.why

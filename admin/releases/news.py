@@ -90,8 +90,14 @@ class News:
         self._tell("signed", record.release, _kind(record), detail=what, by=by, note=note)
 
     def hook_failed(self, record: Record, why: str) -> None:
-        """A hook failed on the way back, which goes on."""
+        """A hook failed: it pauses, or goes on if it is on its way back."""
         self._tell("hook-failed", record.release, _kind(record), detail=why)
+
+    def stands(self, record: Record, why: Sequence[str], since_s: float | None) -> None:
+        """It waits for this, and stands still for so long; None: nobody is to be told."""
+        if since_s is not None:
+            detail = f"nothing has happened for {since_s / 60:.0f} minutes"
+            self._tell("stands-still", record.release, _kind(record), detail=detail, missing=why)
 
     def _tell(self, event: str, release: Release, kind: str, **more: Any) -> None:
         self._told.tell(event, {**words(release, kind, self._environment), **more})
