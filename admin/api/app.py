@@ -32,7 +32,7 @@ from admin.api import (
     workers,
 )
 from admin.api.auth import require
-from admin.api.given import from_body, from_query, keep_waiting, read_body
+from admin.api.given import check_names, from_body, from_query, keep_waiting, read_body
 from admin.api.guard import STARTED, guard, set_headers
 from admin.api.problems import REQUEST_ID, Problem
 from admin.api.route import Call, Parts, Route
@@ -109,6 +109,7 @@ async def _handle(
 ) -> web.StreamResponse:
     if principal is not None and route.role is not None:
         require(principal, route.role)
+    check_names(request.match_info)
     if request.body_exists and not route.has_body:
         raise Problem("invalid-query", f"{route.method} takes a query and no body")
     raw = await read_body(request, parts.settings) if route.has_body else b""

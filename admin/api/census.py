@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from admin.api.changing import slot_of
+from admin.api.changing import slot_of, slot_or_none
 from admin.api.messages import (
     CensusDevice,
     CensusPage,
@@ -25,7 +25,6 @@ from admin.census.model import Census, Comparison, Device, Standing
 from admin.census.store import Record
 from admin.routing.publish import StoreUnavailableError
 from proxy.routing.model import Slot
-from proxy.routing.values import decode_slot
 
 MAX_TENANTS = 100
 """Tenants whose devices are counted apart: those that have most."""
@@ -37,7 +36,7 @@ Row = TypeVar("Row")
 
 async def read(call: Call, given: CensusQuery) -> web.StreamResponse:
     """Who is connected now: totals, and a page of devices."""
-    slot = None if given.slot is None else decode_slot(given.slot)
+    slot = slot_or_none(given.slot)
     census = await call.parts.rolls.now()
     rows = {
         _cursor(device, on): (device, on)

@@ -31,7 +31,7 @@ from proxy.routing.change import (
 )
 from proxy.routing.codec import MAX_OPERATIONS, SHAPES, decode_fields
 from proxy.routing.model import Endpoint, RoutingTable, Slot
-from proxy.routing.values import decode_tenant
+from proxy.routing.values import decode_slot, decode_tenant
 
 MAX_KEY = 200
 
@@ -141,6 +141,14 @@ def slot_of(call: Call) -> Slot:
     return Slot(name)
 
 
+def slot_or_none(value: object) -> Slot | None:
+    """The slot that a query names, if it does. Problem 400."""
+    try:
+        return None if value is None else decode_slot(value)
+    except ContractError as error:
+        raise Problem("invalid-query", str(error)) from None
+
+
 def tenants_of(value: object) -> list[str] | None:
     """The tenants that a body names, None for "all". ContractError."""
     if value == "all":
@@ -235,10 +243,16 @@ def key_of(call: Call) -> Key | None:
     keys = call.keys
     if not keys:
         return None
-    if len(keys) > 1 or not 0 < len(keys[0]) <= MAX_KEY or not keys[0].isprintable():
-        raise Problem("invalid-idempotency-key", f"one key of 1 to {MAX_KEY} printable characters")
+    if len(keys) > 1 or not 0 < len(keys[0]) <= MAX_KEY or not _is_printable(keys[0]):
+        raise Problem(
+            "invalid-idempotency-key", f"one key of 1 to {MAX_KEY} printable ASCII characters"
+        )
     head = f"{call.request.method} {call.request.path_qs}\n".encode("utf-8", "surrogateescape")
     return Key(keys[0], sha256(head + call.raw).digest())
+
+
+def _is_printable(key: str) -> bool:
+    return key.isascii() and key.isprintable()
 
 
 async def _repeat(call: Call, repeated: Repeated, timeout_s: float) -> web.Response:

@@ -56,7 +56,7 @@ def page(document: dict[str, Any]) -> str:
         HEAD.format(title=title, about=about, style=STYLE),
         *_contents(document),
         "<h2>Calls</h2>",
-        *(_call(*place) for place in _places(document)),
+        *(_call(*place, document) for place in _places(document)),
         "<h2>Forms</h2>",
         *(_form(name, schema) for name, schema in _forms(document)),
         "<h2>Refusals</h2><table>",
@@ -80,7 +80,7 @@ def _contents(document: dict[str, Any]) -> Iterator[str]:
     yield "</nav>"
 
 
-def _call(method: str, path: str, operation: dict[str, Any]) -> str:
+def _call(method: str, path: str, operation: dict[str, Any], document: dict[str, Any]) -> str:
     role = operation.get("x-role", "nobody in particular: open")
     body = operation.get("requestBody", {}).get("content", {})
     takes = [f"<tr><td>body</td><td>{_type(item['schema'])}</td></tr>" for item in body.values()]
@@ -92,13 +92,21 @@ def _call(method: str, path: str, operation: dict[str, Any]) -> str:
     gives = [
         f"<tr><td>{status}</td><td>{escape(answer['description'])}: "
         f"{', '.join(_type(item['schema']) for item in answer['content'].values())}</td></tr>"
-        for status, answer in operation["responses"].items()
+        for status, answer in _answers(operation, document)
     ]
     return (
         f'<section id="{operation["operationId"]}"><h3><code>{method} {escape(path)}</code></h3>'
         f"<p>{escape(operation['summary'])}. Role: {role}.</p>"
         f"<table>{''.join(takes + gives)}</table></section>"
     )
+
+
+def _answers(
+    operation: dict[str, Any], document: dict[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    shared = document["components"]["responses"]
+    for status, answer in operation["responses"].items():
+        yield status, shared[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
 
 
 def _forms(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -132,6 +140,8 @@ def _type(schema: dict[str, Any]) -> str:
         return f"<code>{escape(repr(schema['const']))}</code>"
     if "enum" in schema:
         return " | ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
+    if "allOf" in schema:
+        return _type(schema["allOf"][0])
     for word in ("anyOf", "oneOf"):
         if word in schema:
             return " | ".join(_type(option) for option in schema[word])

@@ -15,6 +15,7 @@ import structlog
 from aiohttp import ClientConnectionResetError, web
 from aiohttp.typedefs import Middleware
 
+from admin.api.answers import OPEN_TO_ALL_HOSTS
 from admin.api.metrics import Metrics
 from admin.api.problems import REQUEST_ID, Problem, of_http
 from admin.config import Settings
@@ -29,9 +30,6 @@ log = structlog.get_logger(__name__)
 STARTED = web.RequestKey("started", float)
 """When the request began, in monotonic seconds."""
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-OPEN_TO_ALL_HOSTS = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Probes come under whatever address an orchestrator uses, and learn nothing secret."""
 
 
 MEANINGS: tuple[tuple[type[Exception], str, str], ...] = (

@@ -8,12 +8,15 @@ import msgspec
 import orjson
 from aiohttp import web
 
+from admin.api.answers import takes_key
+from admin.api.messages import SwitchResult
 from admin.api.problems import CODES
+from admin.api.responses import HEADERS, SCHEMA, Responses, reference
 from admin.api.route import Route
 from admin.tokens import AUDIENCE, ISSUER, Role
 from proxy.routing.codec import SHAPES, SLOT_FIELD, SWITCH_FIELD, TENANT_FIELD, Shape
 
-REF = "#/components/schemas/{name}"
+_TEXTS = {"type": "array", "items": {"type": "string"}}
 _PROBLEM = {
     "type": "object",
     "description": "A refusal (RFC 9457)",
@@ -25,6 +28,9 @@ _PROBLEM = {
         "code": {"type": "string", "enum": list(CODES)},
         "request_id": {"type": "string"},
         "version": {"type": "integer", "description": "the table's, with version-conflict"},
+        "tenants": {**_TEXTS, "description": "whom it is about, with schema-unserved"},
+        "faults": {**_TEXTS, "description": "all of them, of a plan or of the migrations"},
+        "switch": {"type": "string", "description": "which one, with switch-undone"},
     },
     "required": ["type", "title", "status", "detail", "code", "request_id"],
 }
@@ -36,14 +42,19 @@ _PATH: dict[str, Any] = {
     "session": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     "plan": {"type": "string", "pattern": "^[a-z0-9-]+$", "maxLength": 48},
     "signal": {"type": "string", "pattern": "^[a-z0-9-]+$", "maxLength": 63},
-    "release": {"type": "string", "pattern": "^[a-z0-9.-]+$", "maxLength": 80},
+    "release": {"type": "string", "pattern": "^[a-z0-9.-]+$", "maxLength": 96},
     "target": {"type": "string", "pattern": "^[a-z0-9_.-]+$", "maxLength": 63},
 }
 _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "The same key with the same request gets the first answer again, for 24 hours",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 200,
+        "pattern": "^[!-~]([ -~]*[!-~])?$",
+    },
 }
 
 
@@ -51,12 +62,15 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     """The whole document."""
     routes = list(routes)
     types = {route.given for route in routes} | {r.answer for r in routes if r.answer}
+    types.add(SwitchResult)
     ordered = sorted(types, key=lambda of: of.__name__)
-    _, components = msgspec.json.schema_components(ordered, ref_template=REF)
+    _, components = msgspec.json.schema_components(ordered, ref_template=SCHEMA)
     schemas = {**components, "Operation": _operations(), "Problem": _PROBLEM}
     paths: dict[str, dict[str, Any]] = {}
+    responses = Responses()
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+        operation = _operation(route, schemas, responses)
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
@@ -68,6 +82,8 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas,
+            "responses": responses.refused,
+            "headers": HEADERS,
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -91,19 +107,19 @@ def handler(written: dict[str, Any]) -> Callable[[web.Request], Awaitable[web.St
     return serve
 
 
-def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
+def _operation(route: Route, schemas: dict[str, Any], responses: Responses) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": f"{route.method.lower()}{_camel(route.path)}",
         "summary": route.summary,
         "parameters": _parameters(route, schemas),
-        "responses": _responses(route),
+        "responses": responses.of(route),
     }
     if route.role is not None:
         operation["security"] = [{"bearer": []}]
         operation["x-role"] = str(route.role)
     if route.has_body:
         is_needed = bool(schemas[route.given.__name__].get("required"))
-        content = {"application/json": {"schema": _ref(route.given)}}
+        content = {"application/json": {"schema": reference(route.given)}}
         operation["requestBody"] = {"required": is_needed, "content": content}
     return operation
 
@@ -113,27 +129,31 @@ def _parameters(route: Route, schemas: dict[str, Any]) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": _PATH[name]}
         for name in re.findall(r"\{(\w+)\}", route.path)
     ]
-    if route.action:
+    if takes_key(route):
         parameters.append(_KEY)
     if not route.has_body:
         properties = schemas[route.given.__name__].get("properties", {})
+        required = schemas[route.given.__name__].get("required", ())
         parameters += [
-            {"name": name, "in": "query", "schema": schema} for name, schema in properties.items()
+            {
+                "name": name,
+                "in": "query",
+                "required": name in required,
+                "schema": _without_null(schema),
+            }
+            for name, schema in properties.items()
         ]
     return parameters
 
 
-def _responses(route: Route) -> dict[str, Any]:
-    schema = _ref(route.answer) if route.answer else {"type": "string"}
-    success = {"description": "Done", "content": {route.media: {"schema": schema}}}
-    responses: dict[str, Any] = {"200": success}
-    if route.action or route.path.startswith("/v1/routing/changes/"):
-        responses["202"] = {**success, "description": "Made, but not all workers serve it yet"}
-    if route.path == "/readyz":
-        responses["503"] = {**success, "description": "A part doesn't answer"}
-    problem = {"application/problem+json": {"schema": {"$ref": REF.format(name="Problem")}}}
-    responses["default"] = {"description": "A refusal", "content": problem}
-    return responses
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same for a query, in which nothing is null: it is left out instead."""
+    found = {key: value for key, value in schema.items() if (key, value) != ("default", None)}
+    options = [each for each in found.pop("anyOf", ()) if each != {"type": "null"}]
+    if not options:
+        return found
+    (only,) = options
+    return {**only, **found}
 
 
 def _operations() -> dict[str, Any]:
@@ -150,10 +170,6 @@ def _shape(name: str, shape: Shape) -> dict[str, Any]:
         "required": ["op", *required],
         "additionalProperties": False,
     }
-
-
-def _ref(of: type[msgspec.Struct]) -> dict[str, str]:
-    return {"$ref": REF.format(name=of.__name__)}
 
 
 def _camel(path: str) -> str:

@@ -82,6 +82,8 @@ class Problem(Exception):  # noqa: N818 - the RFC's name for it
         self.headers = dict(headers or {})
         if self.status in {429, 503}:
             self.headers.setdefault("Retry-After", str(RETRY_AFTER_S))
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            self.headers.setdefault("WWW-Authenticate", 'Bearer realm="turnout"')
         self.extra = dict(extra or {})
 
     def response(self, request_id: str) -> web.Response:
@@ -90,11 +92,10 @@ class Problem(Exception):  # noqa: N818 - the RFC's name for it
             "type": f"/docs#{self.code}",
             "title": self.title,
             "status": self.status,
-            # A lone surrogate from a client's JSON can't be written as UTF-8.
-            "detail": self.detail[:MAX_DETAIL].encode("utf-8", "replace").decode(),
+            "detail": _writable(self.detail[:MAX_DETAIL]),
             "code": self.code,
             "request_id": request_id,
-            **self.extra,
+            **{name: _writable(value) for name, value in self.extra.items()},
         }
         return web.Response(
             status=self.status,
@@ -102,6 +103,13 @@ class Problem(Exception):  # noqa: N818 - the RFC's name for it
             headers=self.headers,
             content_type="application/problem+json",
         )
+
+
+def _writable(value: Any) -> Any:
+    """The same, without what can't be written as UTF-8: a client's JSON may hold a lone surrogate."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return [_writable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def of_http(error: web.HTTPException) -> Problem:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from aiohttp import web
 from msgspec import UNSET
 
-from admin.api.changing import Wish, change, one, tenant_of
+from admin.api.changing import Wish, change, one, slot_or_none, tenant_of
 from admin.api.compatibility import state_of
 from admin.api.messages import (
     ChangeResult,
@@ -27,14 +27,14 @@ from proxy.routing.change import Change, ContractError, Cutover, Operation, Pin,
 from proxy.routing.change import apply as apply_change
 from proxy.routing.decision import Forward, Policy, Reason, decide
 from proxy.routing.model import RoutingTable, Slot, Unit
-from proxy.routing.values import decode_percent, decode_slot, percent
+from proxy.routing.values import decode_percent, percent
 
 _POLICY = Policy()
 
 
 async def list_tenants(call: Call, given: TenantsQuery) -> web.StreamResponse:
     """Tenants by name, page by page."""
-    slot = _slot_or_none(given.slot)
+    slot = slot_or_none(given.slot)
     table = await call.parts.store.current()
     names = sorted(table.pins.keys() | table.tenants)
     start = bisect.bisect_right(names, given.cursor)
@@ -146,7 +146,7 @@ def _where(table: RoutingTable, tenant: str) -> Forward:
 def _tried(given: ExplainQuery, tenant: str, table: RoutingTable) -> tuple[Operation, ...]:
     operations: list[Operation] = []
     try:
-        active = _slot_or_none(given.active)
+        active = slot_or_none(given.active)
         if active is not None and active is not table.active:
             operations.append(Cutover(active))
         if given.weight is not None:
@@ -157,15 +157,6 @@ def _tried(given: ExplainQuery, tenant: str, table: RoutingTable) -> tuple[Opera
         tried = Unpin(tenant) if given.pin == "none" else Pin(tenant, Slot(given.pin))
         operations.append(tried)
     return tuple(operations)
-
-
-def _slot_or_none(value: object) -> Slot | None:
-    if value is None:
-        return None
-    try:
-        return decode_slot(value)
-    except ContractError as error:
-        raise Problem("invalid-query", str(error)) from None
 
 
 _REGISTER = Route(
