@@ -1,7 +1,7 @@
 """The settings of the [admin] section, each with its unit, its default and its bounds."""
 
 import ipaddress
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -15,7 +15,7 @@ MIN_SECRET_BYTES = 32
 
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
-Level = Annotated[str, Meta(pattern="^(debug|info|warning|error)$")]
+Level = Literal["debug", "info", "warning", "error"]
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +62,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: dict[str, tuple[str, ...]] = {}
     step_urls: tuple[str, ...] = ()
     public_url: str = ""
-    environment: Annotated[str, Meta(pattern="^[a-z0-9-]{1,63}$")] = "production"
+    environment: Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,63}(?!\n)$")] = "production"
     login: Login = Login()
     oidc: Oidc = Oidc()
     log_level: Level = "info"

@@ -35,7 +35,7 @@ async def read(call: Call, _: Given) -> web.StreamResponse:
 async def write(call: Call, given: CanaryBody) -> web.StreamResponse:
     """Set the weight."""
     asked = asked_of(given)
-    if given.by == By.COUNT:
+    if By(given.by) is By.COUNT:
         return await change(call, given, Wish(lambda _: (asked,)))
     traffic = await call.parts.last_hour.read()
     wish = Wish(

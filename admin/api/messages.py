@@ -4,7 +4,7 @@ What the routing contract checks (slots, percentages, endpoints, operations) is 
 the contract's own schema, so that its decoders alone say what is right.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
@@ -54,15 +54,14 @@ TenantsValue = Annotated[
     ),
 ]
 ByValue = Annotated[
-    str,
+    Literal["count", "traffic"],
     Meta(
-        pattern="^(count|traffic)$",
         description='what the percentage is of: "count", of all keys that there could be; '
         '"traffic", of the last hour\'s requests',
     ),
 ]
 ModeValue = Annotated[
-    str, Meta(pattern="^(instant|fenced)$", description='"fenced": hold, drain, step, commit')
+    Literal["instant", "fenced"], Meta(description='"fenced": hold, drain, step, commit')
 ]
 TimeoutMs = Annotated[
     int,
@@ -70,7 +69,7 @@ TimeoutMs = Annotated[
 ]
 Version = Annotated[int, Meta(ge=0, le=MAX_VERSION)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
-Text = Annotated[str, Meta(max_length=200)]
+Text = Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000-\u001f\u007f-\u009f]*$")]
 
 
 class Given(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -176,7 +175,7 @@ class CensusQuery(Given, kw_only=True):
 class RollQuery(Given, kw_only=True):
     """Which devices of a drain's roll, and how many. cursor: `next` of the page before."""
 
-    standing: Annotated[str, Meta(pattern="^(back|still|missing|new)$")] | None = None
+    standing: Literal["back", "still", "missing", "new"] | None = None
     tenant: Text | None = None
     limit: Limit = 100
     cursor: Text = ""
@@ -207,9 +206,9 @@ class TenantsQuery(Given, kw_only=True):
 class ExplainQuery(Given, kw_only=True):
     """A change to try: nothing is changed. weight: percent; pin: a slot or "none"."""
 
-    weight: float | None = None
+    weight: Annotated[float, Meta(ge=0, le=100)] | None = None
     active: SlotValue = None
-    pin: Annotated[str, Meta(pattern="^(blue|green|none)$")] | None = None
+    pin: Literal["blue", "green", "none"] | None = None
 
 
 class AuditQuery(Given, kw_only=True):

@@ -1,6 +1,6 @@
 """What the API takes and gives about releases. See `messages`."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -24,7 +24,7 @@ class ReleaseBody(Given, kw_only=True):
     """A release. kind: if the versions don't say it. hotfix: it may overtake one that runs."""
 
     version: VersionText
-    kind: Annotated[str, Meta(pattern="^(patch|minor|major|breaking)$")] | None = None
+    kind: Literal["patch", "minor", "major", "breaking"] | None = None
     note: NoteText = ""
     plan: PlanValue = None
     hotfix: bool = False
@@ -34,7 +34,7 @@ class DrillBody(Given, kw_only=True):
     """A planned switch to standby and back. window_s: how long all stay there, seconds."""
 
     window_s: Annotated[float, Meta(ge=0, le=86_400)] = 60.0
-    mode: Annotated[str, Meta(pattern="^(instant|fenced)$")] = "instant"
+    mode: Literal["instant", "fenced"] = "instant"
     note: NoteText = ""
 
 

@@ -73,7 +73,7 @@ def _operations(given: WhatIfBody, table: RoutingTable, traffic: Traffic) -> tup
         raise Problem("invalid-change", "body: one of canary, cutover and operations")
     if given.canary is not None:
         asked = asked_of(given.canary)
-        by_traffic = given.canary.by == By.TRAFFIC
+        by_traffic = By(given.canary.by) is By.TRAFFIC
         return (weighed(table, asked, traffic) if by_traffic else asked,)
     if given.cutover is not None:
         tenants, to = tenants_of(given.cutover.tenants), decode_slot(given.cutover.to)
@@ -86,7 +86,7 @@ def _operations(given: WhatIfBody, table: RoutingTable, traffic: Traffic) -> tup
 
 
 def _chosen(given: WhatIfBody, after: RoutingTable, traffic: Traffic) -> Chosen | UnsetType:
-    if given.canary is None or given.canary.by != By.TRAFFIC:
+    if given.canary is None or By(given.canary.by) is not By.TRAFFIC:
         return UNSET
     asked = asked_of(given.canary).basis_points
     return chosen(drawn(after.canary, after.pins, traffic, asked))

@@ -7,7 +7,7 @@ looked at before each phase ("Implementation Checklist").
 
 from enum import StrEnum
 from itertools import pairwise
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -19,10 +19,10 @@ Percent = Annotated[float, Meta(gt=0, le=100)]
 Seconds = Annotated[float, Meta(ge=0, le=30 * 86_400)]
 MAX_STEPS: Final = 100
 MAX_PILOTS: Final = 1000
-Word = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-Taken = Annotated[str, Meta(pattern=r"^(\*|-?[a-z0-9][a-z0-9-]{0,63})$")]
-Mode = Annotated[str, Meta(pattern="^(instant|fenced)$")]
-OnUnknown = Annotated[str, Meta(pattern="^(pause|back)$")]
+Word = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}(?!\n)$")]
+Taken = Annotated[str, Meta(pattern=r"^(\*|-?[a-z0-9][a-z0-9-]{0,63})(?!\n)$")]
+Mode = Literal["instant", "fenced"]
+OnUnknown = Literal["pause", "back"]
 
 
 class Kind(StrEnum):
@@ -57,7 +57,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     steps: tuple[Percent, ...] = ()
     dwell_s: Seconds = 600.0
     window_s: Seconds = 1800.0
-    unit: Annotated[str, Meta(pattern="^(tenant|affinity|request)$")] = "tenant"
+    unit: Literal["tenant", "affinity", "request"] = "tenant"
     cutover: Mode = "instant"
     rollback: Mode = "instant"
     pilots: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cutover_signers: tuple[Word, ...] = ()
     drain_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 100.0
     on_unknown: OnUnknown = "pause"
-    unmeasured: Annotated[str, Meta(pattern="^(go|wait)$")] = "wait"
+    unmeasured: Literal["go", "wait"] = "wait"
 
     def __post_init__(self) -> None:
         if len(self.steps) > MAX_STEPS:

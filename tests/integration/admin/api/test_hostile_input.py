@@ -57,6 +57,26 @@ async def test_wherever_it_stands(ready: Client) -> None:
             is_problem(await ready("POST", "/v1/migrations/plans", body), 400, "invalid-change")
 
 
+async def test_a_word_ends_where_it_ends(ready: Client) -> None:
+    """A pattern's `$` lets a line feed pass, which no word of the code has."""
+    steps = {"steps": [1], "dwell_s": [1]}
+    for method, path, body in (
+        ("PUT", "/v1/canary", {"percent": 1, "by": "count\n"}),
+        ("PUT", "/v1/canary", {"percent": 1, "by": "traffic\n"}),
+        ("POST", "/v1/canary/ramp", {**steps, "by": "count\n"}),
+        ("POST", "/v1/routing/whatif", {"canary": {"percent": 1, "by": "count\n"}}),
+        ("POST", "/v1/cutover", {"to": "green", "mode": "fenced\n"}),
+        ("POST", "/v1/drills", {"mode": "fenced\n"}),
+        ("POST", "/v1/releases", {"version": "1.3.0", "kind": "minor\n"}),
+        ("POST", "/v1/releases", {"version": "1.3.0", "plan": {"unit": "tenant\n"}}),
+        ("POST", "/v1/releases", {"version": "1.3.0", "plan": {"cutover": "fenced\n"}}),
+        ("POST", "/v1/releases", {"version": "1.3.0", "plan": {"signers": ["qa\n"]}}),
+        ("POST", "/v1/releases", {"version": "1.3.0", "plan": {"unmeasured": "go\n"}}),
+        ("POST", "/v1/migrations/plans", {"phases": ["expand\n"]}),
+    ):
+        is_problem(await ready(method, path, body), 400, "invalid-change")
+
+
 async def test_what_only_looks_like_it_is_a_text(ready: Client) -> None:
     body = {"version": "1.3.0", "note": "C:\\u0000 and \\ud800, a line\nand 😀"}
     status, release, _ = await ready("POST", "/v1/releases", body)
