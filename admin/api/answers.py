@@ -7,31 +7,13 @@ hold every answer of an admin against it. Pure.
 
 import re
 from collections.abc import Iterable
-from typing import Protocol
 
 import msgspec
 
-from admin.api.messages import Given, SwitchResult
+from admin.api.messages import SwitchResult
 from admin.api.problems import CODES
+from admin.api.route import Route
 from admin.tokens import Role
-
-
-class Operation(Protocol):
-    """What is asked of a route here; see `admin.api.route`."""
-
-    @property
-    def method(self) -> str: ...
-    @property
-    def path(self) -> str: ...
-    @property
-    def given(self) -> type[Given]: ...
-    @property
-    def answer(self) -> type[msgspec.Struct] | None: ...
-    @property
-    def role(self) -> Role | None: ...
-    @property
-    def has_body(self) -> bool: ...
-
 
 OPEN_TO_ALL_HOSTS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Probes come under whatever address an orchestrator uses, and learn nothing secret."""
@@ -119,22 +101,22 @@ SUCCESSES: tuple[tuple[str, tuple[int, ...]], ...] = (
 """Those that don't just answer 200."""
 
 
-def successes(operation: Operation) -> tuple[int, ...]:
+def successes(operation: Route) -> tuple[int, ...]:
     """The statuses that come with what was asked for."""
     return next((each for rule, each in SUCCESSES if _is(rule, operation)), (200,))
 
 
-def also(operation: Operation) -> type[msgspec.Struct] | None:
+def also(operation: Route) -> type[msgspec.Struct] | None:
     """What a success gives in place of the route's own answer, where it can: of a fenced switch."""
     return SwitchResult if _is(FENCED, operation) else None
 
 
-def takes_key(operation: Operation) -> bool:
+def takes_key(operation: Route) -> bool:
     """Whether an Idempotency-Key counts for it."""
     return _is(KEYED, operation)
 
 
-def refusals(operation: Operation) -> tuple[str, ...]:
+def refusals(operation: Route) -> tuple[str, ...]:
     """The codes of all its refusals, in the order of CODES."""
     found = {"expectation-failed", "internal", *_of_who(operation)}
     found.update(_BODY if operation.has_body else ("invalid-query",))
@@ -152,7 +134,7 @@ def by_status(codes: Iterable[str]) -> dict[int, list[str]]:
     return dict(sorted(found.items()))
 
 
-def _of_who(operation: Operation) -> Iterable[str]:
+def _of_who(operation: Route) -> Iterable[str]:
     """Because of who asks, and from where."""
     if operation.path not in OPEN_TO_ALL_HOSTS:
         yield from ("unknown-host", "foreign-origin")
@@ -165,5 +147,5 @@ def _of_who(operation: Operation) -> Iterable[str]:
         yield "forged-request"
 
 
-def _is(rule: str, operation: Operation) -> bool:
+def _is(rule: str, operation: Route) -> bool:
     return re.fullmatch(rule, f"{operation.method} {operation.path}") is not None

@@ -1,16 +1,14 @@
 """What is said of application versions, and of what tenants' schemas serve."""
 
-from typing import Annotated
+from msgspec import Struct
 
-from msgspec import Meta, Struct
-
-from admin.api.messages import Given, Limit, Text
+from admin.api.messages import Given, Limit, Text, VersionText
 
 
 class SlotVersionBody(Given, kw_only=True):
     """Which application version the slot runs, as MAJOR.MINOR.PATCH."""
 
-    version: Annotated[str, Meta(min_length=5, max_length=64)]
+    version: VersionText
 
 
 class SlotVersion(Struct):

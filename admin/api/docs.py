@@ -111,7 +111,7 @@ def _answers(
 
 def _forms(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, schema in document["components"]["schemas"].items():
-        if "oneOf" in schema:
+        if "oneOf" in schema and "properties" not in schema:
             yield from ((f"{name}: {shape['title']}", shape) for shape in schema["oneOf"])
         else:
             yield name, schema
@@ -133,6 +133,7 @@ def _form(name: str, schema: dict[str, Any]) -> str:
 
 
 def _type(schema: dict[str, Any]) -> str:
+    schema = schema.get("allOf", [schema])[0]
     if "$ref" in schema:
         name = escape(schema["$ref"].rpartition("/")[2])
         return f'<a href="#form-{name}">{name}</a>'
@@ -140,8 +141,6 @@ def _type(schema: dict[str, Any]) -> str:
         return f"<code>{escape(repr(schema['const']))}</code>"
     if "enum" in schema:
         return " | ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
-    if "allOf" in schema:
-        return _type(schema["allOf"][0])
     for word in ("anyOf", "oneOf"):
         if word in schema:
             return " | ".join(_type(option) for option in schema[word])

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from admin.migrations.version import MAX_LENGTH, PATTERN
+from admin.routing.events import KINDS
 from proxy.routing.codec import (
     CANARY_FIELDS,
     ENDPOINTS_FIELD,
@@ -69,7 +71,11 @@ TimeoutMs = Annotated[
 ]
 Version = Annotated[int, Meta(ge=0, le=MAX_VERSION)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
-Text = Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000-\u001f\u007f-\u009f]*$")]
+_KINDS = rf"^(?!\n)(({'|'.join(KINDS)})(,({'|'.join(KINDS)}))*(?!\n))?$"
+VersionText = Annotated[
+    str, Meta(min_length=5, max_length=MAX_LENGTH, extra_json_schema={"pattern": PATTERN})
+]
+Text = Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000-\u001f\u007f-\u009f]*(?!\n)$")]
 
 
 class Given(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -224,7 +230,7 @@ class AuditQuery(Given, kw_only=True):
 class EventsQuery(Given, kw_only=True):
     """Which events, separated by commas; all without it."""
 
-    types: Text = ""
+    types: Annotated[str, Meta(max_length=200, pattern=_KINDS)] = ""
 
 
 class Chosen(Struct):

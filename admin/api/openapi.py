@@ -58,6 +58,13 @@ _KEY = {
 }
 
 
+_EITHER: dict[str, dict[str, str]] = {
+    "WhatIfBody": {"canary": "object", "cutover": "object", "operations": "array"},
+    "StepBody": {"webhook": "string", "command": "string"},
+}
+"""Of these fields one alone is given, and it has this type."""
+
+
 def document(routes: Iterable[Route]) -> dict[str, Any]:
     """The whole document."""
     routes = list(routes)
@@ -65,6 +72,11 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     types.add(SwitchResult)
     ordered = sorted(types, key=lambda of: of.__name__)
     _, components = msgspec.json.schema_components(ordered, ref_template=SCHEMA)
+    for name, fields in _EITHER.items():
+        components[name]["oneOf"] = [
+            {"properties": {field: {"type": of}}, "required": [field]}
+            for field, of in fields.items()
+        ]
     schemas = {**components, "Operation": _operations(), "Problem": _PROBLEM}
     paths: dict[str, dict[str, Any]] = {}
     responses = Responses()

@@ -2,18 +2,32 @@
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
-from admin.api.messages import Given, Limit, Text
+from admin.api.messages import Given, Limit, Text, VersionText
+from admin.releases.plan import Plan
 
-VersionText = Annotated[str, Meta(min_length=5, max_length=64)]
-NoteText = Annotated[str, Meta(max_length=1000)]
+NoteText = Annotated[str, Meta(max_length=1000, extra_json_schema={"pattern": r"^[^\u0000]*$"})]
 Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+
+
+def _bare(schema: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key != "default"}
+
+
+# The plan's own, in place of a reference: as what is to be otherwise, none of it has a default.
+_PLAN = msgspec.json.schema_components([Plan])[1]["Plan"]
+PLAN = {
+    "type": "object",
+    "properties": {name: _bare(of) for name, of in _PLAN["properties"].items()},
+    "additionalProperties": False,
+}
 PlanValue = Annotated[
     Any,
     Meta(
         extra_json_schema={
-            "type": "object",
+            **PLAN,
             "description": "what of the kind's plan is to be otherwise; see [releases.minor]",
         }
     ),

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from functools import total_ordering
 
 MAX_LENGTH = 64
-_NUMBER = r"0|[1-9]\d{0,8}"
-_WORD = r"0|[1-9]\d{0,8}|\d*[A-Za-z-][0-9A-Za-z-]*"
-_FORM = re.compile(
-    rf"v?({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-((?:{_WORD})(?:\.(?:{_WORD}))*))?(?:\+[0-9A-Za-z.-]+)?",
-    re.ASCII,
-)
+_NUMBER = "0|[1-9][0-9]{0,8}"
+_WORD = "0|[1-9][0-9]{0,8}|[0-9]*[A-Za-z-][0-9A-Za-z-]*"
+_PRE = rf"(?:{_WORD})(?:\.(?:{_WORD}))*"
+_TEXT = rf"v?({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-({_PRE}))?(?:\+[0-9A-Za-z.-]+)?"
+_FORM = re.compile(_TEXT)
+PATTERN = f"^{_TEXT}$"
+"""The same for JSON Schema."""
 
 
 class VersionError(ValueError):

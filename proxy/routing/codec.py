@@ -32,6 +32,7 @@ from proxy.routing.change import (
     Unpin,
 )
 from proxy.routing.model import (
+    ENDPOINT_PATTERN,
     NAME_PATTERN,
     TENANT_PATTERN,
     Canary,
@@ -172,7 +173,12 @@ ENDPOINTS_FIELD = Field(
         "type": "array",
         "maxItems": MAX_ENDPOINTS,
         "uniqueItems": True,
-        "items": {"type": "string", "examples": ["10.0.0.7:8000"]},
+        "items": {
+            "type": "string",
+            "maxLength": 320,
+            "pattern": f"^{ENDPOINT_PATTERN}$",
+            "examples": ["10.0.0.7:8000"],
+        },
     },
 )
 

@@ -16,7 +16,22 @@ _TENANT = re.compile(TENANT_PATTERN)
 DEFAULT_PER_SECOND = 100.0
 NAME_PATTERN = "[a-z0-9-]{1,64}"
 _NAME = re.compile(NAME_PATTERN)
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_HOST_PATTERN = "[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+_HOST = re.compile(_HOST_PATTERN)
+_PORT_PATTERN = (
+    "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+)
+_PART = "[0-9A-Fa-f]{1,4}"
+_IPV6_PATTERN = "|".join(
+    [
+        f"({_PART}:){{7}}{_PART}",
+        f"({_PART}:){{1,7}}:",
+        *(f"({_PART}:){{1,{7 - count}}}(:{_PART}){{1,{count}}}" for count in range(1, 7)),
+        f":((:{_PART}){{1,7}}|:)",
+    ]
+)
+ENDPOINT_PATTERN = f"({_HOST_PATTERN}|\\[({_IPV6_PATTERN})\\]):{_PORT_PATTERN}"
+"""What `Endpoint.parse` takes, as JSON Schema can say it: without IPv4 at the end of IPv6."""
 
 
 class Slot(StrEnum):

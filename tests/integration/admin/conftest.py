@@ -16,6 +16,7 @@ from admin.releases.config import Settings as ReleaseSettings
 from admin.tokens import create_token
 from config import Shared
 from tests.integration.admin.follower import Follower
+from tests.support.documented import Seen, faults
 
 SECRET = "a secret of the tests, 32 bytes or more"
 _numbers = itertools.count()
@@ -25,7 +26,7 @@ class Client:
     """Calls one admin. Each call gives (status, document, headers)."""
 
     def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
-        self.session, self.address = session, address
+        self.session, self.address, self.seen = session, address, Seen()
         self.token = create_token(SECRET, "tester", "admin", 3600)
 
     async def __call__(
@@ -38,6 +39,9 @@ class Client:
         async with self.session.request(method, url, headers=headers, **more) as response:
             text = await response.text()
             document = await response.json(content_type=None) if text[:1] in "{[" else text
+            # No test has to ask for it: whatever the admin answers stands in its OpenAPI document.
+            self.seen.add(method, path, response.status)
+            assert not faults(method, path, response.status, response.headers, text)
             return response.status, document, response.headers
 
     def with_token(self, role: str, tenants: list[str] | None = None) -> "Client":
