@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 UV := .tools/bin/uv
 BIN := .venv/bin
+comma := ,
 # Each has its own servers. Most of the whole suite waits for something: three keep two cores busy.
 # The fast part computes: one a core.
 TEST_PROCESSES ?= 3
@@ -135,6 +136,11 @@ fuzz: .venv/.ready ## look for inputs that break the data plane, a minute (ARGS=
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
 	  $(UV) pip install --quiet --python $(BIN)/python --no-build-isolation --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+.PHONY: fuzz-api
+fuzz-api: .venv/.ready ## call the admin as its OpenAPI document allows, and as it doesn't, for ten minutes (ARGS: of `st run`)
+	TURNOUT_FUZZ_API='$(or $(ARGS),--phases coverage$(comma)fuzzing --max-time 600)' $(BIN)/pytest -q -s \
+	  tests/integration/admin/api/test_documented_calls.py -k breaks
 
 .PHONY: idle-websockets
 idle-websockets: .venv/.ready ## memory of 10 000 idle WebSockets in one worker (ARGS="--breakdown 1000": by line)

@@ -41,11 +41,24 @@ class Seen:
         if found is not None:
             self.statuses[found][status] += 1
 
+    def never(self, *, successful: bool = False) -> list[Operation]:
+        """The operations that were never called, or never with success."""
+        return [
+            place
+            for place, counts in self.statuses.items()
+            if not any(status < 300 or not successful for status in counts)
+        ]
+
+    def take_away(self, before: "Seen") -> None:
+        """What was counted before."""
+        for place, counts in before.statuses.items():
+            self.statuses[place] -= counts
+
     def table(self) -> str:
         """A line for each operation."""
         lines = []
         for (method, path), counts in self.statuses.items():
-            told = "  ".join(f"{status}×{count}" for status, count in sorted(counts.items()))
+            told = "  ".join(f"{status} x {count}" for status, count in sorted(counts.items()))
             lines.append(f"{method:<7}{path:<44}{told or 'never'}")
         return "\n".join(lines)
 

@@ -3,7 +3,9 @@
 import base64
 import json
 import re
+from collections.abc import Iterator
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -11,7 +13,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from admin.api import docs, openapi
-from admin.api.answers import takes_key
+from admin.api.answers import successes, takes_key
 from admin.api.app import ROUTES
 from admin.api.problems import CODES, Problem
 from admin.tokens import Role
@@ -106,3 +108,63 @@ def test_every_problem_is_a_whole_document(code):
     assert written["request_id"] == "id"
     assert len(written["detail"]) <= 400
     assert ("Retry-After" in response.headers) == (response.status in {429, 503})
+
+
+def test_every_refusal_is_named(document):
+    """No operation says `default`; each that has a role says who is refused."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            responses = operation["responses"]
+            assert "default" not in responses
+            assert any(status.startswith("2") for status in responses), (method, path)
+            assert {"400", "417", "500"} <= responses.keys(), (method, path)
+            if "security" in operation:
+                assert {"401", "403", "421", "429", "503"} <= responses.keys(), (method, path)
+            if "requestBody" in operation:
+                assert {"408", "413", "415"} <= responses.keys(), (method, path)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_every_success_has_its_form(document, route):
+    operation = document["paths"][route.path][route.method.lower()]
+    for status in successes(route):
+        told = operation["responses"][str(status)]
+        (media,) = told["content"].values()
+        assert "$ref" in media["schema"] or "anyOf" in media["schema"] or route.answer is None
+        assert {"X-Request-ID", "Cache-Control"} <= told["headers"].keys()
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_whatever_is_taken_has_bounds(document, route):
+    operation = document["paths"][route.path][route.method.lower()]
+    schemas = [each["schema"] for each in operation["parameters"]]
+    if route.has_body:
+        schemas.append(document["components"]["schemas"][route.given.__name__])
+    assert [*chain.from_iterable(unbounded(each, document) for each in schemas)] == []
+
+
+def unbounded(schema: dict[str, Any], document: dict[str, Any], where: str = "") -> Iterator[str]:
+    """The places in it that hold a text, a number or a list without an end."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        # The contract's decoder bounds each field of an operation.
+        if name != "Operation":
+            yield from unbounded(
+                document["components"]["schemas"][name], document, f"{where}.{name}"
+            )
+        return
+    kind, known = schema.get("type"), schema.keys()
+    if kind == "string" and not known & {"maxLength", "pattern", "enum", "const"}:
+        yield where
+    if kind in {"integer", "number"} and not (
+        known & {"minimum", "exclusiveMinimum"} and "maximum" in known
+    ):
+        yield where
+    if kind == "array":
+        if "maxItems" not in known:
+            yield where
+        yield from unbounded(schema.get("items", {}), document, f"{where}[]")
+    for name, of in schema.get("properties", {}).items():
+        yield from unbounded(of, document, f"{where}.{name}")
+    for each in (*schema.get("anyOf", ()), *(schema.get("oneOf", ()) if kind is None else ())):
+        yield from unbounded(each, document, where)

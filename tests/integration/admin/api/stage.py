@@ -40,6 +40,7 @@ from tests.integration.admin.follower import Follower
 from tests.support.migrations import Ledger, ledger, of_tenant, settings
 
 TENANTS: Final = tuple(map(of_tenant, ("acme", "bodoni", "caslon", "didot", "elzevir", "garamond")))
+NAMES: Final = tuple(each.name for each in TENANTS)
 SIGNAL: Final = "database-cpu"
 STEP: Final = "nothing"
 PEOPLE: Final = ("anna", "bela")
@@ -145,7 +146,7 @@ async def _told(shared: Shared) -> None:
     async with Redis.from_url(shared.redis_url) as redis:
         keys, now = Keys(shared.redis_prefix), (await redis.time())[0]
         traffic: Mapping[Any, Any] = {"acme": 70, "bodoni": 20, OTHERS: 10}
-        await redis.hset(keys.traffic(now // 60), mapping=traffic)  # type: ignore[arg-type]
+        await redis.hset(keys.traffic(now // 60), mapping=traffic)
         groups = {(Slot.BLUE, "rest"): served, (Slot.GREEN, "pilot"): Figures(1, (0, 1, 0, 0, 0))}
         await redis.xadd(keys.windows, {FIELD: encode(Window(now - 2, "here", groups))})
 

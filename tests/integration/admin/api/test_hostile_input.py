@@ -10,7 +10,7 @@ from tests.integration.admin.conftest import Client, is_problem
 
 UNWRITABLE = ("\0", "a\0b", "\ud800", "\udfff tail")
 """What PostgreSQL, or UTF-8, has no place for, though JSON can name it."""
-NOTED = (
+NOTED: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ("POST", "/v1/releases", {"version": "1.3.0"}, "note"),
     ("POST", "/v1/drills", {}, "note"),
     ("POST", "/v1/releases/current/pause", {}, "note"),
