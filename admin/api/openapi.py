@@ -38,7 +38,7 @@ _PATH: dict[str, Any] = {
     "tenant": dict(TENANT_FIELD.schema),
     "slot": dict(SLOT_FIELD.schema),
     "switch": dict(SWITCH_FIELD.schema),
-    "version": {"type": "integer", "minimum": 0},
+    "version": {"type": "integer", "minimum": 0, "maximum": 2**53 - 1},
     "session": {"type": "string", "pattern": "^[0-9a-f]{16}$"},
     "plan": {"type": "string", "pattern": "^[a-z0-9-]+$", "maxLength": 48},
     "signal": {"type": "string", "pattern": "^[a-z0-9-]+$", "maxLength": 63},

@@ -6,21 +6,30 @@ import msgspec
 from msgspec import Meta, Struct
 
 from admin.api.messages import Given, Limit, Text, VersionText
-from admin.releases.plan import Plan
+from admin.releases.plan import MAX_PILOTS, MAX_STEPS, Plan
+from proxy.routing.codec import TENANT_FIELD
 
 NoteText = Annotated[str, Meta(max_length=1000, extra_json_schema={"pattern": r"^[^\u0000]*$"})]
 Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 
-def _bare(schema: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in schema.items() if key != "default"}
+_BOUNDS: dict[str, dict[str, Any]] = {
+    "steps": {"maxItems": MAX_STEPS},
+    "pilots": {"maxItems": MAX_PILOTS, "items": dict(TENANT_FIELD.schema)},
+}
+"""What the plan checks by itself."""
+
+
+def _bare(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in schema.items() if key != "default"}
+    return kept | _BOUNDS.get(name, {})
 
 
 # The plan's own, in place of a reference: as what is to be otherwise, none of it has a default.
 _PLAN = msgspec.json.schema_components([Plan])[1]["Plan"]
 PLAN = {
     "type": "object",
-    "properties": {name: _bare(of) for name, of in _PLAN["properties"].items()},
+    "properties": {name: _bare(name, of) for name, of in _PLAN["properties"].items()},
     "additionalProperties": False,
 }
 PlanValue = Annotated[

@@ -19,8 +19,12 @@ Percent = Annotated[float, Meta(gt=0, le=100)]
 Seconds = Annotated[float, Meta(ge=0, le=30 * 86_400)]
 MAX_STEPS: Final = 100
 MAX_PILOTS: Final = 1000
+MAX_WORDS: Final = 100
+"""In a list of gates, signers or items."""
 Word = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}(?!\n)$")]
 Taken = Annotated[str, Meta(pattern=r"^(\*|-?[a-z0-9][a-z0-9-]{0,63})(?!\n)$")]
+Words = Annotated[tuple[Word, ...], Meta(max_length=MAX_WORDS)]
+Items = Annotated[tuple[Taken, ...], Meta(max_length=MAX_WORDS)]
 Mode = Literal["instant", "fenced"]
 OnUnknown = Literal["pause", "back"]
 
@@ -61,11 +65,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cutover: Mode = "instant"
     rollback: Mode = "instant"
     pilots: tuple[str, ...] = ()
-    checklist: tuple[Taken, ...] = ()
-    gates: tuple[Word, ...] = ("health", "schema")
-    cutover_gates: tuple[Word, ...] = ("health", "schema")
-    signers: tuple[Word, ...] = ()
-    cutover_signers: tuple[Word, ...] = ()
+    checklist: Items = ()
+    gates: Words = ("health", "schema")
+    cutover_gates: Words = ("health", "schema")
+    signers: Words = ()
+    cutover_signers: Words = ()
     drain_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 100.0
     on_unknown: OnUnknown = "pause"
     unmeasured: Literal["go", "wait"] = "wait"
@@ -100,14 +104,14 @@ class PatchPlan(Plan, frozen=True, forbid_unknown_fields=True):
     thing leaves the kind's other values as they are.
     """  # noqa: D205 - one sentence
 
-    checklist: tuple[Taken, ...] = MEASURED
+    checklist: Items = MEASURED
 
 
 class MinorPlan(Plan, frozen=True, forbid_unknown_fields=True):
     """A minor release's, by default."""
 
     steps: tuple[Percent, ...] = (5.0, 25.0)
-    checklist: tuple[Taken, ...] = (*MEASURED, "qa")
+    checklist: Items = (*MEASURED, "qa")
 
 
 class MajorPlan(Plan, frozen=True, forbid_unknown_fields=True):
@@ -116,7 +120,7 @@ class MajorPlan(Plan, frozen=True, forbid_unknown_fields=True):
     steps: tuple[Percent, ...] = (1.0, 5.0, 25.0, 100.0)
     dwell_s: Seconds = 1800.0
     window_s: Seconds = 4 * 3600.0
-    checklist: tuple[Taken, ...] = ("*",)
+    checklist: Items = ("*",)
 
 
 class BreakingPlan(MajorPlan, frozen=True, forbid_unknown_fields=True):

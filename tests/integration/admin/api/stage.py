@@ -27,7 +27,7 @@ from admin.migrations.worker import Worker
 from admin.monitor.settings import Settings as MonitorSettings
 from admin.monitor.settings import SignalSettings
 from admin.releases.config import Settings as ReleaseSettings
-from admin.releases.plan import Plan
+from admin.releases.plan import PatchPlan
 from admin.tokens import Role
 from config import Shared
 from proxy.routing.census import Seat
@@ -44,17 +44,8 @@ NAMES: Final = tuple(each.name for each in TENANTS)
 SIGNAL: Final = "database-cpu"
 STEP: Final = "nothing"
 PEOPLE: Final = ("anna", "bela")
-PLAN: Final = Plan(
-    steps=(5.0, 50.0),
-    dwell_s=600.0,
-    window_s=600.0,
-    gates=(),
-    cutover_gates=(),
-    signers=("qa",),
-    drain_per_s=0,
-    unmeasured="go",
-)
-"""Waits at each step for somebody's word."""
+PLAN: Final = PatchPlan(checklist=(), gates=(), cutover_gates=(), drain_per_s=0)
+"""What a drill begins with: it asks nothing."""
 FILES: Final = {
     "V1.2.0__jobs.sql": "CREATE TABLE jobs (id bigint PRIMARY KEY, legacy text);\n",
     "V1.3.0__priority.sql": "ALTER TABLE jobs ADD COLUMN priority integer;\n",
@@ -131,8 +122,7 @@ def _settings() -> Settings:
 
 
 def _releasing() -> ReleaseSettings:
-    """The same plan for all kinds."""
-    return ReleaseSettings(patch=PLAN, minor=PLAN, major=PLAN, breaking=PLAN)
+    return ReleaseSettings(patch=PLAN)
 
 
 def _monitoring() -> MonitorSettings:

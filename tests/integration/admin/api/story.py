@@ -17,7 +17,18 @@ from tests.support.documented import faults
 Report = dict[str, Any]
 BLUE, GREEN = "/v1/slots/blue", "/v1/slots/green"
 PLANS: Final = "/v1/migrations/plans"
-WAITS: Final = {"signers": ["qa", "ops"]}
+WAITS: Final = {
+    "steps": [5, 50],
+    "dwell_s": 600,
+    "window_s": 600,
+    "signers": ["qa", "ops"],
+    "checklist": [],
+    "gates": [],
+    "cutover_gates": [],
+    "drain_per_s": 0,
+    "unmeasured": "go",
+}
+"""It asks for two signatures, and waits at each step for somebody's word."""
 
 
 class Story:
@@ -181,7 +192,7 @@ class Story:
         return str(release["name"])
 
     async def _signed(self, path: str) -> None:
-        for signer in WAITS["signers"]:
+        for signer in ("qa", "ops"):
             await self.does("POST", f"{path}/sign", {"signer": signer, "note": "seen"})
 
     async def _ended(self, path: str) -> None:
