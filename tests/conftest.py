@@ -45,6 +45,7 @@ _LONG = (
     "browser/test_hands.py",
     "browser/test_shown.py",
     "browser/test_migrations_page.py",
+    "integration/admin/api/test_documented_calls.py",
     "integration/admin/test_dashboard.py",
     "integration/test_compiled.py",
     "e2e/test_history.py",
