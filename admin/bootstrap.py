@@ -28,6 +28,7 @@ from admin.migrations.watch import watch
 from admin.migrations.worker import advance
 from admin.monitor.reading import Windows
 from admin.monitor.settings import Settings as MonitorSettings
+from admin.monitor.shared import SharedSignals
 from admin.releases.compose import Needs, compose
 from admin.releases.config import Settings as ReleaseSettings
 from admin.routing.control import Control
@@ -181,6 +182,8 @@ def _compose(
     )
     monitoring = monitoring or MonitorSettings()
     releases, _, signals = compose(stack, settings, releasing, migrating, monitoring, needs)
+    shared_signals = SharedSignals(redis, keys, signals)
+    tasks.start("signals", shared_signals.run)
     parts = Parts(
         *(settings, control, hub, metrics, switches, drains, ramps, last_hour, rolls),
         guard=guard,
@@ -188,7 +191,7 @@ def _compose(
         releases=releases,
         releasing=releasing,
         windows=windows,
-        signals=signals,
+        signals=shared_signals,
         logins=Logins(settings, database, Authenticator(settings)),
         monitoring=monitoring,
     )

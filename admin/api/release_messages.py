@@ -231,7 +231,7 @@ class SignalBody(Given, kw_only=True):
 
 
 class SignalState(Struct):
-    """A signal. value, at: its last reading (POSIX seconds), null before one came to this admin."""
+    """A signal. value, at: its last reading (POSIX seconds), null before one came to any admin; by Redis' clock."""
 
     name: str
     unit: str

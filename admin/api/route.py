@@ -20,7 +20,7 @@ from admin.migrations.config import Settings as MigrationSettings
 from admin.migrations.guard import SchemaGuard
 from admin.monitor.reading import Windows
 from admin.monitor.settings import Settings as MonitorSettings
-from admin.monitor.signals import Signals
+from admin.monitor.shared import SharedSignals
 from admin.releases.config import Settings as ReleaseSettings
 from admin.releases.controller import Releases
 from admin.routing.audit import Author
@@ -49,7 +49,7 @@ class Parts:
     releases: Releases
     releasing: ReleaseSettings
     windows: Windows
-    signals: Signals
+    signals: SharedSignals
     logins: Logins
     monitoring: MonitorSettings
     whatif: Lock = field(default_factory=Lock)

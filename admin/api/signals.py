@@ -8,15 +8,15 @@ from admin.api.problems import Problem
 from admin.api.release_messages import SignalBody, SignalsState, SignalState
 from admin.api.route import Call, Route, reply
 from admin.monitor.signals import UnknownSignalError
-from admin.tokens import Role, now
+from admin.tokens import Role
 
 
 async def write(call: Call, given: SignalBody) -> web.StreamResponse:
-    """Take a reading. It counts as of now, at this admin."""
+    """Take a reading. It counts as of now, by Redis' clock, at all admins."""
     for_all(call.principal)
     name = call.names["signal"]
     try:
-        call.parts.signals.put(name, given.value, now())
+        await call.parts.signals.put(name, given.value)
     except UnknownSignalError:
         raise Problem("not-found", "monitor.signals names no such signal") from None
     except ValueError as error:

@@ -55,6 +55,11 @@ class Windows:
     def __repr__(self) -> str:
         return f"<Windows {len(self._known)}>"
 
+    @property
+    def now(self) -> int:
+        """The second that it was by Redis' clock when it was read last; 0: never."""
+        return self._read_to_ms // 1_000
+
     async def since(self, second: int) -> list[Window]:
         """Those of this second and later, the oldest first. StoreUnavailableError.
 

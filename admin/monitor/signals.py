@@ -45,13 +45,19 @@ class Signals:
 
         UnknownSignalError; ValueError: it is no finite number.
         """
-        if name not in self._of:
-            raise UnknownSignalError(name)
-        if not (isfinite(value) and isfinite(at)):
-            raise ValueError("a reading is a finite number")
+        self.check(name, value)
+        if not isfinite(at):
+            raise ValueError("a reading has a time")
         before = self._latest.get(name)
         if before is None or at >= before.at:
             self._latest[name] = Reading(value, at)
+
+    def check(self, name: str, value: float) -> None:
+        """Whether it could be taken. UnknownSignalError; ValueError: it is no finite number."""
+        if name not in self._of:
+            raise UnknownSignalError(name)
+        if not isfinite(value):
+            raise ValueError("a reading is a finite number")
 
     def latest(self) -> Mapping[str, Reading]:
         """By name; those that were ever given."""

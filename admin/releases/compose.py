@@ -16,9 +16,10 @@ from admin.gates.files import FileFault
 from admin.gates.model import About, Measured, Outcome
 from admin.migrations.config import Settings as Migrating
 from admin.monitor.model import ERROR_RATE, RESPONSE_TIME
+from admin.monitor.reading import Windows
 from admin.monitor.settings import Settings as Monitoring
 from admin.monitor.signals import Prometheus, Signals
-from admin.monitor.watch import Reader, Watch
+from admin.monitor.watch import Watch
 from admin.notify import templates
 from admin.notify.notifier import Notifier
 from admin.releases import store
@@ -26,6 +27,7 @@ from admin.releases.config import Settings as Releasing
 from admin.releases.controller import Releases
 from admin.releases.drills import remind
 from admin.releases.effects import Effects, Limits
+from admin.releases.keep import Keep
 from admin.releases.model import Release, State
 from admin.releases.needs import needs_of
 from admin.releases.plan import Kind
@@ -52,7 +54,7 @@ class Needs:
     switches: Switches
     drains: Drains
     rolls: Rolls
-    windows: Reader
+    windows: Windows
     check: Check
     refusal: type[Exception]
     count: Callable[[str, str], None]
@@ -69,7 +71,16 @@ def compose(
     """Releases, their monitor and its signals; their tasks are started. files.FileFault."""
     signals = Signals(monitoring)
     watch = Watch(needs.windows, monitoring, signals, lambda: monitor.equipment)
-    monitor = WiredMonitor(watch, needs.rolls.now)
+    keep = Keep(
+        needs.control.store.database,
+        needs.windows,
+        signals.latest,
+        (releasing.traffic_before_s, releasing.traffic_after_s),
+        2 * monitoring.rebuild_s,
+        releasing.traffic_kept_days,
+    )
+    needs.tasks.start("keep-traffic", keep.run)
+    monitor = WiredMonitor(watch, needs.rolls.now, keep.baseline)
     needs.tasks.start("monitor", watch.run)
     if monitoring.prometheus_url:
         needs.tasks.start("prometheus", Prometheus(monitoring, signals).run)

@@ -18,7 +18,7 @@ import msgspec
 
 from admin.gates.checklist import Checklist
 from admin.intents import StaleError
-from admin.releases import trail
+from admin.releases import kept_store, trail
 from admin.releases.course import DRILL_OVER, Effect
 from admin.releases.model import ENDED, Release, State
 from admin.releases.needs import Need, needs_of
@@ -257,6 +257,7 @@ async def look(connection: Connection, record: Record, measured_s: float) -> Rec
 async def note_verdict(connection: Connection, name: str, verdict: Mapping[str, Any]) -> None:
     """What the monitor says of it now."""
     await connection.execute(_VERDICT, name, json.dumps(verdict))
+    await kept_store.note_verdict(connection, name, verdict)
 
 
 async def note(

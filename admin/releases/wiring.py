@@ -17,6 +17,7 @@ from admin.releases.model import Release
 from admin.releases.ports import HookResult, Judgement
 from admin.routing.publish import StoreUnavailableError
 from proxy.routing.model import RoutingTable
+from proxy.routing.windows import Window
 
 
 class WiredGates:
@@ -88,11 +89,23 @@ class WiredHooks:
         return HookResult(result.ok, said, known=result.known)
 
 
-class WiredMonitor:
-    """Watches the release that moves traffic. census: who is connected."""
+async def _nothing_kept(_: str) -> Sequence[Window]:
+    return ()
 
-    def __init__(self, watch: Watch, census: Callable[[], Awaitable[Census]]) -> None:
-        self._watch, self._census = watch, census
+
+class WiredMonitor:
+    """Watches the release that moves traffic.
+
+    census: who is connected. baseline: the windows of before a release that were kept.
+    """
+
+    def __init__(
+        self,
+        watch: Watch,
+        census: Callable[[], Awaitable[Census]],
+        baseline: Callable[[str], Awaitable[Sequence[Window]]] = _nothing_kept,
+    ) -> None:
+        self._watch, self._census, self._baseline = watch, census, baseline
         self._of, self._moves = "", 0
         self.equipment: Equipment | None = None
         self.latest = Judgement()
@@ -133,8 +146,13 @@ class WiredMonitor:
         if self._of != release.name:
             began, stepped = (0.0 if ago < 1 else ago for ago in (moved[0], moved[-1]))
             pilots = frozenset(release.plan.pilots)
+            kept = await self._baseline(release.name)
             watched = Watched(
-                release.standby, pilots=pilots, began_ago_s=began, stepped_ago_s=stepped
+                release.standby,
+                pilots=pilots,
+                baseline=kept,
+                began_ago_s=began,
+                stepped_ago_s=stepped,
             )
             await self._watch.start(watched)
             self._of, self._moves = release.name, len(moved)

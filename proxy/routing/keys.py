@@ -13,6 +13,7 @@ All keys carry one hash tag, so that scripts that touch several of them work in 
     {prefix}:affinity:… string, with expiry       where a key belongs: slot and version
     {prefix}:traffic:<minute>  hash, expires      tenant → its requests in it, see `routing.traffic`
     {prefix}:windows   stream, expires            what each node served, second by second: `routing.windows`
+    {prefix}:signals   hash                       signal → its last reading, among admins: `admin.monitor.shared`
 """
 
 from dataclasses import dataclass
@@ -69,3 +70,8 @@ class Keys:
     def windows(self) -> str:
         """What each node served, second by second; see `proxy.routing.windows`."""
         return f"{{{self.prefix}}}:windows"
+
+    @property
+    def signals(self) -> str:
+        """Figures from elsewhere that one admin was told, for all; see `admin.monitor.shared`."""
+        return f"{{{self.prefix}}}:signals"
