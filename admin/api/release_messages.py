@@ -199,7 +199,8 @@ class ReleaseReport(Struct):
 
     switches: what was done to the routing, with the milliseconds until all workers served it. hooks: what
     was run, and what it said. roles: who was active at the end, and what each slot ran. traffic:
-    slot → figures over time, as far as they are kept (an hour).
+    slot → figures over time, from some minutes before it to some minutes after. signals: name → unit, and
+    readings as (second, value). verdicts: the monitor's, where they differ from the one before.
     """
 
     release: ReleaseState
@@ -209,6 +210,8 @@ class ReleaseReport(Struct):
     roles: Any
     people: list[Any]
     traffic: dict[str, list[Any]]
+    signals: dict[str, Any]
+    verdicts: list[Any]
 
 
 class ChainState(Struct):

@@ -1,5 +1,6 @@
 """A release's report, as a document and as a page."""
 
+import asyncio
 import json
 from base64 import b64encode
 from hashlib import sha256
@@ -13,17 +14,16 @@ from admin.api.messages import Given
 from admin.api.release_messages import ReleaseReport
 from admin.api.releases import found, state_of
 from admin.api.route import Call, Route, reply
-from admin.releases import report, store, trail
+from admin.releases import kept_store, report, store, trail
+from admin.releases.keep import REACH_S
+from admin.releases.kept import Interval, gathered
 from admin.releases.store import Record
 from admin.routing.publish import StoreUnavailableError
 from admin.tokens import now
-from proxy.routing.windows import Window
 
 MAX_EVENTS = 10_000
-REACH_S = 3600
-"""How long windows are kept, at most: what is older has no plot."""
-AROUND_S = 60
-"""So much of before and after is shown too, in seconds."""
+FRESH_S = 60
+"""So much may not be kept yet of a release that runs, in seconds."""
 
 
 async def read(call: Call, _: Given) -> web.StreamResponse:
@@ -33,8 +33,8 @@ async def read(call: Call, _: Given) -> web.StreamResponse:
 
 async def page(call: Call, _: Given) -> web.StreamResponse:
     """All of it, as one page without scripts."""
-    made = await _report(call, await found(call))
-    text = report.page_of(msgspec.to_builtins(made))
+    made = msgspec.to_builtins(await _report(call, await found(call)))
+    text = await asyncio.to_thread(report.page_of, made)
     style = search(r"<style>(.*?)</style>", text, DOTALL)
     assert style is not None  # noqa: S101 - the template has one
     digest = b64encode(sha256(style[1].encode()).digest()).decode()
@@ -62,6 +62,8 @@ async def _report(call: Call, record: Record) -> ReleaseReport:
             }
             for row in (await store.effects(connection, name)).values()
         ]
+        kept = await kept_store.intervals(connection, name)
+        verdicts = await kept_store.verdicts(connection, name)
     events: list[dict[str, Any]] = [
         {
             "seq": row.seq,
@@ -72,7 +74,9 @@ async def _report(call: Call, record: Record) -> ReleaseReport:
         }
         for row in rows
     ]
-    moments = report.traffic(await _windows(call, record))
+    kept += await _fresh(call, record, kept)
+    moments = report.traffic(kept)
+    units = {name: each.unit for name, each in call.parts.signals.settings.items()}
     return ReleaseReport(
         release=await state_of(call, record),
         events=events,
@@ -81,19 +85,23 @@ async def _report(call: Call, record: Record) -> ReleaseReport:
         roles=report.roles(events),
         people=report.people(events),
         traffic={slot: msgspec.to_builtins(of_slot) for slot, of_slot in moments.items()},
+        signals=report.signals(kept, units),
+        verdicts=verdicts,
     )
 
 
-async def _windows(call: Call, record: Record) -> list[Window]:
-    """Those of its time, as far as they are kept."""
-    began, ended = record.row["begun_at"].timestamp(), record.row["ended_at"]
-    until = ended.timestamp() + AROUND_S if ended else float("inf")
-    reach = min(REACH_S, int(now() - began) + AROUND_S)
+async def _fresh(call: Call, record: Record, kept: list[Interval]) -> list[Interval]:
+    """What is not kept yet: of the last seconds, or, where nothing is kept, as far as windows reach."""
+    ago_s = now() - record.row["begun_at"].timestamp() + call.parts.releasing.traffic_before_s
+    if record.row["ended_at"] and kept:
+        return []
+    reach = FRESH_S if kept else min(REACH_S, int(ago_s))
     try:
         windows = await call.parts.windows.latest(max(1, reach))
     except StoreUnavailableError:
         return []
-    return [each for each in windows if began - AROUND_S <= each.second <= until]
+    over = kept[-1].begins if kept else 0
+    return [each for each in gathered(windows) if each.begins > over]
 
 
 ROUTES = (

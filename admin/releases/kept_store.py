@@ -134,7 +134,9 @@ async def prune(connection: Connection, days: int, baseline_s: float) -> None:
 
 
 async def note_verdict(connection: Connection, name: str, document: Mapping[str, Any]) -> None:
-    """Remember it, if it differs from the one before."""
+    """Remember it, if it differs from the one before; one that says nothing is none."""
+    if "level" not in document:
+        return
     await connection.execute(_VERDICT, name, gist(document), json.dumps(document), MAX_VERDICTS)
 
 

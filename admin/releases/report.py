@@ -3,74 +3,131 @@
 Plots are drawn as SVG from the same figures that the document has.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from admin.releases.kept import LENGTH_S, Interval
+from admin.releases.plots import LEFT, RIGHT, WIDTH, Series, plot
 from proxy.routing.model import Slot
-from proxy.routing.windows import COHORTS, Figures, Window, added, by_second, quantile
+from proxy.routing.windows import BOUNDS_US, COHORTS, added, quantile
 
-POINTS: Final = 240
-"""So many moments at most that a plot shows; more are added up."""
-_WIDTH: Final = 640.0
-_HEIGHT: Final = 120.0
+POINTS: Final = 480
+"""So many moments about at most that a plot shows; more are added up."""
 PLOTS: Final = (
-    ("requests_per_s", "Requests a second"),
-    ("errors_percent", "Errors, % of requests"),
-    ("average_ms", "Response time, average, ms"),
-    ("p95_ms", "Response time, 95th percentile, ms at most"),
+    ("requests_per_s", "Requests", "a second"),
+    ("errors_percent", "Errors: answers of 500 and above, and answers that broke off", "%"),
+    ("average_ms", "Response time, average", "ms"),
+    ("p50_ms", "Response time, 50th percentile: half took no longer", "ms"),
+    ("p95_ms", "Response time, 95th percentile", "ms"),
+    ("p99_ms", "Response time, 99th percentile", "ms"),
+    ("connect_failures_per_s", "Connections that could not be made", "a second"),
+    ("connections", "Connections to endpoints", ""),
 )
+_SWITCHES: Final = {"cutover": "cutover", "return": "back"}
+_EVENTS: Final = {
+    "begun": "begun",
+    "fault": "fault",
+    "rollback": "rollback",
+    "abort": "abort",
+    "pause": "paused",
+    "resume": "resumed",
+    "overtake": "overtaken",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Some seconds of one slot. second: the first of them. Shares are None where there were no requests."""
+    """Some seconds of one slot. second: the first of them; length_s: how many.
+
+    Shares and times are None where there were no requests; a percentile is estimated within its
+    bucket of the histogram, and None also above its last bound, 10 s. connections: at its end. cohorts: requests by cohort.
+    """
 
     second: int
     requests_per_s: float
     errors_percent: float | None
     average_ms: float | None
     p95_ms: float | None
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    connect_failures_per_s: float = 0.0
+    connections: int = 0
+    length_s: float = 1.0
+    statuses: Sequence[int] = ()
+    broken: int = 0
+    cohorts: Mapping[str, int] = field(default_factory=dict)
 
 
-def traffic(windows: Iterable[Window], points: int = POINTS) -> dict[str, list[Moment]]:
-    """By slot, over time: as many moments as there is room for, evenly long."""
-    seconds = by_second(windows)
-    if not seconds:
-        return {str(slot): [] for slot in Slot}
-    first, last = min(seconds), max(seconds)
-    length = -(-(last - first + 1) // points)
+def traffic(intervals: Sequence[Interval], points: int = POINTS) -> dict[str, list[Moment]]:
+    """By slot, over time: as many moments as there is room for. intervals: the oldest first."""
     found: dict[str, list[Moment]] = {str(slot): [] for slot in Slot}
-    for begin in range(first, last + 1, length):
-        some = [window for at in range(begin, begin + length) for window in seconds.get(at, ())]
-        if not some:
-            continue
+    if not intervals:
+        return found
+    whole = intervals[-1].begins + intervals[-1].length_s - intervals[0].begins
+    length = max(LENGTH_S, -(-whole // points))
+    together: defaultdict[int, list[Interval]] = defaultdict(list)
+    for each in intervals:
+        together[each.begins // length].append(each)
+    for some in together.values():
+        covered = sum(each.told_ms / 1000 / max(1, each.nodes) for each in some)
         for slot in Slot:
-            figures = added(
-                window.groups[slot, cohort]
-                for window in some
-                for cohort in COHORTS
-                if (slot, cohort) in window.groups
-            )
-            found[str(slot)].append(_moment(begin, length, figures))
+            found[str(slot)].append(_moment(slot, some, covered or float(LENGTH_S)))
     return found
 
 
-def _moment(second: int, length: int, figures: Figures) -> Moment:
-    if not figures.requests:
-        return Moment(second, 0.0, None, None, None)
-    bounds = quantile(figures.buckets, 0.95)
-    p95 = None if bounds is None or bounds[1] is None else bounds[1] / 1000
-    wrong = figures.failures + figures.broken
-    return Moment(
-        second,
-        round(figures.requests / length, 2),
-        round(100 * wrong / (figures.requests + figures.broken), 3),
-        round(figures.latency_us / figures.requests / 1000, 3),
-        p95,
+def _moment(slot: Slot, some: Sequence[Interval], covered: float) -> Moment:
+    cohorts = {
+        cohort: added(each.groups[slot, cohort] for each in some if (slot, cohort) in each.groups)
+        for cohort in COHORTS
+    }
+    figures = added(cohorts.values())
+    at_end = sum(
+        of.endpoint_connections for (each, _), of in some[-1].groups.items() if each is slot
     )
+    asked = figures.requests + figures.broken
+    return Moment(
+        some[0].begins,
+        round(figures.requests / covered, 2),
+        round(100 * (figures.failures + figures.broken) / asked, 3) if asked else None,
+        round(figures.latency_us / figures.requests / 1000, 3) if figures.requests else None,
+        *(
+            percentile_ms(figures.buckets, 0.95),
+            percentile_ms(figures.buckets, 0.5),
+            percentile_ms(figures.buckets, 0.99),
+        ),
+        *(round(figures.connect_failures / covered, 2), at_end, round(covered, 1)),
+        *(list(figures.statuses), figures.broken),
+        {name: of.requests for name, of in cohorts.items() if of.requests},
+    )
+
+
+def percentile_ms(buckets: Sequence[int], share: float) -> float | None:
+    """Where a quantile lies, with the requests of its bucket spread evenly over it: an estimate.
+
+    None without requests, and above the last bound.
+    """
+    bounds = quantile(buckets, share)
+    if bounds is None or bounds[1] is None:
+        return None
+    low, high = bounds
+    place = BOUNDS_US.index(high)
+    within = (sum(buckets) * share - sum(buckets[:place])) / buckets[place]
+    return round((low + (high - low) * within) / 1000, 3)
+
+
+def signals(intervals: Sequence[Interval], units: Mapping[str, str]) -> dict[str, Any]:
+    """By name: the unit, and (second, reading) over time."""
+    found: dict[str, Any] = {}
+    for each in intervals:
+        for name, value in each.signals.items():
+            told = found.setdefault(name, {"unit": units.get(name, ""), "readings": []})
+            told["readings"].append((each.begins, value))
+    return found
 
 
 def switches(effects: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -120,50 +177,88 @@ def people(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def line(moments: Sequence[Moment], name: str, top: float, span: tuple[int, int]) -> list[str]:
-    """A plot's line, as the points of SVG polylines: broken where nothing was measured."""
-    first, last = span
-    lines: list[list[str]] = [[]]
-    for moment in moments:
-        value = getattr(moment, name)
-        if value is None:
-            lines.append([])
-            continue
-        x = _WIDTH * (moment.second - first) / max(1, last - first)
-        y = _HEIGHT * (1 - min(1.0, value / top)) if top else _HEIGHT
-        lines[-1].append(f"{x:.1f},{y:.1f}")
-    return [" ".join(points) for points in lines if points]
+def evidence(events: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What the monitor had measured when it brought the release back: its triggers that were raised."""
+    faults = [each for each in events if each["kind"] == "fault"]
+    return [
+        {"at": fault["at"], **trigger}
+        for fault in faults
+        for trigger in (fault["body"].get("verdict") or {}).get("triggers", ())
+        if trigger["level"] in {"warning", "critical"}
+    ]
 
 
-def plots(found: Mapping[str, Sequence[Moment]]) -> list[dict[str, Any]]:
-    """All plots: title, the highest value, and each slot's lines."""
-    moments = [moment for of_slot in found.values() for moment in of_slot]
-    if not moments:
+def marks(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What plots show of the course: steps, the cutover, the fault, the way back. By PostgreSQL's clock."""
+    found = [
+        {
+            "at": _posix(each["at"]),
+            "kind": each["kind"],
+            "label": _SWITCHES.get(each["kind"]) or f"{each['percent'] or 0:g} %",
+        }
+        for each in document["switches"]
+    ]
+    found += [
+        {"at": _posix(each["at"]), "kind": each["kind"], "label": _EVENTS[each["kind"]]}
+        for each in document["events"]
+        if each["kind"] in _EVENTS
+    ]
+    return sorted(found, key=lambda mark: mark["at"])
+
+
+def _posix(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()
+
+
+def plots(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All that is to be drawn of a report's document; nothing where nothing was kept."""
+    by_slot = {
+        slot: [Moment(**each) for each in of_slot] for slot, of_slot in document["traffic"].items()
+    }
+    if not any(by_slot.values()):
         return []
-    span = min(each.second for each in moments), max(each.second for each in moments)
-    made = []
-    for name, title in PLOTS:
-        values = [getattr(each, name) for each in moments]
-        top = max((value for value in values if value is not None), default=0.0)
-        lines = {slot: line(of_slot, name, top, span) for slot, of_slot in found.items()}
-        made.append({"title": title, "top": top, "lines": lines})
+    shown = marks(document)
+    made = [
+        plot(
+            title,
+            unit,
+            [
+                Series(
+                    slot,
+                    [(each.second, each.length_s, getattr(each, name)) for each in of_slot],
+                )
+                for slot, of_slot in by_slot.items()
+            ],
+            shown,
+        )
+        for name, title, unit in PLOTS
+    ]
+    for name, told in sorted(document.get("signals", {}).items()):
+        readings = [(second, 60.0, value) for second, value in told["readings"]]
+        made.append(plot(f"Signal {name}", told["unit"], [Series("signal", readings)], shown))
     return made
+
+
+def _clock(at: str | None) -> str:
+    """A moment as people read it: UTC, to the millisecond."""
+    if not at:
+        return ""
+    text = datetime.fromisoformat(at).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return text[:-3]
 
 
 _ENVIRONMENT: Final = Environment(
     loader=PackageLoader("admin.releases", ""), autoescape=True, undefined=StrictUndefined
 )
-
-
-def page(document: Mapping[str, Any], drawn: Sequence[Mapping[str, Any]]) -> str:
-    """The page: one file, without scripts, that can be sent by mail."""
-    template = _ENVIRONMENT.get_template("report.html")
-    return template.render(report=document, plots=drawn, width=_WIDTH, height=_HEIGHT)
+_ENVIRONMENT.filters["clock"] = _clock
 
 
 def page_of(document: Mapping[str, Any]) -> str:
-    """The page of a report that came as JSON."""
-    moments = {
-        slot: [Moment(**each) for each in of_slot] for slot, of_slot in document["traffic"].items()
-    }
-    return page(document, plots(moments))
+    """The page of a report that came as JSON: one file, without scripts, that can be sent by mail."""
+    return _ENVIRONMENT.get_template("report.html").render(
+        report=document,
+        plots=plots(document),
+        evidence=evidence(document["events"]),
+        verdicts=document.get("verdicts", ()),
+        picture={"width": WIDTH, "left": LEFT, "right": RIGHT},
+    )

@@ -184,8 +184,7 @@ async def test_it_ends_some_minutes_after_the_release(stage: Stage, release: str
     while (await call("GET", f"{RELEASES}/{release}"))[1]["state"] != "rolled-back":
         await asyncio.sleep(0.05)
     await stage.sql(
-        "UPDATE turnout.releases SET ended_at = now() - make_interval(secs => 800)"
-        " WHERE name = $1",
+        "UPDATE turnout.releases SET ended_at = now() - make_interval(secs => 800) WHERE name = $1",
         release,
     )
     await stage.told(served(range(stage.now - 2_000, stage.now)))
