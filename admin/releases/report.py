@@ -112,9 +112,11 @@ def percentile_ms(buckets: Sequence[int], share: float) -> float | None:
     None without requests, and above the last bound.
     """
     bounds = quantile(buckets, share)
-    if bounds is None or bounds[1] is None:
+    if bounds is None:
         return None
     low, high = bounds
+    if high is None:
+        return None
     place = BOUNDS_US.index(high)
     within = (sum(buckets) * share - sum(buckets[:place])) / buckets[place]
     return round((low + (high - low) * within) / 1000, 3)

@@ -46,7 +46,7 @@ def at(second: float) -> str:
 
 def document(**more: Any) -> dict[str, Any]:
     """The least that a page can be made of."""
-    release = {
+    release: dict[str, Any] = {
         "name": "r",
         "version": "1.3.0",
         "state": "done",
