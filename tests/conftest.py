@@ -47,6 +47,7 @@ _LONG = (
     "browser/test_migrations_page.py",
     "integration/admin/api/test_documented_calls.py",
     "integration/admin/test_dashboard.py",
+    "integration/admin/test_release_traffic.py",
     "integration/test_compiled.py",
     "e2e/test_history.py",
     "e2e/test_many_migrations.py",

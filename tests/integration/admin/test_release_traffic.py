@@ -1,10 +1,13 @@
 """A release's traffic is kept whoever dies, and an admin that takes over judges by what was before."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 import asyncpg
 import pytest
 from redis.asyncio import Redis
@@ -24,13 +27,15 @@ from config import Shared
 from proxy.routing.keys import Keys
 from proxy.routing.model import Slot
 from proxy.routing.windows import FIELD, Figures, Window, encode
-from tests.integration.admin.conftest import Client
+from tests.integration.admin.conftest import Client, published
 from tests.support.monitor import figures, trigger
+from tests.support.processes import Child, Children
 
 RELEASES = "/v1/releases"
 PLAN = {
     "steps": [5],
     "dwell_s": 3600,
+    "checklist": [],
     "gates": [],
     "cutover_gates": [],
     "signers": [],
@@ -86,6 +91,13 @@ class Stage:
 
 @pytest.fixture
 async def stage(shared: Shared, settings: Settings, call: Client) -> AsyncIterator[Stage]:
+    """With one admin in this process."""
+    async with staged(shared, settings) as stage:
+        yield stage
+
+
+@asynccontextmanager
+async def staged(shared: Shared, settings: Settings) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         database = Database(await open_pool(shared.database_url, settings), 5.0)
         stack.push_async_callback(database.close)
@@ -96,6 +108,10 @@ async def stage(shared: Shared, settings: Settings, call: Client) -> AsyncIterat
 @pytest.fixture
 async def release(call: Client, follow: Callable[..., Any]) -> str:
     """The name of one that has moved its first share."""
+    return await released(call, follow)
+
+
+async def released(call: Client, follow: Callable[..., Any]) -> str:
     for slot in ("blue", "green"):
         await call("PUT", f"/v1/slots/{slot}/endpoints", {"endpoints": ["127.0.0.1:1"]})
     await call("PUT", "/v1/slots/blue/version", {"version": "1.2.0"})
@@ -278,3 +294,38 @@ async def test_the_trail_outlives_its_traffic(database_url: str, stage: Stage, r
         assert await connection.fetchval("SELECT count(*) FROM turnout.release_events") >= before
     finally:
         await connection.close()
+
+
+async def test_an_admin_killed_by_9_loses_nothing_that_another_would_not_count(
+    spawn: Children,
+    config_file: Path,
+    shared: Shared,
+    settings: Settings,
+    follow: Callable[..., Any],
+):
+    """Two processes, one after the other; the first dies between two of its rounds, or in one."""
+
+    def start() -> Child:
+        return spawn(sys.executable, "-m", "admin", "--config", str(config_file), name="admin")
+
+    first = start()
+    address = (await first.line(r'\{.*"address": ?"([^"]+)".*\}'))[1]
+    async with aiohttp.ClientSession() as session:
+        call = Client(session, address)
+        await published(call)
+        name = await released(call, follow)
+        async with staged(shared, settings) as stage:
+            await begun(stage, name, 600)
+            begin = (stage.now - 880) // 10 * 10
+            await stage.told(served(range(begin, stage.now - 300)))
+            while not await stage.intervals(name):
+                await asyncio.sleep(0.01)
+            first.kill()
+            halfway = await stage.intervals(name)
+            await stage.told(served(range(stage.now - 300, stage.now)))
+            start()
+            while (found := await stage.intervals(name))[-1].begins <= stage.now - 20:
+                await asyncio.sleep(0.05)
+    assert halfway[-1].begins < stage.now - 290
+    assert requests(found) == 30 * (stage.now - found[0].begins)
+    assert found[: len(halfway) - 1] == halfway[:-1]
