@@ -309,7 +309,7 @@ async def test_an_admin_killed_by_9_loses_nothing_that_another_would_not_count(
         return spawn(sys.executable, "-m", "admin", "--config", str(config_file), name="admin")
 
     first = start()
-    address = (await first.line(r'\{.*"address": ?"([^"]+)".*\}'))[1]
+    address = (await first.line(r'\{.*"address": ?"([^"]+)".*\}', 60))[1]
     async with aiohttp.ClientSession() as session:
         call = Client(session, address)
         await published(call)
