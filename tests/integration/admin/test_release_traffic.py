@@ -17,6 +17,7 @@ from admin.monitor.model import Reading, Verdict
 from admin.monitor.reading import Windows
 from admin.monitor.settings import Settings as Monitoring
 from admin.monitor.watch import Watch
+from admin.releases import keep as keeping
 from admin.releases import kept_store
 from admin.releases.keep import Keep
 from admin.releases.kept import Interval
@@ -87,6 +88,12 @@ class Stage:
     async def sql(self, statement: str, *args: Any) -> None:
         async with self.database.connection() as connection:
             await connection.execute(statement, *args)
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The admin of this process keeps nothing by itself: tests set times back under it."""
+    monkeypatch.setattr(keeping, "EVERY_S", 86_400.0)
 
 
 @pytest.fixture
