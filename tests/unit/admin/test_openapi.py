@@ -94,7 +94,7 @@ async def test_the_page_brings_no_script_and_its_style_is_allowed(document):
     assert not re.search(r"(src|href)=\"(https?:)?//", text)
     unstyled = re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
     assert "{" not in re.sub(
-        r"\{(tenant|slot|version|switch|plan|release|session|signal)\}", "", unstyled
+        r"\{(tenant|slot|version|switch|plan|release|session|signal|target)\}", "", unstyled
     )
 
 
