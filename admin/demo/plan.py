@@ -12,7 +12,7 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,8 @@ DEFAULT_FOLDER = Path(".turnout/demo")
 DEFAULT_PORTS = {"proxy": 8080, "admin": 8081, "management": 8090}
 MAX_DEMOS = 50
 MAX_PORTS_TRIED = 200
-PORTS_WAIT_S = 15.0
+PORTS_WAIT_S = 120.0
+"""How long a demo waits for another that starts: longer than that one may take to be ready."""
 
 
 class DemoError(Exception):
@@ -97,8 +98,11 @@ def choose_ports(options: Options) -> Ports:
 
 
 @contextlib.contextmanager
-def ports_reserved(options: Options) -> Iterator[None]:
-    """Other demos of this user choose no ports meanwhile. Given up after PORTS_WAIT_S."""
+def ports_reserved(options: Options, say: Callable[[str], object]) -> Iterator[None]:
+    """Other demos of this user choose no ports meanwhile. say: told if it has to be waited for one.
+
+    DemoError after PORTS_WAIT_S: what the other has chosen and not bound yet would be chosen twice.
+    """
     if None not in (options.proxy_port, options.admin_port, options.management_port):
         yield  # there is nothing to choose
         return
@@ -106,8 +110,17 @@ def ports_reserved(options: Options) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         deadline = time.monotonic() + PORTS_WAIT_S
-        while not _flock(descriptor) and time.monotonic() < deadline:
+        has_it = _flock(descriptor)
+        if not has_it:
+            say("another demo is starting: this one waits until it has its ports")
+        while not has_it and time.monotonic() < deadline:
             time.sleep(0.02)
+            has_it = _flock(descriptor)
+        if not has_it:
+            raise DemoError(
+                f"another demo is starting, and has not bound its ports within {PORTS_WAIT_S:.0f} s:"
+                " end it, or name this one's (--proxy-port, --admin-port, --management-port)"
+            )
         yield
     finally:
         os.close(descriptor)

@@ -95,7 +95,7 @@ class Demo:
         self._forget_last_run()
         if self._claim.note:
             self.voice.say(f"  note: {self._claim.note}")
-        with ports_reserved(self._options):
+        with ports_reserved(self._options, lambda line: self.voice.say(f"  note: {line}")):
             self._start_parts()
         self._token = create_token(self._secrets.token_secret, "demo", str(Role.ADMIN), TOKEN_S)
         self._route()

@@ -4,6 +4,7 @@ import os
 import shlex
 import socket
 import subprocess
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -22,7 +23,15 @@ from admin.demo.files import (
     write_private,
 )
 from admin.demo.options import RATE, RATE_OF_BOARD, Options
-from admin.demo.plan import DemoError, Ports, choose_ports, claim_folder, holder_of, is_free
+from admin.demo.plan import (
+    DemoError,
+    Ports,
+    choose_ports,
+    claim_folder,
+    holder_of,
+    is_free,
+    ports_reserved,
+)
 from admin.demo.run import kept_since
 from admin.releases.config import Settings as ReleaseSettings
 from config import load
@@ -88,6 +97,23 @@ def test_who_listens_on_a_port(listening: int):
         port = server.getsockname()[1]
     assert holder_of(port) == ""
     assert is_free(port)
+
+
+def test_ports_are_not_chosen_beside_a_demo_that_has_not_bound_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(plan, "PORTS_WAIT_S", 0.05)
+    said: list[str] = []
+    named = Options(proxy_port=1, admin_port=2, management_port=3)
+    with (
+        ports_reserved(Options(), said.append),
+        ports_reserved(named, said.append),
+        pytest.raises(DemoError, match="another demo is starting"),
+        ports_reserved(Options(), said.append),
+    ):
+        pass
+    assert said == ["another demo is starting: this one waits until it has its ports"]
 
 
 def test_demos_lie_beside_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
