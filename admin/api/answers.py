@@ -63,8 +63,9 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"POST /v1/switches/\{switch\}/cancel", ("forbidden-scope", "switch-ended")),
     (
         r"(PUT|DELETE) /v1/slots/\{slot\}/version",
-        ("schema-unserved", "limits-moved", "outcome-unknown"),
+        ("forbidden-scope", "schema-unserved", "limits-moved", "outcome-unknown"),
     ),
+    (r"PUT /v1/signals/.*|DELETE /v1/sessions.*", ("forbidden-scope",)),
     (
         r"POST /v1/slots/\{slot\}/drain",
         ("forbidden-scope", "drain-running", "still-routed"),
