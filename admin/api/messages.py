@@ -95,6 +95,10 @@ class StepBody(Given, kw_only=True):
     webhook: Annotated[str, Meta(max_length=2_000)] | None = None
     command: Text | None = None
 
+    def __post_init__(self) -> None:
+        if (self.webhook is None) == (self.command is None):
+            raise ValueError("a step is either webhook or command")
+
 
 class Fenced(Write, kw_only=True):
     """A write that can be a fenced switch. timeout_ms is then its limit, its step included.

@@ -172,8 +172,6 @@ def _step(body: StepBody | None, call: Call) -> Step | None:
     if body is None:
         return None
     settings = call.parts.settings
-    if (body.webhook is None) == (body.command is None):
-        raise Problem("invalid-change", "body.step: either webhook or command")
     if body.command is not None:
         if body.command not in settings.steps:
             known = ", ".join(sorted(settings.steps)) or "none"

@@ -66,6 +66,7 @@ async def test_a_word_ends_where_it_ends(ready: Client) -> None:
         ("POST", "/v1/canary/ramp", {**steps, "by": "count\n"}),
         ("POST", "/v1/routing/whatif", {"canary": {"percent": 1, "by": "count\n"}}),
         ("POST", "/v1/cutover", {"to": "green", "mode": "fenced\n"}),
+        ("POST", "/v1/cutover", {"to": "green", "step": {"webhook": None}}),
         ("POST", "/v1/drills", {"mode": "fenced\n"}),
         ("POST", "/v1/releases", {"version": "1.3.0", "kind": "minor\n"}),
         ("POST", "/v1/releases", {"version": "1.3.0", "plan": {"unit": "tenant\n"}}),
