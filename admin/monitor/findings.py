@@ -181,6 +181,8 @@ class Findings:
         told = self._settings
         if sample < told.minimum_sample:
             return f"{sample} of the {told.minimum_sample} requests that it needs"
+        if not self._of.span.new.requests:
+            return f"none of its requests in the last {told.span_s} s"
         return "" if compared else "there is nothing to compare with"
 
     def _unmeasured(self, name: str, lacking: str, sample: int) -> Trigger:

@@ -90,6 +90,8 @@ class Span:
 def _usual_ratio(rows: list[_Row], before_us: float | None) -> float | None:
     ratios, (n_new, us_new, n_old, us_old) = [], (0, 0.0, 0, 0.0)
     for row in rows:
+        if before_us is None and row.old.requests and not row.old.timed:
+            continue  # it failed, and is no measure
         n_new, us_new = n_new + row.new.timed, us_new + row.new_us
         n_old, us_old = n_old + row.old.timed, us_old + row.old_us
         if n_new < _BLOCK or (before_us is None and n_old < _BLOCK):

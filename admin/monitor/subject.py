@@ -10,6 +10,8 @@ Rules:
    that sets what is tolerated to the threshold. A quantile that is slower by that much for certain is critical too.
 4. What is over an absolute threshold is critical only if it is also surely worse: what both slots have is no reason
    to go back.
+5. Latencies are not compared with those of a slot that itself fails: who is refused at once isn't served fast
+   (`FAILING`). What the new version is slower than is then unknown, and such seconds are no past.
 """
 
 from math import log
@@ -39,6 +41,8 @@ SLOWER_POINTS: Final = 0.05
 NATS: Final = 9.0
 """A past's rate is taken at its upper limit: exceeded by chance once in 8 000."""
 _PART_OF_US: Final = 4
+FAILING: Final = 0.05
+"""With more failures in a second, the old slot's latencies are no measure: at 5 % a mean is off by as much at most."""
 SHARES: Final = {
     "errors-worse": 0.12,
     "errors-high": 0.03,
@@ -115,19 +119,18 @@ class Subject:
             if is_warm and new.timed:
                 self.timed += new.timed
                 self._times(second, floor, new, old)
-        if new.requests or old.requests:
-            cut = self.past.cut
-            self.span.add(second, new, old, cut(new), cut(old))
+        cut, sound = self.past.cut, _sound(old)
+        self.span.add(second, new, sound, cut(new), cut(sound))
         if self._has_own_past or not old.requests:
             if new.requests:
                 self.past.wait(second, new, is_suspect=self.is_suspect)
         else:
-            self.past.add(old)
+            self.past.add(sound)
 
     def rest(self, old: Part) -> None:
         """One second that isn't judged; the old slot's figures count as its past."""
         if old.requests and not self._has_own_past:
-            self.past.add(old)
+            self.past.add(_sound(old))
 
     # ── errors ────────────────────────────────────────────────────────────────────────────────
 
@@ -160,6 +163,9 @@ class Subject:
 
     def _times(self, second: int, floor: float, new: Part, old: Part) -> None:
         beside = old if _is_enough(old.timed, new.timed) else None
+        if beside is not None and _is_failing(beside):
+            self._ratio.forget_block()
+            return
         self.timed_by = "active" if beside else "before" if self.past.is_timed else ""
         if self.past.is_shaped:
             for place, chart in enumerate((self.typical, self.tail)):
@@ -219,3 +225,12 @@ class Subject:
 
 def _is_enough(old: int, new: int) -> bool:
     return old > 0 and old * _PART_OF_US >= new
+
+
+def _is_failing(old: Part) -> bool:
+    return old.failures > FAILING * old.requests
+
+
+def _sound(old: Part) -> Part:
+    """Without its latencies, if they are those of failures."""
+    return Part(old.requests, old.failures) if _is_failing(old) else old

@@ -147,6 +147,54 @@ def test_slow_on_both_slots_is_a_warning_by_the_table():
     assert (found.level, found.standby) == (Level.WARNING, 600.0)
 
 
+@pytest.mark.parametrize("failing", [1.0, 0.5])
+def test_an_active_slot_that_fails_at_once_makes_the_new_one_no_slower(failing):
+    """Refusals take a millisecond: against their mean any version that works is slow."""
+    release = Release()
+    release.last(60)
+    for second in range(release.second + 1, release.second + 120):
+        refused = round(300 * failing)
+        served = figures(300 - refused) + figures(refused, refused, micros=1_000)
+        old = replace(served, endpoints=4, eligible=4, endpoint_connections=10)
+        release.feed(window(second, figures(100), old))
+        assert release.verdict.level not in {Level.CRITICAL, Level.WARNING}, release.verdict.raised
+    # Nor is what it took then a measure for later.
+    for second in range(release.second + 1, release.second + 60):
+        release.feed(window(second, figures(400)))
+        assert release.verdict.level not in {Level.CRITICAL, Level.WARNING}, release.verdict.raised
+
+
+def test_once_an_active_slot_is_well_again_latencies_are_compared_again():
+    release = Release()
+    release.last(60)
+    for second in range(release.second + 1, release.second + 30):
+        release.feed(window(second, figures(100), figures(300, 300, micros=1_000)))
+    release.last(10)
+    took = until_critical(release, lambda s: window(s, figures(100, micros=32_000), figures(300)))
+    assert trigger(release.verdict, "response-time").level is Level.CRITICAL
+    assert took <= 8
+
+
+@pytest.mark.parametrize("name", ["error-rate", "response-time"])
+def test_a_new_slot_that_has_no_requests_any_more_is_no_longer_known_to_be_well(name):
+    release = Release()
+    release.last(60)
+    assert level_of(release, name) is Level.NORMAL
+    for second in range(release.second + 1, release.second + 1 + release.settings.span_s):
+        release.feed(window(second, None, figures(300)))
+    assert level_of(release, name) is Level.UNMEASURED
+    release.last(1)
+    assert level_of(release, name) is Level.NORMAL
+
+
+def test_an_old_slot_whose_requests_end_is_compared_with_what_it_was():
+    release = Release()
+    release.last(60)
+    for second in range(release.second + 1, release.second + 90):
+        release.feed(window(second, figures(400, int(second % 3 == 0))))
+        assert release.verdict.level not in {Level.CRITICAL, Level.WARNING}, release.verdict.raised
+
+
 def test_over_half_a_second_and_surely_slower_is_critical():
     release = Release()
     for second in range(BEGAN, BEGAN + 30):
