@@ -81,7 +81,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     span_s: Annotated[int, Meta(ge=10, le=600)] = 60
     stale_s: Annotated[float, Meta(gt=0, le=600)] = 5.0
     settle_s: Annotated[float, Meta(ge=0, le=60)] = 1.5
-    look_s: Annotated[float, Meta(ge=0.05, le=60)] = 0.5
+    look_s: Annotated[float, Meta(ge=0.05, le=60)] = 0.25
     rebuild_s: Annotated[int, Meta(ge=10, le=86_400)] = 600
     history: Annotated[int, Meta(ge=1, le=100_000)] = 500
     prometheus_url: str = ""

@@ -367,7 +367,10 @@ class Releases:
         counts = waiting.of in {Waits.DWELL, Waits.WINDOW} and not waiting.why
         if counts and holds(self._ports.monitor.latest):
             counts = False
-        await asyncio.sleep(LOOK_S)
+        if record.release.state in course.WATCHED:
+            await self._ports.monitor.news(LOOK_S)
+        else:
+            await asyncio.sleep(LOOK_S)
         passed = monotonic() - measured_from if counts else 0.0
         async with self._database.connection() as connection:
             await store.look(connection, record, passed)

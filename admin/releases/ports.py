@@ -63,6 +63,9 @@ class Monitor(Protocol):
         empty: it didn't yet. devices: how many were connected when it began; None: nobody counted.
         """
 
+    async def news(self, limit_s: float) -> None:
+        """Until it is critical and `latest` doesn't say so yet; at most so many seconds."""
+
     def rest(self, release: Release) -> None:
         """There is nothing to be watched of it; another one may be watched."""
 

@@ -1,5 +1,7 @@
 """Gates, hooks, the monitor and notifications as releases know them: see `ports`."""
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -107,8 +109,10 @@ class WiredMonitor:
     ) -> None:
         self._watch, self._census, self._baseline = watch, census, baseline
         self._of, self._moves = "", 0
+        self._turned = asyncio.Event()
         self.equipment: Equipment | None = None
         self.latest = Judgement()
+        watch.changed = self._turn
 
     async def judge(
         self, release: Release, moved: Sequence[float], devices: int | None
@@ -135,6 +139,20 @@ class WiredMonitor:
                 figures = {"standby": each.standby, "active": each.active, "sample": each.sample}
                 return Measured(_OUTCOMES[each.level], each.detail or str(each.level), figures)
         return None
+
+    async def news(self, limit_s: float) -> None:
+        """Until it is critical and `latest` doesn't say so yet; at most so many seconds."""
+        self._turned.clear()
+        is_critical = self._watch.verdict.level is Level.CRITICAL
+        if is_critical and self.latest.level != Level.CRITICAL:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._turned.wait()
+
+    def _turn(self, _: Verdict, after: Verdict) -> None:
+        if after.level is Level.CRITICAL:
+            self._turned.set()
 
     def rest(self, release: Release) -> None:
         """Watch it no longer, if it is the one that is watched."""

@@ -7,12 +7,14 @@ sure of it (`tests.support.measurable`), when the monitor was, and when green go
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import aiohttp
@@ -29,8 +31,8 @@ from tests.integration.admin.conftest import Client, published
 from tests.support import measurable
 from tests.support.fleet import Fleet, settings, start_fleet
 from tests.support.planes import ADMIN
-from tests.support.print_erp import Erp, starter
-from tests.support.processes import Children
+from tests.support.print_erp import ROOT, Erp, starter
+from tests.support.processes import Child, Children
 
 TENANTS = [f"tenant-{number}" for number in range(40)]
 RATE = 240.0
@@ -73,8 +75,9 @@ class Plant:
     blue: Erp
     green: Erp
     session: aiohttp.ClientSession
-    tenants: list[str] = field(default_factory=lambda: list(TENANTS))
+    load: Child
     seen: list[Seen] = field(default_factory=list)
+    _read_to: int = 0
 
     async def release(self, version: str = "1.3.0", **plan: Any) -> str:
         document = {"version": version, "plan": {**PLAN, **plan}}
@@ -97,14 +100,6 @@ class Plant:
         while sum(seen.slot == "green" for seen in self.seen) < before + count:
             await asyncio.sleep(0.02)
 
-    async def ask(self, tenant: str) -> None:
-        began = time.monotonic()
-        url = f"http://127.0.0.1:{self.fleet.port}/api/jobs?limit=1"
-        async with self.session.get(url, headers={"X-Tenant-ID": tenant}) as answer:
-            await answer.read()
-            slot, took = answer.headers.get("X-Turnout-Slot", ""), time.monotonic() - began
-            self.seen.append(Seen(began, took, tenant, slot, answer.status))
-
     def by_green(self, tenant: str = "") -> list[measurable.Answer]:
         """What green has answered, to all or to this tenant."""
         return [
@@ -113,14 +108,22 @@ class Plant:
             if seen.slot == "green" and tenant in {"", seen.tenant}
         ]
 
-    async def load(self) -> None:
-        """So many requests a second, each tenant in turn, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            began, sent = time.monotonic(), 0
-            while True:
-                group.create_task(self.ask(self.tenants[sent % len(self.tenants)]))
-                sent += 1
-                await asyncio.sleep(max(0.0, began + sent / RATE - time.monotonic()))
+    async def read(self) -> None:
+        """Take in what the load tells, until cancelled."""
+        while True:
+            self._take()
+            await asyncio.sleep(0.02)
+
+    def _take(self) -> None:
+        with self.load.log.open("rb") as log:
+            log.seek(self._read_to)
+            told = log.read()
+        whole = told[: told.rfind(b"\n") + 1]
+        self._read_to += len(whole)
+        for line in whole.decode().splitlines():
+            began, ended, tenant, slot, status = line.split()
+            took = float(ended) - float(began)
+            self.seen.append(Seen(float(began), took, tenant, slot, int(status)))
 
 
 PATIENT: dict[str, Any] = dict.fromkeys(
@@ -159,11 +162,12 @@ async def plant(
             assert (await call("PUT", f"/v1/slots/{slot}/endpoints", endpoints))[0] == 200
             if slot == "blue":
                 await call("PUT", "/v1/slots/blue/version", {"version": version})
-        connector = aiohttp.TCPConnector(limit=32)
-        clients = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        plant = Plant(call, fleet, blue, green, clients)
-        await plant.ask(TENANTS[0])
-        task = asyncio.create_task(plant.load())
+        command = (sys.executable, "-m", "tests.support.steady_load")
+        load = spawn(*command, str(fleet.port), str(RATE), *TENANTS, cwd=ROOT, name="load")
+        await load.line(" blue 200$")
+        clients = await stack.enter_async_context(aiohttp.ClientSession())
+        plant = Plant(call, fleet, blue, green, clients, load)
+        task = asyncio.create_task(plant.read())
         yield plant
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -199,8 +203,11 @@ async def brought_back(plant: Plant, name: str, fault: Sabotaged, *triggers: str
     known = fault.known()
     could = "could not be known by one test" if known is None else f"{known - fault.since:.1f} s"
     later = "" if known is None else f", {last - (known - fault.since):.1f} s after that"
+    on_green = [seen for seen in plant.seen if seen.slot == "green" and seen.at > fault.since]
+    print(f"{len(on_green) / last:.0f} requests a second on green; ", end="")
     print(f"{triggers[0]}: measurable after {could}, sure after {sure:.1f} s, ", end="")
     print(f"last request on green after {last:.1f} s{later}: {release['fault']}")
+    _tell_where_it_went(page["events"], row, began, last)
     table = (await plant.call("GET", "/v1/routing"))[1]
     assert (table["active"], table["canary"]["percent"]) == ("blue", 0)
     # What began before may still be under way on green.
@@ -208,6 +215,26 @@ async def brought_back(plant: Plant, name: str, fault: Sabotaged, *triggers: str
     while len(after := [seen for seen in plant.seen if seen.at > now]) < 20:
         await asyncio.sleep(0.02)
     assert {seen.slot for seen in after} == {"blue"}
+
+
+def _tell_where_it_went(
+    rows: list[dict[str, Any]], fault: dict[str, Any], began: float, last: float
+) -> None:
+    """Print what each part of the way took. All clocks are this host's; began: POSIX seconds."""
+
+    def after(row: dict[str, Any]) -> float:
+        return datetime.fromisoformat(row["at"]).timestamp() - began
+
+    verdict = fault["body"]["verdict"]
+    wrong = [each for each in verdict["triggers"] if each["level"] == "critical"]
+    rises = min(each["since"] for each in wrong) - began
+    judged, written = verdict["second"] + 1 - began, after(fault)
+    on_the_way = [each for each in rows if each["seq"] > fault["seq"]]
+    acks = [each["body"]["ack_ms"] for each in on_the_way if "ack_ms" in each["body"]]
+    back = ", ".join(f"{each['kind']} {after(each) - written:.2f}" for each in on_the_way)
+    print(f"  evidence rises from {rises:.1f} s to {judged:.1f} s after the fault", end="")
+    print(f"; told, looked at and written down {written - judged:.2f} s after that", end="")
+    print(f"; then {back} s (acks {acks} ms); green's last {last - written:+.2f} s")
 
 
 @pytest.mark.timeout(300)
@@ -287,7 +314,9 @@ async def test_it_goes_back_when_it_is_slower(plant: Plant) -> None:
     await plant.until(name, "canary")
     await plant.served_by_green(100)
     before = plant.by_green()
-    since = await faulty(plant.green, delay_ms=165)
+    usual_ms = fmean(seen.took for seen in plant.seen[-500:]) * 1000
+    # What a client sees is to be 60 % slower, not only what the fault adds to.
+    since = await faulty(plant.green, delay_ms=round(100 + 0.6 * usual_ms))
 
     def known() -> float | None:
         answers = [each for each in plant.by_green() if each.at - each.took > since]

@@ -178,6 +178,57 @@ async def test_while_windows_cannot_be_read_what_was_measured_grows_stale():
     assert trigger(verdict, "error-rate").level is Level.NORMAL
 
 
+async def test_after_ten_seconds_without_redis_a_healthy_release_is_well_and_a_fault_is_found():
+    stage = Stage()
+    await stage.begun()
+    await stage.last(60)
+    stage.tape.fault = StoreUnavailableError("ConnectionError")
+    for _ in range(10):
+        verdict = await stage.play(passes_s=1.0)
+        assert trigger(verdict, "error-rate").level in {Level.NORMAL, Level.UNMEASURED}
+    assert trigger(verdict, "error-rate").level is Level.UNMEASURED
+    stage.tape.fault = None
+    back = BEGAN + 70  # what was served meanwhile was told to nobody
+    for second in range(back, back + 20):
+        verdict = await stage.play(healthy(second))
+        assert verdict.level is not Level.CRITICAL, verdict.raised
+    assert trigger(verdict, "error-rate").level is Level.NORMAL
+    assert await stage.fail() <= 6
+
+
+async def test_what_comes_late_all_at_once_is_judged_second_by_second():
+    stage = Stage()
+    await stage.begun()
+    await stage.last(60)
+    verdict = await stage.play(*(healthy(BEGAN + 60 + each) for each in range(10)), passes_s=10.0)
+    assert verdict.second == BEGAN + 69
+    assert verdict.level is not Level.CRITICAL
+    bad = [window(BEGAN + 70 + each, figures(100, 10), figures(300)) for each in range(10)]
+    assert (await stage.play(*bad, passes_s=10.0)).level is Level.CRITICAL
+
+
+async def test_a_node_that_restarts_and_a_worker_that_dies_are_no_fault():
+    """Its windows are missing, then half of the gauges are, and one window covers several seconds."""
+    stage = Stage()
+    await stage.begun()
+
+    def of_b(second: int, times: int = 1, share: float = 1.0) -> Window:
+        gauges = {"endpoints": round(4 * share), "eligible": round(4 * share)}
+        return window(second, figures(100 * times, **gauges), figures(300 * times), node="b")
+
+    for second in range(BEGAN, BEGAN + 40):
+        await stage.play(healthy(second), of_b(second))
+    for second in range(BEGAN + 40, BEGAN + 55):
+        verdict = await stage.play(healthy(second))
+        assert verdict.level is not Level.CRITICAL, verdict.raised
+    await stage.play(healthy(BEGAN + 55), of_b(BEGAN + 55, times=3, share=0.5))
+    for second in range(BEGAN + 56, BEGAN + 80):
+        verdict = await stage.play(healthy(second), of_b(second, share=0.5))
+        assert verdict.level is not Level.CRITICAL, verdict.raised
+    assert trigger(verdict, "error-rate").level is Level.NORMAL
+    assert verdict.second == BEGAN + 79
+
+
 async def test_signals_and_equipment_are_judged_too():
     stage = Stage()
     await stage.begun()

@@ -1,5 +1,6 @@
 """The monitor as releases know it: it watches the one that moves traffic, whoever else asks."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from admin.releases.plan import MinorPlan, Plan
 from admin.releases.wiring import WiredGates, WiredMonitor
 from proxy.routing.model import Canary, RoutingTable, Slot
 from proxy.routing.windows import Window
+from tests.support.monitor import BEGAN, figures, healthy, window
 
 RELEASE = Release("r", "1.3.0", "1.2.0", Plan(), Slot.BLUE, Canary(), Canary(), state=State.CANARY)
 
@@ -30,6 +32,19 @@ class Nothing:
 
     async def latest(self, _: int) -> list[Window]:
         return []
+
+
+class Tape:
+    """A store of these windows."""
+
+    def __init__(self) -> None:
+        self.windows = [window(second, old=figures(400)) for second in range(BEGAN - 60, BEGAN)]
+
+    async def since(self, second: int) -> list[Window]:
+        return [each for each in self.windows if each.second >= second]
+
+    async def latest(self, _: int) -> list[Window]:
+        return self.windows
 
 
 async def nobody() -> Census:
@@ -110,3 +125,34 @@ async def test_a_gate_that_there_is_no_longer_has_not_measured():
 
     (said,) = await WiredGates({}, shipped(), 4, table).measure(RELEASE, ["gone"])
     assert (said.gate, said.outcome, said.detail) == ("gone", "unmeasured", "there is no such gate")
+
+
+async def test_who_waits_is_woken_when_it_turns_critical_and_once_only():
+    tape = Tape()
+    clock = [0.0]
+    watch = Watch(tape, Settings(), clock=lambda: clock[0])
+    monitor = WiredMonitor(watch, nobody)
+    release = replace(RELEASE, active=Slot.BLUE)
+    await monitor.judge(release, [0.0], None)
+
+    async def pass_by(each: Window) -> None:
+        tape.windows.append(each)
+        clock[0] += 1.0
+        await watch.look()
+
+    for second in range(BEGAN, BEGAN + 40):
+        await pass_by(healthy(second))
+    waiting = asyncio.create_task(monitor.news(3_600.0))
+    await asyncio.sleep(0)
+    for second in range(BEGAN + 40, BEGAN + 60):
+        await pass_by(window(second, figures(100, 20), figures(300)))
+    assert watch.verdict.level == "critical"
+    await waiting
+    # It is already, and nobody has asked yet: at once.
+    await monitor.news(3_600.0)
+    assert (await monitor.judge(release, [0.0], None)).level == "critical"
+    again = asyncio.create_task(monitor.news(3_600.0))
+    await asyncio.sleep(0)
+    await pass_by(window(BEGAN + 60, figures(100, 20), figures(300)))
+    assert not again.done()  # it stays so: nobody runs in circles
+    again.cancel()
