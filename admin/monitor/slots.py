@@ -20,7 +20,8 @@ SHARE: Final = 0.1
 UPS: Final = (0.015, 0.05, 0.3)
 _NATS: Final = 9.0
 _FAST_S: Final = 1
-_SLOW_S: Final = 20
+_LENGTHS_S: Final = (_FAST_S, 2, 20)
+"""A leak that doubles the figure in seven of them is found; a slower one needs longer ones."""
 _BLOCKS: Final = 7
 _NO_SUMS: Final = (0.0, 0.0, 0.0, 0.0)
 _EVEN: Final = 2.5
@@ -192,7 +193,7 @@ class _Blocks:
 class Growth:
     """A figure that grows by even steps over seven blocks of time while the requests don't: a leak.
 
-    Seven blocks of 2 s for a fast one, of 20 s for a slow one. By chance seven figures stand in order once in
+    Blocks of 1 s for a fast one, up to 20 s for a slow one (`_LENGTHS_S`). By chance seven figures stand in order once in
     5 040 times; that they also double, and by even steps, is what a pool that fills doesn't do.
     """
 
@@ -203,7 +204,7 @@ class Growth:
 
     def step(self) -> None:
         """Other requests come from now on."""
-        self._blocks = (_Blocks(_FAST_S), _Blocks(_SLOW_S))
+        self._blocks = tuple(_Blocks(seconds) for seconds in _LENGTHS_S)
         self._known = 0
 
     def take(

@@ -44,9 +44,7 @@ class Load:
         tenant = self._tenants[number % len(self._tenants)]
         await asyncio.sleep(max(0.0, self._began + number / self._rate - time.monotonic()))
         began = time.monotonic()
-        writer.write(
-            f"GET {PATH} HTTP/1.1\r\nHost: erp\r\nX-Tenant-ID: {tenant}\r\n\r\n".encode()
-        )
+        writer.write(f"GET {PATH} HTTP/1.1\r\nHost: erp\r\nX-Tenant-ID: {tenant}\r\n\r\n".encode())
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             fields = {

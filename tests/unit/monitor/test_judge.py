@@ -402,6 +402,17 @@ def test_connections_that_grow_while_the_requests_do_not_leak():
     assert "grew from" in trigger(release.verdict, "connection-leak").detail
 
 
+def test_a_leak_that_does_not_double_in_seven_seconds_is_found_in_twice_that():
+    release = Release()
+    release.last(60)
+
+    def leaking(second: int) -> Window:
+        held = 50 + 5 * (second - BEGAN - 59)
+        return window(second, figures(100, endpoint_connections=held), figures(300))
+
+    assert until_critical(release, leaking, 40) <= 17
+
+
 def test_a_slow_leak_is_found_too():
     release = Release()
     release.last(60)
