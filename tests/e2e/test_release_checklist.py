@@ -22,7 +22,7 @@ from admin.gates.config import Checks, Gates, Performance, WarmUp
 from admin.hooks.model import Hook
 from admin.releases.config import Settings as Releasing
 from config import Shared
-from tests.e2e.test_releases import CENSUS, TENANTS, Plant
+from tests.e2e.test_releases import CENSUS, Plant, loading
 from tests.integration.admin.conftest import Client, published
 from tests.integration.gates.test_gates_schema import COLUMN, TABLE, migrated
 from tests.support.fleet import settings, start_fleet
@@ -114,11 +114,9 @@ async def site(
             assert (await call("PUT", f"/v1/slots/{slot}/version", {"version": version}))[0] == 200
         for tenant in KNOWN:
             assert (await call("PUT", f"/v1/tenants/{tenant.name}", {}))[0] in {200, 201}
-        connector = aiohttp.TCPConnector(limit=32)
-        clients = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        plant = Plant(call, fleet, blue, green, clients)
-        await plant.ask(TENANTS[0])
-        task = asyncio.create_task(plant.load())
+        clients = await stack.enter_async_context(aiohttp.ClientSession())
+        plant = Plant(call, fleet, blue, green, clients, await loading(spawn, fleet))
+        task = asyncio.create_task(plant.read())
         yield Site(plant, tmp_path / "smoke.toml")
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

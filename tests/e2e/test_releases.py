@@ -132,6 +132,14 @@ PATIENT: dict[str, Any] = dict.fromkeys(
 """Where slowness is not what is asked: a machine that other tests keep busy is slow, too."""
 
 
+async def loading(spawn: Children, fleet: Fleet) -> Child:
+    """The load, each tenant in turn, once it is answered."""
+    command = (sys.executable, "-m", "tests.support.steady_load")
+    load = spawn(*command, str(fleet.port), str(RATE), *TENANTS, cwd=ROOT, name="load")
+    await load.line(" blue 200$")
+    return load
+
+
 @pytest.fixture
 async def plant(
     request: pytest.FixtureRequest,
@@ -162,9 +170,7 @@ async def plant(
             assert (await call("PUT", f"/v1/slots/{slot}/endpoints", endpoints))[0] == 200
             if slot == "blue":
                 await call("PUT", "/v1/slots/blue/version", {"version": version})
-        command = (sys.executable, "-m", "tests.support.steady_load")
-        load = spawn(*command, str(fleet.port), str(RATE), *TENANTS, cwd=ROOT, name="load")
-        await load.line(" blue 200$")
+        load = await loading(spawn, fleet)
         clients = await stack.enter_async_context(aiohttp.ClientSession())
         plant = Plant(call, fleet, blue, green, clients, load)
         task = asyncio.create_task(plant.read())
