@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import asyncpg
 import pytest
 from redis.asyncio import Redis
 
@@ -295,15 +294,13 @@ async def test_verdicts_are_remembered_when_they_change(stage: Stage, release: s
     assert told == ["normal", "warning", "critical"]
 
 
-async def test_the_trail_outlives_its_traffic(database_url: str, stage: Stage, release: str):
-    connection = await asyncpg.connect(database_url)
-    try:
-        before = await connection.fetchval("SELECT count(*) FROM turnout.release_events")
-        await stage.sql("UPDATE turnout.releases SET ended_at = now() - interval '9 years'")
+async def test_the_trail_outlives_its_traffic(stage: Stage, release: str):
+    count = "SELECT count(*) FROM turnout.release_events"
+    await stage.sql("UPDATE turnout.releases SET ended_at = now() - interval '9 years'")
+    async with stage.database.connection() as connection:
+        before = await connection.fetchval(count)
         await kept_store.prune(connection, 1, 0)
-        assert await connection.fetchval("SELECT count(*) FROM turnout.release_events") >= before
-    finally:
-        await connection.close()
+        assert await connection.fetchval(count) >= before > 0
 
 
 async def test_an_admin_killed_by_9_loses_nothing_that_another_would_not_count(
