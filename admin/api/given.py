@@ -95,7 +95,11 @@ def from_query(request: web.Request, of: type[Given]) -> Given:
         raise Problem("invalid-query", "a parameter is given twice")
     if any(_CONTROL.search(value) for value in document.values()):
         raise Problem("invalid-query", "a parameter holds a control character")
-    return _convert(document, of, "invalid-query", strict=False)
+    given = _convert(document, of, "invalid-query", strict=False)
+    nothing = [name for name in document if getattr(given, name) is None]
+    if nothing:
+        raise Problem("invalid-query", f"leave {nothing[0]} out: a query has no null")
+    return given
 
 
 def _convert(document: Any, of: type[Given], code: str, *, strict: bool) -> Given:

@@ -319,7 +319,7 @@ async def test_the_whole_census_by_pages(call: Client, worker: Follower) -> None
     assert await only("slot=green") == ["a", "e"]
     assert await only("tenant=acme-2") == ["b"]
     assert await only("kind=events") == ["e"]
-    is_problem(await call("GET", "/v1/census?slot=red"), 400, "invalid-change")
+    is_problem(await call("GET", "/v1/census?slot=red"), 400, "invalid-query")
     is_problem(await call("GET", f"{ROLL}?standing=lost"), 400, "invalid-query")
 
 

@@ -98,6 +98,12 @@ async def test_a_query_has_no_control_characters(call: Client) -> None:
     for query in ("before=%00", "before=a%0Ab", "before=%C2%85", "limit=%00"):
         answer = await sent(call, "GET", f"/v1/switches?{query}")
         is_problem(answer, 400, "invalid-query")
+    for path in (
+        "audit?cursor=null",
+        "migrations/plans?cursor=Null",
+        "tenants/acme/route?weight=null",
+    ):
+        is_problem(await sent(call, "GET", f"/v1/{path}"), 400, "invalid-query")
     # A space that doesn't break, a mark of direction, no UTF-8, an emoji: they name nobody.
     for name in ("%C2%A0", "%E2%80%AE", "%ff", "%F0%9F%98%80"):
         status, page, _ = await sent(call, "GET", f"/v1/audit?actor={name}")
