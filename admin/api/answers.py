@@ -48,7 +48,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (CHANGES, _CHANGE),
     (FENCED, _FENCED),
     (r"\S+ /v1/tenants/\{tenant\}.*", ("invalid-tenant",)),
-    (r"\S+ /v1/.*\{(slot|version|switch|plan|signal|release|session)\}.*", ("not-found",)),
+    (r"\S+ /v1/.*\{(slot|version|switch|plan|target|signal|release|session)\}.*", ("not-found",)),
     (r"PUT /v1/canary", ("no-traffic",)),
     (r"POST /v1/routing/whatif", ("no-traffic",)),
     (
@@ -80,6 +80,7 @@ RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     (r"POST /v1/migrations/plans/\{plan\}/\w+", ("forbidden-scope", "plan-state")),
     (r"GET /v1/migrations/targets", ("plan-refused",)),
+    (r"POST /v1/migrations/targets/\{target\}/\S+", ("forbidden-scope", "target-state")),
     (
         _BEGIN,
         (

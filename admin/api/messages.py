@@ -78,6 +78,10 @@ VersionText = Annotated[
 Text = Annotated[str, Meta(max_length=200, pattern=r"^[^\u0000-\u001f\u007f-\u009f]*(?!\n)$")]
 
 
+NO_ZERO = {"pattern": r"^[^\u0000]*$"}
+"""Of a text that may have lines, for the document: a body with U+0000 is refused before."""
+
+
 class Given(Struct, kw_only=True, forbid_unknown_fields=True):
     """Takes nothing."""
 

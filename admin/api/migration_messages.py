@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from admin.api.messages import Given, Limit, Text
+from admin.api.messages import NO_ZERO, Given, Limit, Text
 
 Share = Annotated[float, Meta(gt=0, le=100)]
 
@@ -155,13 +155,13 @@ class TargetsQuery(Given, kw_only=True):
 class RetireBody(Given, kw_only=True):
     """Why."""
 
-    note: Annotated[str, Meta(min_length=1, max_length=1000)]
+    note: Annotated[str, Meta(min_length=1, max_length=1000, extra_json_schema=NO_ZERO)]
 
 
 class BringBackBody(Given, kw_only=True):
     """Why."""
 
-    note: Annotated[str, Meta(max_length=1000)] = ""
+    note: Annotated[str, Meta(max_length=1000, extra_json_schema=NO_ZERO)] = ""
 
 
 class TargetItem(Struct):

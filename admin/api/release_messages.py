@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from admin.api.messages import Given, Limit, Text, VersionText
+from admin.api.messages import NO_ZERO, Given, Limit, Text, VersionText
 from admin.releases.plan import MAX_PILOTS, MAX_STEPS, Plan
 from proxy.routing.codec import TENANT_FIELD
 
-NoteText = Annotated[str, Meta(max_length=1000, extra_json_schema={"pattern": r"^[^\u0000]*$"})]
+NoteText = Annotated[str, Meta(max_length=1000, extra_json_schema=NO_ZERO)]
 Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 

@@ -153,6 +153,8 @@ class Story:
         )
         await self.does("POST", f"{path}/retry")
         await self.does("POST", f"{path}/cancel")
+        for word in ("retire", "bring-back"):
+            await self.does("POST", f"/v1/migrations/targets/garamond/{word}", {"note": "moved"})
         headers = {"Idempotency-Key": "plan"}
         for _ in range(2):
             await self.does("POST", PLANS, {"to": "1.3.0"}, headers=headers)
@@ -160,17 +162,8 @@ class Story:
     async def releases(self) -> None:
         """All the way with every word; one that is given up; a drill; and one that waits."""
         await self.does("DELETE", "/v1/tenants/acme/pin")
-        name = await self._begun("1.4.0")
-        path = f"/v1/releases/{name}"
-        for word in ("pause", "resume"):
-            await self.does("POST", f"{path}/{word}", {"note": f"to {word}"})
-        await self._signed(path)
-        for step in (1, 2):
-            await self.until(path, lambda report, step=step: report["step"] == step)  # type: ignore[misc]
-            await self.does("POST", f"{path}/promote", {})
-        await self.until(path, lambda report: report["state"] == "stabilising")
-        await self.does("POST", f"{path}/finalise", {})
-        await self._ended(path)
+        await self._through("1.4.0", "finalise", "pause", "resume")
+        await self._through("1.4.1", "finalize")
         back = f"/v1/releases/{await self._begun('1.5.0')}"
         await self._signed(back)
         await self.until(back, lambda report: report["step"] == 1)
@@ -183,6 +176,19 @@ class Story:
         await self._ended(given_up)
         last = f"/v1/releases/{await self._begun('1.7.0')}"
         await self.does("POST", f"{last}/pause", {})
+
+    async def _through(self, version: str, last: str, *words: str) -> None:
+        """All the way, with these words while it waits."""
+        path = f"/v1/releases/{await self._begun(version)}"
+        for word in words:
+            await self.does("POST", f"{path}/{word}", {"note": f"to {word}"})
+        await self._signed(path)
+        for step in (1, 2):
+            await self.until(path, lambda report, step=step: report["step"] == step)  # type: ignore[misc]
+            await self.does("POST", f"{path}/promote", {})
+        await self.until(path, lambda report: report["state"] == "stabilising")
+        await self.does("POST", f"{path}/{last}", {})
+        await self._ended(path)
 
     async def _begun(self, version: str) -> str:
         body = {"version": version, "plan": WAITS, "note": "of the story"}

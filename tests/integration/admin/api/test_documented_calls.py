@@ -69,6 +69,7 @@ async def names(call: Client) -> str:
     found = {
         "path.tenant": [*NAMES],
         "path.signal": [SIGNAL],
+        "path.target": [*NAMES],
         "path.release": ["current"],
         "path.switch": [
             each["switch"] for each in (await call("GET", "/v1/switches"))[1]["switches"]
