@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from admin.api.messages import Given
+from admin.api.messages import MAX_VERSION, Given
 from admin.api.problems import REQUEST_ID, Problem
 from admin.config import Settings
 
@@ -55,6 +55,7 @@ def from_body(raw: bytes, of: type[Given]) -> Given:
             raw.decode("utf-8") if raw else "{}",
             object_pairs_hook=_no_duplicates,
             parse_constant=_no_constants,
+            parse_float=_number,
         )
     except (ValueError, RecursionError) as error:
         raise Problem("invalid-json", str(error)) from None
@@ -116,6 +117,12 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(document) != len(pairs):
         raise ValueError("an object names a field twice")
     return document
+
+
+def _number(text: str) -> float | int:
+    """A whole number is one with a point too, as in JSON Schema."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) <= MAX_VERSION else value
 
 
 def _no_constants(name: str) -> None:

@@ -20,7 +20,7 @@ class SessionsQuery(Given, kw_only=True):
 class PersonQuery(Given, kw_only=True):
     """Whose sessions."""
 
-    subject: Annotated[str, Meta(min_length=1, max_length=200)]
+    subject: Annotated[Text, Meta(min_length=1)]
 
 
 class SessionItem(Struct):

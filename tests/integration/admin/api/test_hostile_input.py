@@ -116,6 +116,17 @@ async def test_a_key_is_of_printable_ascii(call: Client) -> None:
         is_problem(answer, 400, "invalid-idempotency-key")
 
 
+async def test_a_whole_number_may_have_a_point(ready: Client) -> None:
+    """JSON Schema's integers do; what has more behind it is none."""
+    version = float(await ready.version())
+    body = {"slot": "green", "expected_version": version, "timeout_ms": 1e3}
+    status, result, _ = await ready("PUT", "/v1/tenants/acme/pin", body)
+    assert (status, result["version"]) in {(200, version + 1), (202, version + 1)}
+    for number in (version + 1.5, 1e300):
+        answer = await ready("PUT", "/v1/tenants/acme/pin", {**body, "expected_version": number})
+        is_problem(answer, 400, "invalid-change")
+
+
 async def test_a_slot_that_isn_t_is_the_query_s_fault(call: Client) -> None:
     for path in (
         "/v1/census?slot=red",
