@@ -13,6 +13,7 @@ import subprocess
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -108,9 +109,20 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 class LeakReportingLoop(uvloop.Loop):
     """A uvloop whose close reports transports left open, where the original waits for ever.
 
+    And a test whose time is over ends: pytest-timeout raises in a signal's handler, and what is raised
+    there uvloop logs and forgets, while the loop goes on. So all tasks are cancelled.
+
     It warns of each before it closes it. As warnings are errors here, the closing is left out
     and close() waits for a transport that nobody ends. So the warnings come after the close.
     """
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        exception = context.get("exception")
+        if isinstance(exception, pytest.fail.Exception):
+            for task in asyncio.all_tasks(self):
+                task.cancel(str(exception))
+            return
+        super().call_exception_handler(context)
 
     def close(self) -> None:
         with warnings.catch_warnings(record=True) as left_open:
