@@ -25,11 +25,9 @@ from admin.tokens import Role
 from proxy.routing.canary import bucket
 from proxy.routing.change import Change, ContractError, Cutover, Operation, Pin, SetCanary, Unpin
 from proxy.routing.change import apply as apply_change
-from proxy.routing.decision import Forward, Policy, Reason, decide
+from proxy.routing.decision import Forward, Reason, routed
 from proxy.routing.model import RoutingTable, Slot, Unit
 from proxy.routing.values import decode_percent, percent
-
-_POLICY = Policy()
 
 
 async def list_tenants(call: Call, given: TenantsQuery) -> web.StreamResponse:
@@ -55,7 +53,7 @@ async def explain(call: Call, given: ExplainQuery) -> web.StreamResponse:
     """Where a tenant goes, why, and what a change would do."""
     tenant = tenant_of(call)
     table = await call.parts.store.current()
-    forward = _where(table, tenant)
+    forward = routed(table, tenant)
     canary, pinned = table.canary, table.pins.get(tenant)
     explanation = Explanation(
         tenant,
@@ -67,13 +65,13 @@ async def explain(call: Call, given: ExplainQuery) -> web.StreamResponse:
         str(canary.unit),
         None if pinned is None else str(pinned),
         [str(endpoint) for endpoint in table.endpoints[forward.slot]],
-        sentence(table, tenant, forward),
+        sentence(table, tenant, forward) + _waiting(table, tenant),
     )
     explanation.schema = state_of(await call.parts.guard.of(tenant), tenant) or UNSET
     tried = _tried(given, tenant, table)
     if tried:
         after = apply_change(table, Change(table.version + 1, tried))
-        then = _where(after, tenant)
+        then = routed(after, tenant)
         explanation.proposed = Proposed(
             str(then.slot),
             str(then.reason),
@@ -126,8 +124,14 @@ def sentence(table: RoutingTable, tenant: str, forward: Forward) -> str:
     return f"{tenant} follows the active slot, {table.active}: {place} is not below {weight}."
 
 
+def _waiting(table: RoutingTable, tenant: str) -> str:
+    """That its requests are parked, if they are: where it goes, it goes once they are let go."""
+    switch = table.held_by(tenant)
+    return f" Its requests wait for the switch {switch}." if switch else ""
+
+
 def _item(table: RoutingTable, tenant: str) -> TenantItem:
-    forward, pinned = _where(table, tenant), table.pins.get(tenant)
+    forward, pinned = routed(table, tenant), table.pins.get(tenant)
     return TenantItem(
         tenant,
         None if pinned is None else str(pinned),
@@ -135,12 +139,6 @@ def _item(table: RoutingTable, tenant: str) -> TenantItem:
         str(forward.slot),
         str(forward.reason),
     )
-
-
-def _where(table: RoutingTable, tenant: str) -> Forward:
-    decision = decide(table, _POLICY, tenant)
-    assert isinstance(decision, Forward)  # noqa: S101 - the policy routes whoever is named
-    return decision
 
 
 def _tried(given: ExplainQuery, tenant: str, table: RoutingTable) -> tuple[Operation, ...]:

@@ -127,6 +127,19 @@ async def test_a_whole_number_may_have_a_point(ready: Client) -> None:
         is_problem(answer, 400, "invalid-change")
 
 
+@pytest.mark.parametrize("of", [{"tenants": ["acme"]}, {}])
+async def test_who_is_held_is_listed_and_explained(ready: Client, of: dict[str, Any]) -> None:
+    """As while a fenced switch holds them: where they go, once they go."""
+    await ready("PUT", "/v1/tenants/acme", {})
+    hold = {"op": "hold", "switch": "s-1", **of}
+    assert (await ready("POST", "/v1/routing/changes", {"operations": [hold]}))[0] in {200, 202}
+    status, page, _ = await ready("GET", "/v1/tenants")
+    assert (status, page["items"][0]["slot"]) == (200, "blue")
+    status, found, _ = await ready("GET", "/v1/tenants/acme/route?active=green")
+    assert (status, found["slot"], found["proposed"]["slot"]) == (200, "blue", "green")
+    assert found["explanation"].endswith("Its requests wait for the switch s-1.")
+
+
 async def test_a_slot_that_isn_t_is_the_query_s_fault(call: Client) -> None:
     for path in (
         "/v1/census?slot=red",
