@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from aiohttp import web
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from admin.dashboard.model.words import FILTERS
 
@@ -60,7 +60,10 @@ class Pages:
     def __init__(self, static: Files, headers: Mapping[str, str]) -> None:
         self._headers = headers
         self._environment = Environment(
-            loader=PackageLoader("admin.dashboard"),
+            # A release's plots are drawn the same way in its report as a file.
+            loader=ChoiceLoader(
+                [PackageLoader("admin.dashboard"), PackageLoader("admin.releases", "")]
+            ),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,

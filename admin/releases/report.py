@@ -63,6 +63,10 @@ class Moment:
     cohorts: Mapping[str, int] = field(default_factory=dict)
 
 
+PICTURE: Final = {"width": WIDTH, "left": LEFT, "right": RIGHT}
+"""What the template of a plot has to know of its measures."""
+
+
 def traffic(intervals: Sequence[Interval], points: int = POINTS) -> dict[str, list[Moment]]:
     """By slot, over time: as many moments as there is room for. intervals: the oldest first."""
     found: dict[str, list[Moment]] = {str(slot): [] for slot in Slot}
@@ -262,5 +266,5 @@ def page_of(document: Mapping[str, Any]) -> str:
         plots=plots(document),
         evidence=evidence(document["events"]),
         verdicts=document.get("verdicts", ()),
-        picture={"width": WIDTH, "left": LEFT, "right": RIGHT},
+        picture=PICTURE,
     )

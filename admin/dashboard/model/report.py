@@ -7,7 +7,7 @@ from typing import Any
 
 from admin.dashboard.model.release import release_shown
 from admin.dashboard.model.words import duration
-from admin.releases.report import Moment, plots
+from admin.releases.report import PICTURE, plots
 
 DAY_S = 86_400.0
 
@@ -35,10 +35,7 @@ def reported(document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     began, ended = (release.get(name) for name in ("started_at", "ended_at"))
     until = datetime.fromisoformat(ended) if ended else now
     acks = [each["ack_ms"] for each in switches if each.get("ack_ms") is not None]
-    moments = {
-        slot: [Moment(**each) for each in of_slot] for slot, of_slot in document["traffic"].items()
-    }
-    seconds = [each.second for of_slot in moments.values() for each in of_slot]
+    seconds = [each["second"] for of_slot in document["traffic"].values() for each in of_slot]
     return {
         "release": release_shown(release),
         "took_s": (until - datetime.fromisoformat(began)).total_seconds() if began else None,
@@ -46,6 +43,7 @@ def reported(document: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         "slowest_ms": max(acks, default=None),
         "events": document["events"],
         "people": document["people"],
-        "plots": plots(moments),
+        "plots": plots(document),
+        "picture": PICTURE,
         "span": (min(seconds), max(seconds)) if seconds else None,
     }
