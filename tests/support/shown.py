@@ -151,10 +151,13 @@ def moments(first: int, ms: float) -> list[dict[str, Any]]:
     return [
         {
             "second": first + 5 * number,
+            "length_s": 5.0,
             "requests_per_s": 20.0 + number % 7,
             "errors_percent": 0.2 if number % 9 else None,
             "average_ms": ms + number % 5,
+            "p50_ms": ms - 8,
             "p95_ms": 2 * ms,
+            "p99_ms": 3 * ms,
         }
         for number in range(120)
     ]
