@@ -231,25 +231,28 @@ async def test_postgres_refuses_clients_without_its_password(database_url: str) 
         await asyncpg.connect(wrong)
 
 
-async def test_postgres_has_the_settings_that_later_work_needs(
-    fresh_postgres: EmbeddedPostgres,
-) -> None:
+async def test_postgres_has_the_settings_that_later_work_needs(tmp_path: Path) -> None:
     names = ("max_connections", "wal_level", "fsync", "server_encoding", "TimeZone")
-    async with connected_postgres(fresh_postgres.url) as connection:
+    with EmbeddedPostgres(tmp_path / "own") as server:
+        await _has_settings(server.url, names)
+
+
+async def _has_settings(url: str, names: tuple[str, ...]) -> None:
+    async with connected_postgres(url) as connection:
         values = [await connection.fetchval(f"SHOW {name}") for name in names]
         assert values == ["200", "logical", "on", "UTF8", "UTC"]
         assert await connection.fetchval("SELECT upper('ä')") == "Ä"
 
 
 async def test_databases_are_made_once_and_dropped_under_open_sessions(
-    postgres_server: EmbeddedPostgres,
+    fresh_postgres: EmbeddedPostgres,
 ) -> None:
-    url = postgres_server.create_database("erp")
+    url = fresh_postgres.create_database("erp")
     session = await asyncpg.connect(url)
     await session.execute("CREATE TABLE mine ()")
-    assert postgres_server.create_database("erp") == url
+    assert fresh_postgres.create_database("erp") == url
     assert await session.fetchval("SELECT count(*) FROM mine") == 0
-    postgres_server.drop_database("erp")
+    fresh_postgres.drop_database("erp")
     with pytest.raises(asyncpg.InvalidCatalogNameError):
         await asyncpg.connect(url)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from admin.login import local
 from admin.login.transaction import Trip, Trips
+from tests.support.examples import examples
 
 NETWORKS = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("::1/128")]
 
@@ -60,6 +61,7 @@ def test_any_other_place_becomes_home(path):
     assert local.own_path(path) == "/ui"
 
 
+@examples()
 @given(st.text(max_size=60))
 def test_whatever_is_given_the_place_is_ours(text):
     for path in (text, "/" + text, "/ui" + text, "/ui/" + text):
