@@ -11,6 +11,7 @@ from proxy.routing.canary import bucket
 from proxy.routing.decision import routed
 from proxy.routing.model import BASIS_POINTS, Canary, RoutingTable, Slot, Unit
 from proxy.routing.traffic import Traffic
+from tests.support.examples import examples
 from tests.support.routing_strategies import salts, tenants
 
 named = st.dictionaries(tenants, st.integers(1, 10_000), max_size=8)
@@ -29,6 +30,7 @@ def drawn_by(weight: int, canary: Canary, pinned: dict[str, Slot], traffic: Traf
     )
 
 
+@examples()
 @given(named, st.integers(0, 20_000), canaries, pins, st.integers(0, BASIS_POINTS))
 def test_it_is_the_closest_that_is_not_above(
     requests: dict[str, int], others: int, canary: Canary, pinned: dict[str, Slot], asked: int
@@ -59,6 +61,7 @@ def test_it_is_the_closest_that_is_not_above(
             assert draws(weight) < got or (draws(weight) == got and weight >= choice.basis_points)
 
 
+@examples()
 @given(named, canaries, st.lists(st.integers(0, BASIS_POINTS), min_size=2, max_size=2))
 def test_more_asked_is_never_less_weight(
     requests: dict[str, int], canary: Canary, asked: list[int]

@@ -22,6 +22,7 @@ from admin.canary.model import (
 from admin.canary.weights import By, NoTrafficError
 from proxy.routing.model import Canary, RoutingTable, Slot, Unit
 from proxy.routing.traffic import Traffic
+from tests.support.examples import examples
 
 STEPS = tuple(Step(share, dwell) for share, dwell in ((100, 9.0), (500, 8.0), (10_000, 0.0)))
 EMPTY = Traffic({})
@@ -101,6 +102,7 @@ def test_turned_twice_it_walks_up_again() -> None:
     assert walk(turned.take(Event.REVERSE)) == [100, 500, 10_000]
 
 
+@examples()
 @given(st.lists(st.sampled_from(Event), max_size=40))
 def test_no_way_leaves_the_steps(events: list[Event]) -> None:
     found = ramp()

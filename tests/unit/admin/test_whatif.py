@@ -12,6 +12,7 @@ from proxy.routing.change import Change, Cutover, Operation, Pin, Rollback, SetC
 from proxy.routing.decision import Forward, Policy, Reason, decide
 from proxy.routing.model import BASIS_POINTS, Canary, RoutingTable, Slot, Unit
 from proxy.routing.traffic import Traffic
+from tests.support.examples import examples
 from tests.support.routing_strategies import operation_lists, tables, tenants
 
 KEYS = 1_500
@@ -36,6 +37,7 @@ def where(table: RoutingTable, tenant: str, key: str = "") -> Forward:
     return found
 
 
+@examples()
 @given(tables, operation_lists, figures)
 def test_it_says_what_is_decided_then(
     before: RoutingTable, operations: tuple[Operation, ...], traffic: Traffic
@@ -63,6 +65,7 @@ def test_it_says_what_is_decided_then(
     assert 0 <= found.moving_others <= found.others
 
 
+@examples()
 @given(tables, operation_lists, tenants)
 def test_key_by_key_it_says_which_part_moves(
     before: RoutingTable, operations: tuple[Operation, ...], tenant: str

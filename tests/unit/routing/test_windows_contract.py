@@ -33,6 +33,7 @@ from proxy.routing.windows import (
     encode,
     quantile,
 )
+from tests.support.examples import examples
 
 LARGE = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """Examples of hundreds of numbers take long to draw where the machine is busy."""
@@ -183,6 +184,7 @@ def test_a_window_that_is_too_large_is_not_looked_at() -> None:
         decode(encode(GOOD) + b" " * MAX_BYTES)
 
 
+@examples()
 @given(st.binary(max_size=60))
 def test_bytes_are_a_window_or_are_refused(body: bytes) -> None:
     with pytest.raises(ContractError):
@@ -259,6 +261,7 @@ def test_what_is_the_slot_s_is_in_all_its_cohorts_together() -> None:
     assert add_up([window, window]).of_slot(Slot.GREEN).endpoints == 3
 
 
+@examples()
 @given(tenant_figures())
 def test_a_tenant_s_figures_are_those_of_both_slots(of_tenant: TenantFigures) -> None:
     blue, green = of_tenant.of(Slot.BLUE), of_tenant.of(Slot.GREEN)
@@ -288,6 +291,7 @@ def histogram(micros: list[int]) -> list[int]:
     return group.values[telemetry.BUCKETS : telemetry.BUCKETS + len(BOUNDS_US) + 1]
 
 
+@examples()
 @given(
     st.lists(st.integers(0, 12_000_000), min_size=1, max_size=60),
     st.sampled_from([0.01, 0.07, 0.5, 0.9, 0.95, 0.99, 1.0]),
