@@ -152,6 +152,7 @@ def _compose(
     control = Control(store, publisher, fleet, reconciler, metrics.ack_ms.observe, guard)
     metrics.watch(lambda: _gauges(control))
     tasks = Tasks()
+    stack.push_async_callback(tasks.close)  # also if a file that is read below can't be used
     tasks.start("watch-redis", lambda: access.watch(settings.redis_timeout_s))
     tasks.start("fleet-news", fleet.follow)
     tasks.start("reconcile", reconciler.run)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,22 +123,20 @@ def emptied_redis(server: EmbeddedRedis) -> str:
     return server.url_for(next(_numbers) % REDIS_DATABASES)
 
 
-@contextlib.contextmanager
-def empty_database(server: EmbeddedPostgres) -> Iterator[str]:
+def empty_database(server: EmbeddedPostgres) -> contextlib.AbstractContextManager[str]:
     """The URL of a new database, dropped at the end with the sessions still on it."""
-    name = f"test_{next(_numbers)}"
-    url = server.create_database(name)
-    try:
-        yield url
-    finally:
-        server.drop_database(name)
+    return _dropped(server, server.create_database)
+
+
+def database_with_schema(server: SessionPostgres) -> contextlib.AbstractContextManager[str]:
+    """As `empty_database`, with Turnout's own schema: an admin need not apply each file first."""
+    return _dropped(server, server.create_with_schema)
 
 
 @contextlib.contextmanager
-def database_with_schema(server: SessionPostgres) -> Iterator[str]:
-    """As `empty_database`, with Turnout's own schema: an admin need not apply each file first."""
+def _dropped(server: EmbeddedPostgres, create: Callable[[str], str]) -> Iterator[str]:
     name = f"test_{next(_numbers)}"
-    url = server.create_with_schema(name)
+    url = create(name)
     try:
         yield url
     finally:
