@@ -62,7 +62,7 @@ class Pages:
         self._environment = Environment(
             # A release's plots are drawn the same way in its report as a file.
             loader=ChoiceLoader(
-                [PackageLoader("admin.dashboard"), PackageLoader("admin.releases", "")]
+                [PackageLoader("admin.dashboard"), PackageLoader("admin.releases")]
             ),
             autoescape=True,
             undefined=StrictUndefined,

@@ -254,7 +254,7 @@ def _clock(at: str | None) -> str:
 
 
 _ENVIRONMENT: Final = Environment(
-    loader=PackageLoader("admin.releases", ""), autoescape=True, undefined=StrictUndefined
+    loader=PackageLoader("admin.releases"), autoescape=True, undefined=StrictUndefined
 )
 _ENVIRONMENT.filters["clock"] = _clock
 

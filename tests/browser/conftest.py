@@ -6,7 +6,6 @@ makes that a failure.
 
 import json
 import os
-import socket
 import sys
 import time
 import urllib.error
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.chromium import WIDE, Browser, chromium, missing
+from tests.support.ports import free_ports
 from tests.support.processes import Children
 
 OUT = Path(__file__).parent / "out"
@@ -72,17 +72,11 @@ class Demo:
         return int(self("GET", "/v1/canary")["version"])
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """The demo, with tenants press-00000 to press-09999, some of them with traffic."""
     folder = tmp_path_factory.mktemp("browser")
-    data, children, ports = folder / "demo", Children(folder), [free_port() for _ in range(3)]
+    data, children, ports = folder / "demo", Children(folder), free_ports(3)
     names = ("--proxy-port", "--admin-port", "--management-port")
     given = ["--rate", "0"] + [
         word for pair in zip(names, map(str, ports), strict=True) for word in pair

@@ -6,10 +6,11 @@ from pathlib import Path
 from selenium.webdriver.common.keys import Keys
 
 from admin.tokens import create_token
-from tests.browser.conftest import OUT, STEP_S, Demo, free_port
+from tests.browser.conftest import OUT, STEP_S, Demo
 from tests.browser.test_story import confirm, where
 from tests.integration.admin.conftest import SECRET
 from tests.support.chromium import WIDE, Browser, chromium
+from tests.support.ports import free_ports
 from tests.support.processes import Child, Children
 
 
@@ -78,7 +79,7 @@ def test_what_is_ticked_is_not_taken_away_by_news(browser: Browser, demo: Demo) 
 def test_a_lost_connection_is_seen_and_mended(
     spawn: Children, database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    port = free_port()
+    [port] = free_ports(1)
     config = tmp_path / "turnout.toml"
     config.write_text(
         f"redis_url = '{redis_url}'\nredis_prefix = 'lost'\ndatabase_url = '{database_url}'\n"

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -14,14 +13,9 @@ import aiohttp
 import pytest
 
 from proxy.routing.model import RoutingTable
+from tests.support.ports import free_ports
 from tests.support.processes import Child, Children
 from tests.support.traffic import Acknowledged, table_of
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -91,6 +85,7 @@ async def system(
 ) -> AsyncIterator[System]:
     """The demo with four workers, or as many as the test's `workers` marker says."""
     data = tmp_path / "demo"
+    proxy, admin, management = free_ports(3)
     child = spawn(
         *(
             sys.executable,
@@ -104,8 +99,8 @@ async def system(
             "--rate",
             "0",
         ),
-        *("--proxy-port", str(free_port()), "--admin-port", str(free_port())),
-        *("--management-port", str(free_port())),
+        *("--proxy-port", str(proxy), "--admin-port", str(admin)),
+        *("--management-port", str(management)),
         name="demo",
     )
     await child.line("Turnout is ready", seconds=60)

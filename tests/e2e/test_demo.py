@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from admin.demo import tour
+from tests.support.ports import free_ports
 from tests.support.processes import Child, Children, wait_gone
 
 READY_S = 60.0
@@ -66,14 +67,6 @@ def gone(pids: set[int], seconds: float) -> set[int]:
     """Wait until none of them lives; those that still do."""
     deadline = time.monotonic() + seconds
     return {pid for pid in pids if not wait_gone(pid, max(0.0, deadline - time.monotonic()))}
-
-
-def free_ports(count: int) -> list[int]:
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in servers]
-    for server in servers:
-        server.close()
-    return ports
 
 
 Start = Callable[..., Child]
