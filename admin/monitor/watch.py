@@ -36,7 +36,14 @@ _PORTION_S: Final = 50
 
 
 class Reader(Protocol):
-    """Where windows come from: `admin.monitor.reading.Windows`. Both raise StoreUnavailableError."""
+    """Where windows come from: `admin.monitor.reading.Windows`. Both raise StoreUnavailableError.
+
+    now: the second that it was at the last reading, by the windows' clock.
+    """
+
+    @property
+    def now(self) -> int:
+        """See the class."""
 
     async def since(self, second: int) -> list[Window]:
         """Those of that second and later."""
@@ -117,6 +124,8 @@ class Watch:
         windows = await self._reader.latest(2 * told.rebuild_s)
         self.stop()
         self._see(windows)
+        if not self._newest:  # nothing was told yet: alpha is spread from when it began all the same
+            self._newest, self._seen_at = self._reader.now - 1, self._clock()
         began = _second(watched.began, self.now, watched.began_ago_s)
         replayed = max(began, self.now - told.rebuild_s + 1)
         state = begin(watched.standby, began, told, pilots=watched.pilots)

@@ -19,6 +19,7 @@ class Tape:
 
     def __init__(self) -> None:
         self.windows: list[Window] = []
+        self.now = BEGAN
         self.fault: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.reading = asyncio.Event()
@@ -98,6 +99,16 @@ async def test_a_release_is_watched_and_a_change_of_level_is_told():
     kept = stage.watch.history[-1]
     assert kept.level is Level.CRITICAL
     assert trigger(kept, "error-rate").evidence["failures"]
+
+
+async def test_a_release_that_begins_before_any_window_is_told_finds_a_fault_as_soon():
+    usual, first = Stage(), Stage()
+    await usual.begun()
+    await first.watch.start(Watched(NEW))
+    for stage in (usual, first):
+        for second in range(BEGAN, BEGAN + 60):
+            await stage.play(healthy(second))
+    assert await first.fail() == await usual.fail()
 
 
 async def test_a_second_waits_for_all_nodes_but_not_for_a_dead_one():

@@ -27,6 +27,8 @@ RELEASE = Release("r", "1.3.0", "1.2.0", Plan(), Slot.BLUE, Canary(), Canary(), 
 class Nothing:
     """A store of windows in which none lies."""
 
+    now = BEGAN
+
     async def since(self, _: int) -> list[Window]:
         return []
 
@@ -36,6 +38,8 @@ class Nothing:
 
 class Tape:
     """A store of these windows."""
+
+    now = BEGAN
 
     def __init__(self) -> None:
         self.windows = [window(second, old=figures(400)) for second in range(BEGAN - 60, BEGAN)]
