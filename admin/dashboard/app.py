@@ -72,7 +72,7 @@ def add(
     """
     static = Files()
     ways = Ways(sessions, Api(parts, routes), Pages(static, headers), sources)
-    for path in ("/ui", "/ui/"):
+    for path in ("/", "/ui", "/ui/"):
         app.router.add_get(path, _home, allow_head=False)
     app.router.add_get("/ui/static/{name}", _file(static), allow_head=False)
     app.router.add_get("/favicon.ico", _icon(static), allow_head=False)

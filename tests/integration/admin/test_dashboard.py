@@ -76,7 +76,7 @@ async def test_a_page_comes_with_a_strict_policy(call: Client, path: str) -> Non
 
 
 async def test_the_front_leads_to_the_board_and_the_files_are_there(call: Client) -> None:
-    for path in ("/ui", "/ui/"):
+    for path in ("/", "/ui", "/ui/"):
         assert (await call("GET", path))[2]["Content-Type"].startswith("text/html")
     page = (await call("GET", "/ui/board"))[1]
     files = re.findall(r'(?:src|href)="(/ui/static/[^"]+)"', page)
