@@ -72,9 +72,12 @@ class Demo:
         return int(self("GET", "/v1/canary")["version"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """The demo, with tenants press-00000 to press-09999, some of them with traffic."""
+    """The demo, with tenants press-00000 to press-09999, some of them with traffic.
+
+    Not of the session: its servers and workers would keep a machine busy until the last test.
+    """
     folder = tmp_path_factory.mktemp("browser")
     data, children, ports = folder / "demo", Children(folder), free_ports(3)
     names = ("--proxy-port", "--admin-port", "--management-port")
