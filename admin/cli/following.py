@@ -1,6 +1,6 @@
 """What goes on for a while and is watched: asked for again and again, shown when it changes.
 
-On a terminal one line is kept up to date; elsewhere each change is a line of its own, or with --json
+On a terminal one line, or all of it, is kept up to date; elsewhere each change is a line of its own, or with --json
 a document on a line.
 """
 
@@ -24,19 +24,28 @@ def follow(
     path: str,
     line: Callable[[Document], str],
     is_over: Callable[[Document], bool],
+    board: Callable[[Document], list[str]] | None = None,
 ) -> Document:
-    """Show what lies there whenever it changes, until it is over; what it was then."""
+    """Show what lies there whenever it changes, until it is over; what it was then.
+
+    board: what a terminal shows in place of the line.
+    """
     shown: str | Document | None = None
+    words = line if board is None or not console().is_terminal else _joined(board)
     with nullcontext(say) if session.as_json else one_line() as show:
         while True:
             document = session.client.read(path)
-            told = document if session.as_json else line(document)
+            told = document if session.as_json else words(document)
             if told != shown:
-                show_json_line(document) if session.as_json else show(line(document))
+                show_json_line(document) if session.as_json else show(words(document))
             shown = told
             if is_over(document):
                 return document
             time.sleep(PAUSE_S)
+
+
+def _joined(board: Callable[[Document], list[str]]) -> Callable[[Document], str]:
+    return lambda document: "\n".join(board(document))
 
 
 @contextmanager

@@ -205,10 +205,14 @@ def _begun(session: Session, found: Document, *, watched: bool) -> None:
 
 
 def _watch(session: Session, name: str) -> None:
-    found = follow(session, f"{_PATH}/{name}", line, lambda each: each.get("state") in ENDED)
+    found = follow(session, f"{_PATH}/{name}", line, _is_over, board)
     ended_well = found.get("state") == ("rolled-back" if found.get("is_drill") else "done")
     if not ended_well:
         raise SystemExit(INCOMPLETE)
+
+
+def _is_over(found: Document) -> bool:
+    return found.get("state") in ENDED
 
 
 def _tell(session: Session, found: Document) -> None:

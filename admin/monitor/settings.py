@@ -91,7 +91,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prometheus_limit_bytes: Annotated[int, Meta(ge=1024, le=1 << 24)] = 65_536
     signals: tuple[SignalSettings, ...] = (
         SignalSettings("database-cpu", 70.0, 85.0, "%"),
-        SignalSettings("failed-logins", 10.0, 50.0, "a minute"),
+        SignalSettings("failed-logins", 10.0, 50.0, "a minute", worst="warning"),
     )
 
     def __post_init__(self) -> None:

@@ -41,7 +41,7 @@ def unknown(event: str) -> str:
 class Notify(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[releases.notify]. templates: a file of your own on top of the shipped one. queue: messages that
     wait for one target. timeout_s: of one message. close_s: how long an admin that ends waits for what
-    is left. link: what messages point to, as https://turnout.example.com/releases/{release}.
+    is left. link: what messages point to, as https://turnout.example.com/ui/release/{release}.
     still_s: a release that waits so long without anything happening stands still.
     """  # noqa: D205 - one sentence a field
 

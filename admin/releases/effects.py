@@ -28,7 +28,15 @@ from admin.routing.limits import LimitError
 from admin.routing.store import Check, Plan
 from admin.switches.controller import Switches, TooManyError
 from admin.switches.model import State, Switch
-from proxy.routing.change import ContractError, Cutover, Operation, Pin, SetCanary, Unpin
+from proxy.routing.change import (
+    ContractError,
+    Cutover,
+    EndAffinities,
+    Operation,
+    Pin,
+    SetCanary,
+    Unpin,
+)
 from proxy.routing.model import Canary, RoutingTable
 from proxy.routing.values import decode_percent
 
@@ -277,7 +285,9 @@ def back(release: Release, table: RoutingTable) -> tuple[Operation, ...]:
         found.append(Cutover(release.active))
     if table.canary != release.base:
         found.append(_set(release.base))
-    return (*found, *_unpins(release, table))
+    found += _unpins(release, table)
+    # Who is bound to the slot that is left would stay there until it is drained, or for ever if it isn't.
+    return (*found, EndAffinities(release.standby)) if found else ()
 
 
 def _set(canary: Canary) -> SetCanary:

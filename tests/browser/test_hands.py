@@ -108,7 +108,7 @@ def test_a_lost_connection_is_seen_and_mended(
         admin()
         browser.until(lambda: state() == "live")
         # The feed's figures are those of now, and nobody has loaded the page again.
-        before = browser.one("#at").text
+        before = browser.until(lambda: browser.one("#at").text)
         browser.until(lambda: browser.one("#at").text != before)
         assert not loaded_anew()
 

@@ -16,12 +16,13 @@ from admin.api.problems import REQUEST_ID, Problem
 from admin.api.release_messages import SignalsState
 from admin.dashboard.model.board import Board, Equipment, Limits, board
 from admin.dashboard.model.figures import Plot, Second, plots, totals
-from admin.dashboard.model.release import CURRENT, ONE, OVER, ReleaseShown, release_shown
+from admin.dashboard.model.release import CURRENT, ONE, ReleaseShown, release_shown
 from admin.dashboard.model.row import Threshold
 from admin.dashboard.model.signals import SignalKnown
 from admin.dashboard.model.verdict import judged
 from admin.dashboard.visit import Visit
 from admin.login.local import BOARD_FEED as FEED
+from admin.releases.course import WATCHED
 from admin.routing.events import KINDS
 from admin.routing.publish import StoreUnavailableError
 from admin.tokens import now
@@ -73,7 +74,7 @@ async def standing(visit: Visit) -> Standing:
         totals(windows),
         await _signals(visit),
         await _equipment(visit, table.active),
-        judged(None if release is None or release["state"] in OVER else release.get("verdict")),
+        judged(release.get("verdict") if release and release["state"] in WATCHED else None),
         limits_of(visit),
     )
     return Standing(shown, None if release is None else release_shown(release), windows)

@@ -100,7 +100,7 @@ async def test_what_is_told_of_one_that_goes_back(call: Client, chat: Chat):
 
 async def test_a_drill_is_told_as_a_drill(call: Client, chat: Chat):
     await call("PUT", "/v1/slots/green/version", {"version": "1.2.1"})
-    status, _, _ = await call("POST", "/v1/drills", {})
+    status, _, _ = await call("POST", "/v1/drills", {"window_s": 0})
     assert status == 202
     told = await heard(chat, "Drill: over: everybody is back on blue")
     assert told[0][0] == "Drill: begun: blue → green and back"
