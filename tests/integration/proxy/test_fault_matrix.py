@@ -45,7 +45,7 @@ TIMEOUTS = {
     "keep_alive_s": 0.6,
     "linger_s": 0.3,
     "connect_s": 1.0,
-    "first_byte_s": 0.5,
+    "first_byte_s": 1.5,
     "answer_idle_s": 0.5,
     "endpoint_keep_alive_s": 0.4,
 }
