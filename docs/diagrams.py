@@ -107,6 +107,8 @@ def release() -> str:
     for (state, event), after in releases.TRANSITIONS.items():
         if event not in {releases.Event.PAUSE, releases.Event.RESUME}:
             ways.setdefault((state.name, after.name), []).append(str(event))
+    for (state, event), after in releases.DRILL.items():
+        ways.setdefault((state.name, after.name), []).append(f"{event} (a drill)")
     lines += [f"    {of} --> {to}: {', '.join(events)}" for (of, to), events in ways.items()]
     ends = (state for state in releases.State if state in releases.ENDED)
     return "\n".join([*lines, *(f"    {state.name} --> [*]" for state in ends)])

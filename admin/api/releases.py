@@ -295,7 +295,7 @@ _SUMMARIES = {
     Command.RESUME: "Let a paused release go on",
     Command.ABORT: "End a release; once traffic has moved, roll it back",
     Command.ROLLBACK: "Bring everybody back to the version before",
-    Command.FINALISE: "Skip the rest of the stabilisation",
+    Command.FINALISE: "Skip the rest of the stabilisation; a drill goes back",
 }
 _OPERATOR = Role.OPERATOR
 ROUTES = (

@@ -177,7 +177,7 @@ for _name, _text in {
     "resume": "Let it go on; what failed is tried again.",
     "abort": "End it; once traffic has moved it is rolled back.",
     "rollback": "Bring everybody back to the version before.",
-    "finalise": "Skip the rest of the stabilisation.",
+    "finalise": "Skip the rest of the stabilisation; a drill goes back.",
     "finalize": "The same as finalise.",
 }.items():
     _word(_name, _text)

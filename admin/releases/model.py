@@ -1,7 +1,7 @@
 """A release as a value, and its life as a table. Pure.
 
 Rules:
-1. `TRANSITIONS` is a release's whole life; `Release.take` is the only way through it.
+1. `TRANSITIONS` is a release's whole life (and `DRILL` what is otherwise in a drill's); `Release.take` is the only way through it.
 2. Blue and green only swap roles: a release knows which slot was active when it began, and the other
    one is where it brings its version.
 3. Before traffic has moved a release is aborted; once some has, it is rolled back. Either ends it.
@@ -95,6 +95,10 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], State]] = {
         for event in (Event.PAUSE, Event.RESUME)
     },
 }
+DRILL: Final[Mapping[tuple[State, Event], State]] = {
+    (State.STABILISING, Event.OVERTAKE): State.ROLLING_BACK,
+}
+"""Where a drill goes elsewhere than `TRANSITIONS` says: it comes back, whoever ends it."""
 PHASES: Final[Mapping[State, int]] = {
     State.PLANNED: 1,
     State.DEPLOYING: 2,
@@ -187,6 +191,8 @@ class Release:
         if event is Event.RESUME:
             return replace(self, paused=False, reason="")
         following = TRANSITIONS[self.state, event]
+        if self.is_drill:
+            following = DRILL.get((self.state, event), following)
         fault = reason if event in {*_BACK, Event.OVERTAKE} else self.fault
         step = self.step + 1 if following is self.state else self.step
         return replace(
@@ -217,6 +223,10 @@ def _no_step(release: Release) -> str:
     return "" if release.is_last_step else "another step follows"
 
 
+def _no_drill(release: Release) -> str:
+    return "a drill comes back" if release.is_drill else ""
+
+
 def _old_is_there(release: Release) -> str:
     if not release.old_is_gone:
         return ""
@@ -228,6 +238,7 @@ GUARDS: Final = (
     (Event.PAUSE, _running),
     (Event.STEPPED, _another_step),
     (Event.ARRIVED, _no_step),
+    (Event.STABLE, _no_drill),
     (Event.ABORT, _old_is_there),
     (Event.ROLLBACK, _old_is_there),
     (Event.FAULT, _old_is_there),
@@ -252,7 +263,8 @@ def meant(release: Release, command: Command) -> Event:
         case Command.PROMOTE, State.CANARY if not release.paused:
             return Event.ARRIVED if release.is_last_step else Event.STEPPED
         case Command.PROMOTE | Command.FINALISE, State.STABILISING if not release.paused:
-            return Event.STABLE
+            # What a drill drills is the way back: it is never left out.
+            return Event.ROLLBACK if release.is_drill else Event.STABLE
         case ((Command.PROMOTE | Command.FINALISE), _):
             why = "paused: resume it first" if release.paused else release.state
             raise NotNowError(f"the release is {why}")

@@ -314,12 +314,19 @@ def tried_by(word: str, document: Mapping[str, Any], active: str) -> dict[str, A
         following = _following(document)
         if document.get("state") in {"validating", "canary"} and following is not None:
             return {"canary": {"percent": following}}
-        return {"cutover": {"to": standby}} if document.get("state") == "canary" else None
-    if word in {"rollback", "abort"}:
+        if document.get("state") == "canary":
+            return {"cutover": {"to": standby}}
+    if word in {"rollback", "abort"} or comes_back(word, document):
         if came_from and came_from != active:
             return {"cutover": {"to": came_from}}
         return {"canary": {"percent": 0}}
     return None
+
+
+def comes_back(word: str, document: Mapping[str, Any]) -> bool:
+    """Whether the word ends a drill's stabilisation: then all go back."""
+    ends = word in {"promote", "finalise"} and document.get("state") == "stabilising"
+    return ends and bool(document.get("is_drill"))
 
 
 def _following(document: Mapping[str, Any]) -> float | None:
@@ -337,7 +344,7 @@ def overtaken(document: Mapping[str, Any], active: str) -> tuple[list[str], dict
     name, state = _text(document, "name"), _text(document, "state")
     if state in LEAVING:
         return [f"{name} goes back already: the hotfix waits for that, and begins then."], None
-    if document.get("state") in {"stabilising", "finalising"}:
+    if document.get("state") in {"stabilising", "finalising"} and not document.get("is_drill"):
         return [
             f"{name} has everybody: it is done with, and its way back to {_text(document, 'active')} closes.",
             "The hotfix is deployed to the other slot; nobody is moved before its canary.",

@@ -19,6 +19,7 @@ from admin.dashboard.model.release import (
     RELEASES,
     REPORT,
     WORDS,
+    comes_back,
     overtaken,
     release_shown,
     tried_by,
@@ -40,6 +41,17 @@ _ABOUT: Mapping[str, str] = {
     "abort": "The release is given up, and ends as aborted; what it had moved returns.",
     "finalise": "The stabilisation window ends; the other slot is brought to the same version, and after that there is no way back to the old one.",
 }
+
+_DRILL_ENDS = (
+    "The drill is over before its time: all traffic returns to the slot that it came from."
+)
+
+
+def _about(word: str, document: Mapping[str, Any]) -> list[str]:
+    """What the word does to this release."""
+    if comes_back(word, document):
+        return [_DRILL_ENDS]
+    return [_ABOUT[word]] if word in _ABOUT else []
 
 
 async def look(visit: Visit) -> web.StreamResponse:
@@ -192,7 +204,7 @@ async def say(visit: Visit, form: Form) -> web.StreamResponse:
         given={"note": note} if note else {},
         word="" if word in HARMLESS else str(document["name"]),
         tried=tried_by(word, document, str(table.active)),
-        says=[_ABOUT[word]] if word in _ABOUT else [],
+        says=_about(word, document),
     )
     return await carry_out(visit, form, deed)
 

@@ -302,6 +302,26 @@ async def test_a_drill_goes_and_comes_back(start: Start, call: Client):
     assert moved == ["green", "blue"]
 
 
+@pytest.mark.parametrize("word", ["promote", "finalise", "hotfix"])
+async def test_a_drill_that_somebody_ends_comes_back(start: Start, call: Client, word: str):
+    bare = PatchPlan(checklist=(), gates=(), cutover_gates=(), drain_per_s=0)
+    drilling: Client = await start(releasing=Settings(patch=bare))
+    await published(drilling)
+    await call("PUT", "/v1/slots/green/version", {"version": "1.2.0"})
+    status, drill, _ = await drilling("POST", "/v1/drills", {"window_s": 3600})
+    assert status == 202, drill
+    await until(call, drill["name"], "stabilising")
+    hotfix = await begun(call, "1.2.1", hotfix=True) if word == "hotfix" else ""
+    if not hotfix:
+        await say(call, drill["name"], word)
+    await until(call, drill["name"], "rolled-back")
+    if hotfix:
+        release = await until(call, hotfix, "done")
+        assert (release["active"], release["from_version"]) == ("blue", "1.2.0")
+    moved = [row["to"]["active"] for row in await committed(call) if "active" in row["to"]]
+    assert moved[:2] == ["green", "blue"]
+
+
 async def test_what_a_plan_can_not_be(call: Client):
     for plan, code in (
         ({"steps": [5, 1]}, 400),

@@ -1,6 +1,6 @@
 import pytest
 
-from admin.dashboard.model.release import PHASES, release_shown, tried_by
+from admin.dashboard.model.release import PHASES, comes_back, overtaken, release_shown, tried_by
 from tests.support.shown import release
 
 
@@ -113,3 +113,19 @@ def test_a_document_with_nothing_in_it_breaks_nothing():
 )
 def test_what_a_word_will_move(word, changed, active, tried):
     assert tried_by(word, release(**changed), active) == tried
+
+
+@pytest.mark.parametrize("word", ["promote", "finalise"])
+def test_a_drill_s_buttons_say_that_it_goes_back(word):
+    back = {"cutover": {"to": "blue"}}
+    drill = release(state="stabilising", is_drill=True, active="blue", standby="green")
+    assert (comes_back(word, drill), tried_by(word, drill, "green")) == (True, back)
+    lasting = {**drill, "is_drill": False}
+    assert (comes_back(word, lasting), tried_by(word, lasting, "green")) == (False, None)
+
+
+def test_a_hotfix_over_a_drill_brings_it_back_first():
+    drill = release(state="stabilising", is_drill=True, active="blue", standby="green")
+    says, tried = overtaken(drill, "green")
+    assert "it goes back first" in says[0]
+    assert tried == {"cutover": {"to": "blue"}}

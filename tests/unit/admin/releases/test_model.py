@@ -114,3 +114,18 @@ def test_what_lacks_something_is_not_let_go_on_before_its_time():
             Command.PROMOTE,
             *([Command.FINALISE] if state is State.STABILISING else []),
         }
+
+
+@pytest.mark.parametrize("command", [Command.PROMOTE, Command.FINALISE])
+def test_a_drill_that_is_ended_before_its_time_goes_back(command: Command):
+    drill = replace(BEGUN, is_drill=True, state=State.STABILISING)
+    assert meant(drill, command) is Event.ROLLBACK
+    assert drill.take(meant(drill, command)).state is State.ROLLING_BACK
+    with pytest.raises(NotNowError, match="a drill comes back"):
+        drill.take(Event.STABLE)
+
+
+@pytest.mark.parametrize("state", [State.CANARY, State.CUTTING_OVER, State.STABILISING])
+def test_a_drill_that_a_hotfix_overtakes_goes_back(state: State):
+    drill = replace(BEGUN, is_drill=True, state=state)
+    assert drill.take(Event.OVERTAKE, "overtaken by h").state is State.ROLLING_BACK
