@@ -217,7 +217,7 @@ async def state_of(call: Call, record: Record) -> ReleaseState:
         standing = await known(connection, release)
     missing = go.missing(release, standing, call.parts.releases.rules)
     plan, ended = release.plan, row["ended_at"]
-    in_canary = release.state is State.CANARY and bool(plan.steps)
+    in_canary = release.state is State.CANARY and plan.is_gradual
     dwell_left = plan.dwell_s - release.dwelt_s if in_canary else None
     in_window = release.state is State.STABILISING
     window_left = plan.window_s - release.dwelt_s if in_window else None
@@ -233,7 +233,7 @@ async def state_of(call: Call, record: Record) -> ReleaseState:
         phase=PHASES[release.state],
         paused=release.paused,
         steps=[StepState(percent, plan.dwell_s) for percent in plan.steps],
-        step=release.step + 1 if in_canary else 0,
+        step=release.step + 1 if in_canary and plan.steps else 0,
         dwell_left_s=_left(dwell_left),
         window_left_s=_left(window_left),
         missing=missing,

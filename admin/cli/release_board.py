@@ -40,6 +40,8 @@ def standing(found: Document) -> str:
         number = int(found["step"])
         share = percent(steps[number - 1]["percent"]) if number <= len(steps) else ""
         return f"canary {share} (step {number} of {len(steps)}){_left(found, 'dwell_left_s')}"
+    if state == "canary":
+        return f"canary{_left(found, 'dwell_left_s')}"
     if state == "stabilising":
         return f"stabilising{_left(found, 'window_left_s')}"
     return state

@@ -44,7 +44,7 @@ class Wish:
 
 def drill(mode: str, window_s: float, note: str, key: str = "") -> Wish:
     """What is wished of a drill."""
-    plan = {"cutover": mode, "rollback": mode, "window_s": window_s, "steps": []}
+    plan = {"cutover": mode, "rollback": mode, "window_s": window_s, "steps": [], "pilots": []}
     asks = {**plan, "signers": [], "cutover_signers": [], "unmeasured": "go"}
     return Wish(None, Kind.PATCH, asks, note, key=key)
 

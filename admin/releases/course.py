@@ -210,7 +210,7 @@ def course(release: Release, hooks: Hooks) -> list[Effect | Waits]:
 
 def _is_of_use(kind: Kind, release: Release, hooks: Hooks) -> bool:
     if kind is Kind.WEIGHT:
-        return bool(release.plan.steps or release.plan.pilots)
+        return release.plan.is_gradual
     if kind is Kind.SETTLE:
         return settles(release, hooks)
     if kind is Kind.DRAIN:
@@ -240,7 +240,7 @@ def _gates(_: Release, sight: Sight) -> Wait | None:
 
 
 def _dwell(release: Release, sight: Sight) -> Wait | None:
-    if not release.plan.steps:
+    if not release.plan.is_gradual:
         return None
     if release.dwelt_s < release.plan.dwell_s:
         return Wait(Waits.DWELL)

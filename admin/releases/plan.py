@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One plan. steps: the canary's, in percent; empty: none. dwell_s: how long each lasts.
 
     window_s: of stabilisation. cutover, rollback: "instant", or "fenced" (nobody is served by two
-    versions at once). pilots: tenants that are pinned to the new version from the first step on. checklist: the items
+    versions at once). pilots: tenants that are pinned to the new version from the first step on; without steps for one `dwell_s`. checklist: the items
     that it takes: "*" for all, parts, items; with "-" before it, not these. gates: have to pass before
     the canary, beside them. cutover_gates: before the cutover, measured anew. signers,
     cutover_signers: whose signature either needs. drain_per_s: at which pace long connections follow
@@ -73,6 +73,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_per_s: Annotated[float, Meta(ge=0, le=100_000)] = 100.0
     on_unknown: OnUnknown = "pause"
     unmeasured: Literal["go", "wait"] = "wait"
+
+    @property
+    def is_gradual(self) -> bool:
+        """Whether some are served by the version before all are, and it is watched meanwhile."""
+        return bool(self.steps or self.pilots)
 
     def __post_init__(self) -> None:
         if len(self.steps) > MAX_STEPS:

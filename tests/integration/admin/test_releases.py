@@ -204,6 +204,20 @@ async def test_a_step_lasts_unless_somebody_promotes_it(call: Client):
     await until(call, name, "done")
 
 
+async def test_pilots_are_watched_before_all_go_over(call: Client):
+    name = await begun(call, plan={"steps": [], "pilots": ["t-1"], "dwell_s": 3600})
+    while "t-1" not in (await table(call))["pins"]:
+        await asyncio.sleep(0.02)
+    release = await until(call, name, "canary")
+    assert (release["step"], release["steps"]) == (0, [])
+    assert 3590 < release["dwell_left_s"] <= 3600
+    assert (await table(call))["active"] == "blue"
+    await say(call, name, "promote")
+    release = await until(call, name, "done")
+    assert release["dwell_left_s"] is None
+    assert "t-1" not in (await table(call))["pins"]
+
+
 async def test_nothing_passes_that_was_not_measured(call: Client):
     name = await begun(call, plan={"unmeasured": "wait", "steps": [5], "dwell_s": 0.1})
     while True:

@@ -87,6 +87,19 @@ def test_a_plan_without_steps_goes_over_at_once():
     ]
 
 
+def test_pilots_without_steps_are_watched_before_all_go_over():
+    plan = Plan(pilots=("a",), dwell_s=60.0)
+    release = replace(BEGUN, state=State.CANARY, plan=plan)
+    done = {"0-weight"}
+    assert following(release, Sight(), Hooks()) == Do(Effect("0-weight", Kind.WEIGHT))
+    assert following(release, Sight(done), Hooks()) == Wait(Waits.DWELL)
+    dwelt = replace(release, dwelt_s=60.0)
+    assert following(dwelt, Sight(done, doubts="too little"), Hooks()) == Wait(
+        Waits.DWELL, ("too little",)
+    )
+    assert following(dwelt, Sight(done), Hooks()) == Take(Event.ARRIVED)
+
+
 def test_a_drill_comes_back():
     drill = replace(BEGUN, is_drill=True, plan=Plan(drain_per_s=0.0))
     told = played(drill, Hooks())
