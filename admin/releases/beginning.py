@@ -14,7 +14,7 @@ from admin.releases.model import Release
 from admin.releases.needs import Need, needs_of, of_drill
 from admin.releases.plan import Kind, Plan, PlanError, kind_of, with_wishes
 from admin.routing.control import Control
-from proxy.routing.model import RoutingTable
+from proxy.routing.model import RoutingTable, Slot
 
 
 class RefusedError(Exception):
@@ -69,9 +69,9 @@ async def prepare(
     name = _name(str(version), wish)
     if wish.key and (repeated := await releases.find(name)):
         return repeated.release, kind
-    waits_for = await _in_the_way(releases, wish)
+    before_it = await _in_the_way(releases, wish)
     needs = _needs(plan, releases)
-    _check(plan, table, waits=bool(waits_for))
+    _check(plan, table, before_it)
     release = Release(
         name=name,
         version=str(version),
@@ -80,7 +80,7 @@ async def prepare(
         active=active,
         base=table.canary,
         expected=table.canary,
-        waits_for=waits_for,
+        waits_for=before_it.name if before_it else "",
         is_drill=is_drill,
         needs=of_drill(needs) if is_drill else needs,
     )
@@ -101,27 +101,39 @@ def _needs(plan: Plan, releases: Releases) -> tuple[Need, ...]:
     return needs
 
 
-def _check(plan: Plan, table: RoutingTable, *, waits: bool) -> None:
+def _check(plan: Plan, table: RoutingTable, waits_for: Release | None) -> None:
     """Nobody else is at work, and there is somewhere to go. RefusedError."""
-    pinned = [tenant for tenant in plan.pilots if tenant in table.pins]
+    # The pilots of the one before are unpinned when it ends.
+    pins = _pins_that_stay(table, waits_for)
+    pinned = [tenant for tenant in plan.pilots if tenant in pins]
     if pinned:
         raise RefusedError(f"pilot {pinned[0]} is pinned already: unpin it first")
     # What waits begins from what the one before leaves behind.
-    if table.canary.basis_points and not waits:
+    if table.canary.basis_points and waits_for is None:
         percent = table.canary.basis_points / 100
         raise RefusedError(f"the canary is at {percent:g} %: set it to 0 first")
     if not table.endpoints[table.active.other]:
         raise RefusedError(f"{table.active.other} has no endpoint: set them first")
 
 
-async def _in_the_way(releases: Releases, wish: Wish) -> str:
+def _pins_that_stay(table: RoutingTable, waits_for: Release | None) -> dict[str, Slot]:
+    """The pins, but for those that the release before makes and takes off."""
+    if waits_for is None:
+        return dict(table.pins)
+    pilots, slot = frozenset(waits_for.plan.pilots), waits_for.standby
+    return {
+        tenant: to for tenant, to in table.pins.items() if tenant not in pilots or to is not slot
+    }
+
+
+async def _in_the_way(releases: Releases, wish: Wish) -> Release | None:
     """The release that has to end first, which only a hotfix waits for. RefusedError."""
     current = await releases.find("current")
     if current is None or current.release.ended:
-        return ""
+        return None
     name = current.release.name
     if wish.hotfix:
-        return name
+        return current.release
     raise RefusedError(f"{name} has not ended: wait, end it, or begin this as a hotfix")
 
 

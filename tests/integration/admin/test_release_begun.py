@@ -1,0 +1,37 @@
+"""What a release may begin from: pilots, pins and endpoints."""
+
+import asyncio
+
+from tests.integration.admin.conftest import Client, is_problem
+from tests.integration.admin.test_releases import (
+    BARE,
+    RELEASES,
+    begun,
+    table,
+    trail,
+    until,
+    worker,
+)
+
+__all__ = ["worker"]
+PILOTS = {"pilots": ["t-1", "t-2"], "dwell_s": 3600}
+
+
+async def test_a_hotfix_may_have_the_pilots_of_the_release_that_it_overtakes(call: Client):
+    name = await begun(call, plan=PILOTS)
+    while "t-2" not in (await table(call))["pins"]:
+        await asyncio.sleep(0.02)
+    hotfix = await begun(call, "1.2.1", {**PILOTS, "dwell_s": 0}, hotfix=True)
+    assert (await until(call, name, "rolled-back"))["fault"] == f"overtaken by {hotfix}"
+    assert (await until(call, hotfix, "done"))["active"] == "blue"
+    assert not (await table(call))["pins"]
+    assert any(row["kind"] == "its-turn" for row in await trail(call, hotfix))
+
+
+async def test_a_hotfix_may_not_have_pilots_that_somebody_else_has_pinned(call: Client):
+    await call("PUT", "/v1/tenants/t-2/pin", {"slot": "blue"})
+    await begun(call, plan={"pilots": ["t-1"], "dwell_s": 3600})
+    asked = {"version": "1.2.1", "plan": {**BARE, **PILOTS}, "hotfix": True}
+    refused = await call("POST", RELEASES, asked)
+    is_problem(refused, 409, "release-refused")
+    assert "t-2 is pinned already" in refused[1]["detail"]
