@@ -10,7 +10,7 @@ from admin.gates.checklist import PARTS, NoItemError
 from admin.migrations.guard import SchemaGuard
 from admin.migrations.version import Version
 from admin.releases.controller import Releases
-from admin.releases.model import Release
+from admin.releases.model import Release, State
 from admin.releases.needs import Need, needs_of, of_drill
 from admin.releases.plan import Kind, Plan, PlanError, kind_of, with_wishes
 from admin.routing.control import Control
@@ -71,7 +71,8 @@ async def prepare(
         return repeated.release, kind
     before_it = await _in_the_way(releases, wish)
     needs = _needs(plan, releases)
-    _check(plan, table, before_it)
+    deploys = any(hook.before == State.DEPLOYING for hook in releases.settings.hooks)
+    _check(plan, table, before_it, deploys=deploys)
     release = Release(
         name=name,
         version=str(version),
@@ -101,7 +102,7 @@ def _needs(plan: Plan, releases: Releases) -> tuple[Need, ...]:
     return needs
 
 
-def _check(plan: Plan, table: RoutingTable, waits_for: Release | None) -> None:
+def _check(plan: Plan, table: RoutingTable, waits_for: Release | None, *, deploys: bool) -> None:
     """Nobody else is at work, and there is somewhere to go. RefusedError."""
     # The pilots of the one before are unpinned when it ends.
     pins = _pins_that_stay(table, waits_for)
@@ -112,7 +113,8 @@ def _check(plan: Plan, table: RoutingTable, waits_for: Release | None) -> None:
     if table.canary.basis_points and waits_for is None:
         percent = table.canary.basis_points / 100
         raise RefusedError(f"the canary is at {percent:g} %: set it to 0 first")
-    if not table.endpoints[table.active.other]:
+    # Where a hook deploys, it may register them; the gates see whether it has.
+    if not table.endpoints[table.active.other] and not deploys:
         raise RefusedError(f"{table.active.other} has no endpoint: set them first")
 
 

@@ -2,11 +2,14 @@
 
 import asyncio
 
-from tests.integration.admin.conftest import Client, is_problem
+from admin.hooks.model import Hook
+from admin.releases.config import Settings
+from tests.integration.admin.conftest import Client, Start, is_problem, published
 from tests.integration.admin.test_releases import (
     BARE,
     RELEASES,
     begun,
+    paused,
     table,
     trail,
     until,
@@ -35,3 +38,21 @@ async def test_a_hotfix_may_not_have_pilots_that_somebody_else_has_pinned(call: 
     refused = await call("POST", RELEASES, asked)
     is_problem(refused, 409, "release-refused")
     assert "t-2 is pinned already" in refused[1]["detail"]
+
+
+async def test_a_slot_without_endpoints_is_left_to_the_hook_that_deploys(
+    start: Start, call: Client
+):
+    await call("PUT", "/v1/slots/green/endpoints", {"endpoints": []})
+    asked = {"version": "1.3.0", "plan": BARE}
+    refused = await call("POST", RELEASES, asked)
+    is_problem(refused, 409, "release-refused")
+    assert "green has no endpoint" in refused[1]["detail"]
+    hook = Hook("deploy", before="deploying", command=("/bin/true",))
+    deploying: Client = await start(releasing=Settings(hooks=(hook,)))
+    await published(deploying)
+    status, release, _ = await deploying("POST", RELEASES, asked)
+    assert status == 202, release
+    # This hook registers none, so nobody is moved.
+    assert "green has no endpoint" in (await paused(call, release["name"]))["reason"]
+    assert (await table(call))["active"] == "blue"
