@@ -72,7 +72,9 @@ async def prepare(
     before_it = await _in_the_way(releases, wish)
     needs = _needs(plan, releases)
     deploys = any(hook.before == State.DEPLOYING for hook in releases.settings.hooks)
-    _check(plan, table, before_it, deploys=deploys)
+    # A drill brings no version: whoever is pinned there is served as before.
+    deploys_to = None if is_drill else _standby_of(table, before_it)
+    _check(plan, table, before_it, deploys_to, deploys=deploys)
     release = Release(
         name=name,
         version=str(version),
@@ -102,13 +104,23 @@ def _needs(plan: Plan, releases: Releases) -> tuple[Need, ...]:
     return needs
 
 
-def _check(plan: Plan, table: RoutingTable, waits_for: Release | None, *, deploys: bool) -> None:
+def _check(
+    plan: Plan,
+    table: RoutingTable,
+    waits_for: Release | None,
+    deploys_to: Slot | None,
+    *,
+    deploys: bool,
+) -> None:
     """Nobody else is at work, and there is somewhere to go. RefusedError."""
     # The pilots of the one before are unpinned when it ends.
     pins = _pins_that_stay(table, waits_for)
     pinned = [tenant for tenant in plan.pilots if tenant in pins]
     if pinned:
         raise RefusedError(f"pilot {pinned[0]} is pinned already: unpin it first")
+    if deploys_to is not None and (serves := sum(to is deploys_to for to in pins.values())):
+        tenants = "1 tenant is" if serves == 1 else f"{serves} tenants are"
+        raise RefusedError(f"{tenants} pinned to {deploys_to}, where it is deployed: unpin first")
     # What waits begins from what the one before leaves behind.
     if table.canary.basis_points and waits_for is None:
         percent = table.canary.basis_points / 100
@@ -116,6 +128,14 @@ def _check(plan: Plan, table: RoutingTable, waits_for: Release | None, *, deploy
     # Where a hook deploys, it may register them; the gates see whether it has.
     if not table.endpoints[table.active.other] and not deploys:
         raise RefusedError(f"{table.active.other} has no endpoint: set them first")
+
+
+def _standby_of(table: RoutingTable, waits_for: Release | None) -> Slot:
+    """Where the version is brought, once the one before has ended."""
+    if waits_for is None:
+        return table.active.other
+    stays = waits_for.state in {State.STABILISING, State.FINALISING} and not waits_for.is_drill
+    return waits_for.active if stays else waits_for.standby
 
 
 def _pins_that_stay(table: RoutingTable, waits_for: Release | None) -> dict[str, Slot]:

@@ -56,3 +56,28 @@ async def test_a_slot_without_endpoints_is_left_to_the_hook_that_deploys(
     # This hook registers none, so nobody is moved.
     assert "green has no endpoint" in (await paused(call, release["name"]))["reason"]
     assert (await table(call))["active"] == "blue"
+
+
+async def test_nothing_is_deployed_to_a_slot_that_tenants_are_pinned_to(call: Client):
+    for tenant in ("t-8", "t-9"):
+        await call("PUT", f"/v1/tenants/{tenant}/pin", {"slot": "green"})
+    asked = {"version": "1.3.0", "plan": BARE}
+    refused = await call("POST", RELEASES, asked)
+    is_problem(refused, 409, "release-refused")
+    assert "2 tenants are pinned to green" in refused[1]["detail"]
+    for tenant in ("t-8", "t-9"):
+        await call("PUT", f"/v1/tenants/{tenant}/pin", {"slot": "blue"})
+    await until(call, await begun(call), "done")
+
+
+async def test_a_hotfix_is_not_deployed_to_where_tenants_stayed(call: Client):
+    await call("PUT", "/v1/tenants/t-9/pin", {"slot": "blue"})
+    name = await begun(call, plan={"window_s": 3600})
+    await until(call, name, "stabilising")
+    asked = {"version": "1.3.1", "plan": BARE, "hotfix": True}
+    refused = await call("POST", RELEASES, asked)
+    is_problem(refused, 409, "release-refused")
+    assert "1 tenant is pinned to blue" in refused[1]["detail"]
+    await call("DELETE", "/v1/tenants/t-9/pin")
+    hotfix = await begun(call, "1.3.1", hotfix=True)
+    assert (await until(call, hotfix, "done"))["standby"] == "blue"
