@@ -212,6 +212,8 @@ def test_everybody_goes_over_behind_a_fence_and_back(browser: Browser, demo: Dem
 
 
 def test_a_release_is_started_overtaken_and_given_up(browser: Browser, demo: Demo) -> None:
+    for tenant in demo("GET", "/v1/routing")["pins"]:
+        demo("DELETE", f"/v1/tenants/{tenant}/pin")
     browser.open("/ui/release")
     browser.says("no drill was ever done")
     browser.one("#version").send_keys("1.3.0")

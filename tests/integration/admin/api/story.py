@@ -90,6 +90,8 @@ class Story:
             made = await self.does("POST", "/v1/routing/changes", body, headers=headers)
         await self.does("GET", f"/v1/routing/changes/{made['version']}?timeout_ms=1000")
         await self.does("GET", "/v1/tenants/acme/route?weight=50&active=green&pin=none")
+        for tenant in ("bodoni", "garamond"):  # no release is deployed to where they are
+            await self.does("DELETE", f"/v1/tenants/{tenant}/pin")
 
     async def canary(self) -> None:
         """Set by count and by traffic; a ramp that is turned around, and one that is stopped."""
