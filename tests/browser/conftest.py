@@ -110,7 +110,7 @@ def fill(demo: Demo) -> None:
         time.sleep(0.1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser(demo: Demo) -> Iterator[Browser]:
     """A browser that sends the demo's token."""
     with chromium(demo.about["admin"], OUT) as found:
