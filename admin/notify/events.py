@@ -21,7 +21,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "warning": "the monitor would rather wait",
     "critical": "the monitor is sure that the new version is worse",
     "signature-wanted": "it waits for signatures, once in each state",
-    "stands-still": "it waits for somebody, and nothing has happened for `still_s`; once",
+    "stands-still": "it waits for somebody, and nothing has happened for `still_s`, or its way back failed; once",
     "signed": "somebody signed, or refused",
     "hook-failed": "a hook failed: the release pauses, or goes on if it is on its way back",
     "drill": "a drill was begun, or is over",

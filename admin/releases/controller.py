@@ -45,8 +45,10 @@ from admin.releases.store import Intent, Record
 from admin.releases.watching import BackError, Watching, doubts, holds, moved
 from admin.routing.audit import Author
 from admin.routing.control import Control
+from admin.routing.database import Connection
 from admin.routing.events import Hub
 from admin.tasks import Tasks
+from proxy.routing.model import Canary
 
 log = structlog.get_logger(__name__)
 _TRIES = 5
@@ -114,12 +116,21 @@ class Releases:
             event = meant(record.release, command)
             if event in GOES_ON and (lacks := await self._asking.missing(record.release)):
                 raise NotNowError(f"the release lacks {'; '.join(lacks)}")
+            after = record.release.take(event, reason)
+            if event is Event.RESUME:
+                after = replace(after, expected=await self._found(record.release))
             try:
-                await self._move(record, record.release.take(event, reason), event, author, reason)
+                await self._move(record, after, event, author, reason)
             except StaleError:
                 continue
             return await self._find(name)
         raise NotNowError("the release moves on just now: try again")
+
+    async def _found(self, release: Release) -> Canary:
+        """What the canary is to be taken from: whoever resumes has the step's weight set again."""
+        table = await self._control.store.current()
+        in_canary = release.state is State.CANARY and table.active is release.active
+        return table.canary if in_canary else release.expected
 
     async def overtake(self, name: str, author: Author, by: str) -> None:
         """A hotfix needs its place: end it. NotNowError."""
@@ -221,11 +232,21 @@ class Releases:
                 table = await self._control.store.current()
                 told["roles"] = await store.roles(connection, table.active)
             await store.save(connection, record, after, str(event), told, author)
+            if event is Event.RESUME and after.expected != record.release.expected:
+                await self._undone(connection, record.release)
             if author is not None:
                 action = f"release-{event}"
                 await store.audit(connection, action, author, {"release": after.name, **told})
         self._tell(after, str(event), reason)
         self._news.moved(record, after, event, author.actor if author else "", reason)
+
+    async def _undone(self, connection: Connection, release: Release) -> None:
+        """Somebody has set another weight than the step's: it isn't done any more."""
+        rows = await store.effects(connection, release.name)
+        for effect in course.course(release, self._ports.hooks.names):
+            if isinstance(effect, Effect) and effect.kind is Kind.WEIGHT and effect.name in rows:
+                why = {"why": "somebody set another weight"}
+                await store.effect_ended(connection, release.name, effect, "failed", why)
 
     def _tell(self, release: Release, event: str, reason: str) -> None:
         told = {**about(release), "event": event, "reason": reason, "step": release.step}
@@ -255,7 +276,8 @@ class Releases:
                 async with self._watching.undisturbed(record):
                     done = await self._effects.do(record, effect, tries)
             else:
-                done = await self._served(record, await self._effects.do(record, effect, tries))
+                done = await self._effects.do(record, effect, tries)
+                done = await self._served_or_left(record, effect, done)
         except BackError as error:
             await self._is_failed(record, effect, str(error))
             return
@@ -301,6 +323,14 @@ class Releases:
             await store.save(connection, record, after, "way-back-closed", {})
         return await self._find(release.name)
 
+    async def _served_or_left(self, record: Record, effect: Effect, done: Done) -> Done:
+        """As `_served`; who goes elsewhere has to know how the table was left."""
+        try:
+            return await self._served(record, done)
+        except StaleError:
+            await self._ended(record, effect, done)
+            raise
+
     async def _served(self, record: Record, done: Done) -> Done:
         """Once all workers serve it. StaleError: the release goes elsewhere, so nobody waits for that.
 
@@ -325,7 +355,11 @@ class Releases:
         if effect.kind is Kind.HOOK:
             self._news.hook_failed(record, why)
         if release.is_back:
-            self._tell(release, "hook-failed", why)
+            if effect.kind is Kind.RETURN:
+                self._news.way_back_failed(record, why)
+            self._tell(
+                release, "hook-failed" if effect.kind is Kind.HOOK else "way-back-failed", why
+            )
             return
         if not release.paused:
             await self._move(record, release.take(Event.PAUSE, why), Event.PAUSE, None, why)

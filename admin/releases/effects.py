@@ -147,9 +147,12 @@ class Effects:
             return replace(await self._fenced(record, effect, plan(table), tries), expected=after)
         return replace(await self._change(record, effect, plan, tries), expected=after)
 
-    async def _return(self, record: Record, effect: Effect, _: int) -> Done:
-        """Back, from wherever the table stands; and if it is not to be, again and again."""
-        release, tries = record.release, 0
+    async def _return(self, record: Record, effect: Effect, begun: int) -> Done:
+        """Back, from wherever the table stands; and if it is not to be, again and again.
+
+        EffectError when it fails for the first time, so that this is told.
+        """
+        release, tries = record.release, begun - 1
         while operations := back(release, table := await self._control.store.current()):
             try:
                 if release.plan.rollback == "fenced" and table.active is release.standby:
@@ -158,6 +161,8 @@ class Effects:
                     done = await self._change(record, effect, partial(back, release), tries)
             except (EffectError, *self._refused) as error:
                 log.warning("a release can't go back yet", release=release.name, why=str(error))
+                if begun == 1:
+                    raise
                 tries += 1
                 await asyncio.sleep(AGAIN_S)
             else:

@@ -93,6 +93,11 @@ class News:
         """A hook failed: it pauses, or goes on if it is on its way back."""
         self._tell("hook-failed", record.release, _kind(record), detail=why)
 
+    def way_back_failed(self, record: Record, why: str) -> None:
+        """The first try to bring everybody back failed; it is tried again until it is done."""
+        detail = f"the way back failed, and is tried again: {why}"
+        self._tell("stands-still", record.release, _kind(record), detail=detail, missing=[why])
+
     def stands(self, record: Record, why: Sequence[str], since_s: float | None) -> None:
         """It waits for this, and stands still for so long; None: nobody is to be told."""
         if since_s is not None:

@@ -34,7 +34,9 @@ async def call(start: Start, chat: Chat, follow: Callable[..., Any]) -> Client:
     notify = Notify((CHAT, AWAY), link="https://t.example/{release}", timeout_s=30.0)
     drill = PatchPlan(window_s=0.0, gates=(), cutover_gates=(), checklist=(), drain_per_s=0.0)
     call: Client = await start(
-        releasing=Settings(environment="test", notify=notify, gates_s=0.1, patch=drill)
+        releasing=Settings(
+            environment="test", notify=notify, gates_s=0.1, patch=drill, switch_s=1.0
+        )
     )
     await published(call)
     for slot in ("blue", "green"):
@@ -96,6 +98,20 @@ async def test_what_is_told_of_one_that_goes_back(call: Client, chat: Chat):
         "1.3.0 was rolled back",
     ]
     assert "Reason: tester: invoices are wrong" in told[-1][1]
+
+
+async def test_a_way_back_that_fails_is_told_and_tried_again(
+    call: Client, chat: Chat, follow: Callable[..., Any]
+):
+    name = await begun(call, plan={"window_s": 3600, "steps": [], "rollback": "fenced"})
+    await until(call, name, "stabilising")
+    # It takes no table: nobody can be held, so the fence is undone.
+    deaf = await follow("w2", deaf=True)
+    await say(call, name, "rollback")
+    told = await heard(chat, f"{name} stands still")
+    assert "the way back failed, and is tried again" in told[-1][1]
+    deaf.listen()
+    await heard(chat, "1.3.0 was rolled back")
 
 
 async def test_a_drill_is_told_as_a_drill(call: Client, chat: Chat):

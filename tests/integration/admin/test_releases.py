@@ -149,6 +149,37 @@ async def test_nobody_waits_for_a_worker_to_come_back(
     ]
 
 
+async def test_a_step_that_not_every_worker_serves_is_promoted(
+    call: Client, worker: Follower, follow: Callable[..., Any]
+):
+    deaf = await follow("w2", deaf=True)
+    name = await begun(call, plan={"steps": [5, 50], "dwell_s": 3600})
+    while (await table(call))["canary"]["percent"] != 5:
+        await asyncio.sleep(0.02)
+    await say(call, name, "promote")
+    while (await table(call))["canary"]["percent"] != 50:
+        release = (await call("GET", f"{RELEASES}/{name}"))[1]
+        assert not release["paused"], release["reason"]
+        await asyncio.sleep(0.02)
+    deaf.listen()
+
+
+async def test_who_resumes_sets_the_step_s_weight_again(call: Client):
+    name = await begun(call, plan={"dwell_s": 3600})
+    await until(call, name, "canary")
+    while (await table(call))["canary"]["percent"] != 5:
+        await asyncio.sleep(0.02)
+    await call("PUT", "/v1/canary", {"percent": 30})
+    await paused(call, name)
+    await say(call, name, "resume")
+    while (await table(call))["canary"]["percent"] != 5:
+        await asyncio.sleep(0.02)
+    await say(call, name, "promote")
+    await until(call, name, "canary", "cutting-over", "stabilising", "done")
+    assert not (await call("GET", f"{RELEASES}/{name}"))[1]["paused"]
+    assert (await call("GET", "/v1/audit/verify"))[1]["holds"]
+
+
 async def test_back_from_the_canary(call: Client):
     name = await begun(call, plan={"dwell_s": 3600, "pilots": ["acme"]})
     await until(call, name, "canary")
