@@ -244,7 +244,9 @@ class Releases:
         """Somebody has set another weight than the step's: it isn't done any more."""
         rows = await store.effects(connection, release.name)
         for effect in course.course(release, self._ports.hooks.names):
-            if isinstance(effect, Effect) and effect.kind is Kind.WEIGHT and effect.name in rows:
+            if not isinstance(effect, Effect) or effect.kind is not Kind.WEIGHT:
+                continue
+            if effect.name in rows and rows[effect.name]["outcome"] == "done":
                 why = {"why": "somebody set another weight"}
                 await store.effect_ended(connection, release.name, effect, "failed", why)
 
