@@ -124,9 +124,8 @@ class Watch:
         windows = await self._reader.latest(2 * told.rebuild_s)
         self.stop()
         self._see(windows)
-        if (
-            not self._newest
-        ):  # nothing was told yet: alpha is spread from when it began all the same
+        if not self._newest:
+            # Nothing was told yet: alpha is spread from when it began all the same.
             self._newest, self._seen_at = self._reader.now - 1, self._clock()
         began = _second(watched.began, self.now, watched.began_ago_s)
         replayed = max(began, self.now - told.rebuild_s + 1)

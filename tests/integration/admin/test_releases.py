@@ -72,6 +72,22 @@ async def until(call: Client, name: str, *states: str) -> Report:
         await asyncio.sleep(0.05)
 
 
+async def at(call: Client, percent: float) -> None:
+    """Wait until the canary draws so many."""
+    while (await table(call))["canary"]["percent"] != percent:
+        await asyncio.sleep(0.02)
+
+
+async def changed_beside(call: Client) -> str:
+    """A release whose canary somebody has changed: it is paused, and says so."""
+    name = await begun(call, plan={"dwell_s": 3600})
+    await until(call, name, "canary")
+    await at(call, 5)
+    await call("PUT", "/v1/canary", {"percent": 30})
+    assert (await paused(call, name))["reason"] == "somebody set the canary to 30 %"
+    return name
+
+
 async def paused(call: Client, name: str) -> Report:
     while True:
         release: Report = (await call("GET", f"{RELEASES}/{name}"))[1]
@@ -154,8 +170,7 @@ async def test_a_step_that_not_every_worker_serves_is_promoted(
 ):
     deaf = await follow("w2", deaf=True)
     name = await begun(call, plan={"steps": [5, 50], "dwell_s": 3600})
-    while (await table(call))["canary"]["percent"] != 5:
-        await asyncio.sleep(0.02)
+    await at(call, 5)
     await say(call, name, "promote")
     while (await table(call))["canary"]["percent"] != 50:
         release = (await call("GET", f"{RELEASES}/{name}"))[1]
@@ -165,15 +180,9 @@ async def test_a_step_that_not_every_worker_serves_is_promoted(
 
 
 async def test_who_resumes_sets_the_step_s_weight_again(call: Client):
-    name = await begun(call, plan={"dwell_s": 3600})
-    await until(call, name, "canary")
-    while (await table(call))["canary"]["percent"] != 5:
-        await asyncio.sleep(0.02)
-    await call("PUT", "/v1/canary", {"percent": 30})
-    await paused(call, name)
+    name = await changed_beside(call)
     await say(call, name, "resume")
-    while (await table(call))["canary"]["percent"] != 5:
-        await asyncio.sleep(0.02)
+    await at(call, 5)
     await say(call, name, "promote")
     await until(call, name, "canary", "cutting-over", "stabilising", "done")
     assert not (await call("GET", f"{RELEASES}/{name}"))[1]["paused"]
@@ -183,8 +192,7 @@ async def test_who_resumes_sets_the_step_s_weight_again(call: Client):
 async def test_back_from_the_canary(call: Client):
     name = await begun(call, plan={"dwell_s": 3600, "pilots": ["acme"]})
     await until(call, name, "canary")
-    while (await table(call))["canary"]["percent"] != 5:
-        await asyncio.sleep(0.02)
+    await at(call, 5)
     assert (await call("GET", "/v1/tenants/acme/route"))[1]["slot"] == "green"
     await say(call, name, "rollback", "invoices are wrong")
     release = await until(call, name, "rolled-back")
@@ -293,12 +301,7 @@ async def test_the_report_has_all_of_it(call: Client):
 
 
 async def test_who_changes_the_canary_beside_it_pauses_it(call: Client):
-    name = await begun(call, plan={"dwell_s": 3600})
-    await until(call, name, "canary")
-    while (await table(call))["canary"]["percent"] != 5:
-        await asyncio.sleep(0.02)
-    await call("PUT", "/v1/canary", {"percent": 30})
-    assert (await paused(call, name))["reason"] == "somebody set the canary to 30 %"
+    name = await changed_beside(call)
     await say(call, name, "abort")
     await until(call, name, "rolled-back")
     assert (await table(call))["canary"]["percent"] == 0

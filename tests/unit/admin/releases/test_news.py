@@ -29,14 +29,20 @@ def recorded(release: Release) -> Record:
     return Record(row, release)
 
 
-@pytest.mark.parametrize("is_drill", [False, True])
-@pytest.mark.parametrize(("state", "event"), list(TRANSITIONS))
+@pytest.mark.parametrize(
+    ("state", "event", "is_drill"),
+    [
+        (*pair, is_drill)
+        for pair in TRANSITIONS
+        for is_drill in (False, True)
+        # A drill comes back.
+        if not (is_drill and pair[1] is Event.STABLE)
+    ],
+)
 def test_every_transition_is_told_as_an_event_that_there_is(
     state: State, event: Event, is_drill: bool
 ):
     release = replace(BEGUN, state=state, is_drill=is_drill, paused=event is Event.RESUME)
-    if is_drill and event is Event.STABLE:
-        pytest.skip("a drill comes back")
     try:
         after = release.take(event)
     except NotNowError:
