@@ -1,11 +1,7 @@
 """A ramp from the command line, against a real admin: begun, watched, paused, turned, stopped."""
 
-import asyncio
-import os
-import pty
-import sys
-
 from tests.integration.cli.conftest import Turnout
+from tests.support.terminal import on_terminal
 
 
 async def test_a_ramp_is_begun_and_watched_to_its_end(turnout: Turnout):
@@ -38,18 +34,8 @@ async def test_words_to_a_ramp(turnout: Turnout):
 
 async def test_on_a_terminal_it_is_drawn_in_place(turnout: Turnout):
     assert (await turnout("canary", "ramp", "1,100", "--dwell", "2s")).code == 0
-    leader, follower = pty.openpty()
-    environment = {**os.environ, **turnout.environment, "TERM": "xterm"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "admin.cli", "canary", "ramp", "show", "--watch"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=follower,
-        env=environment,
-    )
-    os.close(follower)
-    assert await process.wait() == 0
-    text = os.read(leader, 1 << 20).decode()
-    os.close(leader)
+    code, text = await on_terminal(turnout.environment, "canary", "ramp", "show", "--watch")
+    assert code == 0
     assert "█" in text
     assert "\x1b[1A" in text, "the lines are drawn over"
     assert "it has walked all its steps, at 100 %" in text
